@@ -219,7 +219,7 @@ describe('train', () => {
     });
     expect(stopped).toMatchObject({
       code: 130,
-      stderr: expect.stringContaining('run the migration again'),
+      stderr: expect.stringContaining('run the same command again'),
     });
     expect(await readdir(cwd)).not.toContain('stopped.onnx');
     expect(

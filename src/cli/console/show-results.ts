@@ -26,7 +26,8 @@ export function sayTables(
     run.say('');
     run.say(table([result.columns.map(([head]) => head), ...rows]));
     if (result.note !== undefined) run.say(result.note);
-    if (shown.length < result.rows.length) run.say(`${result.rows.length - shown.length} more rows: ${more}`);
+    const folded = result.rows.length - shown.length;
+    if (folded > 0) run.say(`${folded} more ${folded === 1 ? 'row' : 'rows'}: ${more}`);
   }
 }
 

@@ -1,13 +1,6 @@
 import type { SizingRow, PlanTarget } from '../../plan/sizing-row.js';
 import { planReportRows } from '../../plan/sizing-row.js';
-import {
-  formatBytes,
-  formatNumber,
-  formatLatency,
-  formatPercent,
-  formatShare,
-  megabytes,
-} from '../../report/format.js';
+import { formatNumber, formatLatency, formatPercent, formatShare, megabytes } from '../../report/format.js';
 import type { KeyFigure, RecallPerDim, ReportInput, ReportVerdict } from '../../report/input.js';
 import type { ResultTable } from '../../report/result-table.js';
 import type { PlanResult } from '../../plan/run-plan.js';
@@ -16,7 +9,10 @@ import { CREATED_BY } from '../../select/product-version.js';
 
 export interface PlanPageParts {
   readonly collection: string;
-  readonly setup: PlanSetup;
+  readonly setup: {
+    readonly points: number;
+    readonly vector: Pick<PlanSetup['vector'], 'name' | 'dim' | 'distance'>;
+  };
   readonly result: PlanResult;
   readonly target: PlanTarget | undefined;
   readonly chosen: SizingRow | null;
@@ -101,8 +97,8 @@ function figuresOf(chosen: SizingRow, current: SizingRow | undefined): KeyFigure
   return [
     {
       term: 'Memory',
-      value: formatBytes(chosen.ramBytes),
-      ...was((row) => `${formatBytes(row.ramBytes)} today, ${compareBytes(chosen.ramBytes, row.ramBytes)}`),
+      value: megabytes(chosen.ramBytes),
+      ...was((row) => `${megabytes(row.ramBytes)} today, ${compareBytes(chosen.ramBytes, row.ramBytes)}`),
     },
     {
       term: 'Recall@10',
@@ -111,8 +107,8 @@ function figuresOf(chosen: SizingRow, current: SizingRow | undefined): KeyFigure
     },
     {
       term: 'Disk',
-      value: formatBytes(chosen.diskBytes),
-      ...was((row) => `${formatBytes(row.diskBytes)} today`),
+      value: megabytes(chosen.diskBytes),
+      ...was((row) => `${megabytes(row.diskBytes)} today`),
     },
     {
       term: 'Latency of a query',

@@ -1,9 +1,12 @@
 import { expect, test } from '@jest/globals';
+import { planPage } from '../../../src/cli/plan/page.js';
+import { sizingTable } from '../../../src/cli/plan/print.js';
 import { candidateTable } from '../../../src/cli/train/output.js';
 import { comparisonTables, termsTable } from '../../../src/cli/evaluate/tables.js';
 import { sayTables } from '../../../src/cli/console/show-results.js';
 import type { ConsoleRun } from '../../../src/cli/console/run.js';
 import { judgeTerms, parseTerms } from '../../../src/evaluate/acceptance.js';
+import type { SizingRow } from '../../../src/plan/sizing-row.js';
 import type { CandidateReport, TrainReport } from '../../../src/select/train-report.js';
 import { renderReport } from '../../../src/report/render.js';
 import { cellTexts, type ResultTable } from '../../../src/report/result-table.js';
@@ -82,4 +85,64 @@ test('the terminal leaves folded rows out, says how many, and cuts long names', 
   expect(text).toContain('\n(rare) ');
   expect(text).toContain('\n3 more rows: --json');
   expect(printed([table!], { all: true })).toContain('\n12x');
+});
+
+test('a plan marks what no other beats, and puts away the other compact rows but the chosen one', async () => {
+  const rowOf = (label: string, kind: SizingRow['kind'], [recallAt10, megabytes]: number[]): SizingRow => ({
+    label,
+    kind,
+    dim: 64,
+    datatype: 'float32',
+    oversampling: 1,
+    layout: kind === 'compact' ? 'compact' : null,
+    sampleRecallAt10: recallAt10!,
+    sampleInterval: [0, 1],
+    recallAt10: recallAt10!,
+    interval: [recallAt10! - 0.01, 1],
+    ndcgAt10: 0.9,
+    latencyMsP50: 1.25,
+    latencyMsP95: 2,
+    deployable: true,
+    evidence: { recall: Float64Array.of(1), perDoubling: Float64Array.of(0), doublings: 0 },
+    ramBytesPerMillion: 5e6,
+    diskBytesPerMillion: 5e6,
+    ramBytes: megabytes! * 1e6,
+    diskBytes: 7e6,
+  });
+  const rows = [
+    rowOf('512 as configured', 'current', [0.99, 20]),
+    rowOf('512 scalar', 'full', [0.8, 9]),
+    rowOf('64 float32', 'compact', [0.9, 2]),
+    rowOf('32 float32', 'compact', [0.7, 3]),
+    rowOf('32 scalar', 'compact', [0.6, 3]),
+  ];
+  const result = {
+    rows,
+    encoders: [],
+    samplePoints: 4800,
+    queries: { count: 200, heldOut: true, training: 0 },
+    doublings: 1,
+    notes: [],
+  };
+  const chosen = rows[3]!;
+  const table = sizingTable(result, chosen);
+  const text = printed([table], { more: '--all' });
+  expect(text.split('\n').slice(1)).toEqual([
+    expect.stringMatching(/^configuration +rescored +recall@10 .* at 4,800 .* ms p50 +p95$/),
+    expect.stringMatching(
+      /^\* 64 float32 +no +0\.900 +0\.890 - 1\.000 +0\.900 .* 2\.0 MB +7\.0 MB +1\.3 +2\.0$/,
+    ),
+    expect.stringMatching(/^ {2}32 float32 /),
+    expect.stringMatching(/^ {2}512 scalar /),
+    expect.stringMatching(/^\* 512 as configured /),
+    '* no other configuration has at least this recall for less RAM',
+    '1 more row: --all',
+  ]);
+  const vector = { name: '', dim: 512, distance: 'cosine' } as const;
+  const setup = { vector, points: 9600 };
+  const parts = { collection: 'docs', setup, result, target: undefined, chosen, table };
+  const page = await renderReport(planPage({ ...parts, command: 'plan docs', commands: [] }));
+  expect(page).toMatch(/<tr class="picked"><th scope="row"> {2}32 float32 <span class="tag">chosen<\/span>/);
+  expect(page.indexOf('32 scalar</th>')).toBeGreaterThan(page.indexOf('<summary>1 more row</summary>'));
+  expect(page).toContain('3.0 MB<span>20.0 MB today, 85\u00A0% less</span>');
 });
