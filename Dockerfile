@@ -12,6 +12,8 @@ COPY adapters adapters
 COPY test test
 COPY bench bench
 RUN npx tsc -p . && npm prune --omit=dev --no-audit --no-fund \
+  # An optional peer of valibot, for its types alone.
+  && rm -rf node_modules/typescript \
   # Of the runtime's libraries only this platform's are needed.
   && find node_modules/onnxruntime-node/bin -mindepth 3 -maxdepth 3 -type d ! -path "*/linux/$(node -p process.arch)" -exec rm -rf {} + \
   && rm -rf dist/test dist/bench

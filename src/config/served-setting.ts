@@ -1,4 +1,6 @@
 import { resolve } from 'node:path';
+import * as v from 'valibot';
+import { checkForm } from '../core/check-form.js';
 import { TldrError } from '../core/errors.js';
 import type { ServedFacts } from '../store/served.js';
 import type { Layout } from '../store/collection.js';
@@ -25,34 +27,30 @@ export interface MigratingSetting {
   readonly journal: string;
 }
 
-type Check = (value: unknown) => string | null;
+const TEXT = v.pipe(v.string('expected a text'), v.nonEmpty('expected a text'));
+const FACTOR = 'expected a number from 1 to 1000';
+const MIGRATING = v.strictObject({ source: TEXT, journal: TEXT });
+const oneOf = <const Value extends string>(...allowed: Value[]): v.PicklistSchema<Value[], string> =>
+  v.picklist(allowed, `expected ${allowed.join(' or ')}`);
 
-const text: Check = (value) => (typeof value === 'string' && value !== '' ? null : 'expected a text');
-const oneOf =
-  (...allowed: string[]): Check =>
-  (value) =>
-    allowed.some((one) => one === value) ? null : `expected ${allowed.join(' or ')}`;
-const factor: Check = (value) =>
-  typeof value === 'number' && value >= 1 && value <= 1000 ? null : 'expected a number from 1 to 1000';
-
-const migrating: Check = (value) => {
-  const keys = isRecord(value) ? Object.keys(value).sort().join() : '';
-  const ok =
-    isRecord(value) && keys === 'journal,source' && Object.values(value).every((one) => text(one) === null);
-  return ok ? null : 'expected an object with the texts "source" and "journal"';
-};
-
-const CHECKS: Readonly<Record<keyof ServedSetting, Check>> = {
-  target: text,
-  encoder: text,
-  layout: oneOf('compact', 'two-stage'),
-  oversampling: factor,
-  scoreThreshold: oneOf('pass', 'refuse'),
-  vectorAnswers: oneOf('refuse', 'compact'),
-  full: text,
-  migrating,
-};
-const REQUIRED = ['target', 'encoder'] as const;
+const SETTING = v.looseObject(
+  {
+    target: TEXT,
+    encoder: TEXT,
+    layout: v.exactOptional(oneOf('compact', 'two-stage')),
+    oversampling: v.exactOptional(v.pipe(v.number(FACTOR), v.minValue(1, FACTOR), v.maxValue(1000, FACTOR))),
+    scoreThreshold: v.exactOptional(oneOf('pass', 'refuse')),
+    vectorAnswers: v.exactOptional(oneOf('refuse', 'compact')),
+    full: v.exactOptional(TEXT),
+    migrating: v.exactOptional(
+      v.custom<MigratingSetting>(
+        (value) => v.is(MIGRATING, value),
+        'expected an object with the texts "source" and "journal"',
+      ),
+    ),
+  },
+  'expected an object',
+);
 
 /**
  * Returns the served collections by the names that clients use.
@@ -87,16 +85,13 @@ export function parseServedSettings(value: unknown, folder: string): Readonly<Re
 }
 
 function parseOne(value: unknown, at: string): ServedSetting {
-  if (!isRecord(value)) throw wrong(at, 'expected an object');
-  for (const [key, inner] of Object.entries(value)) {
-    if (!Object.hasOwn(CHECKS, key))
-      throw wrong(`${at}.${key}`, `unknown key: known are ${Object.keys(CHECKS).join(', ')}`);
-    const problem = CHECKS[key as keyof ServedSetting](inner);
-    if (problem !== null) throw wrong(`${at}.${key}`, `${problem}, got ${JSON.stringify(inner)}`);
-  }
-  for (const key of REQUIRED) if (!Object.hasOwn(value, key)) throw wrong(`${at}.${key}`, 'it is missing');
-  // Every key was checked above.
-  return value as unknown as ServedSetting;
+  if (isRecord(value))
+    for (const key of Object.keys(value))
+      if (!Object.hasOwn(SETTING.entries, key))
+        throw wrong(`${at}.${key}`, `unknown key: known are ${Object.keys(SETTING.entries).join(', ')}`);
+  const refuse = (problem: string): TldrError =>
+    new TldrError('INVALID_ARGUMENT', `configuration: ${problem}`);
+  return checkForm(SETTING, value, { at, refuse });
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

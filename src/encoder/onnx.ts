@@ -1,4 +1,6 @@
-import { DISTANCES, type Distance } from '../core/distance.js';
+import * as v from 'valibot';
+import { checkJson } from '../core/check-form.js';
+import { DISTANCES } from '../core/distance.js';
 import { checkNetworks, fingerprintOf, shapeOf } from './network.js';
 import type { EncoderLayer, EncoderMetadata, EncoderNetwork, EncoderNetworks } from './network.js';
 import { expectDefined, TldrError } from '../core/errors.js';
@@ -12,6 +14,18 @@ const INPUT = 'vectors';
 const OUTPUT = 'projected';
 const QUERY_OUTPUT = 'projected_queries';
 const QUERY_PREFIX = 'query_';
+
+const METADATA = v.looseObject({
+  method: v.string(),
+  distance: v.picklist(DISTANCES),
+  compactDistance: v.picklist(DISTANCES),
+  source: v.string(),
+  seed: v.number(),
+  dataFingerprint: v.string(),
+  hyperParameters: v.record(v.string(), v.union([v.string(), v.number(), v.boolean()])),
+  metrics: v.record(v.string(), v.number()),
+  createdBy: v.string(),
+});
 
 /**
  * The encoder as a standard ONNX model, `vectors: [n, inputDim]` to `projected: [n, outputDim]`. An
@@ -119,7 +133,7 @@ export function encoderFromOnnx(bytes: Uint8Array): EncoderNetworks & { readonly
       `encoder file is damaged: its weights have fingerprint ${actual}, but it states ${expected}`,
     );
   }
-  return { ...networks, metadata: parseMetadata(model.metadata.get('tldr.metadata') ?? '') };
+  return { ...networks, metadata: parseMetadata(model.metadata.get('tldr.metadata')) };
 }
 
 /** Reads the chain of nodes for points and, after it, the chain for queries if there is one. */
@@ -189,36 +203,9 @@ function readLayer(node: OnnxNode, tensors: ReadonlyMap<string, OnnxTensor>): En
   return { weight: matrix(rows, cols, weight.data), bias, relu: false };
 }
 
-function parseMetadata(json: string): EncoderMetadata {
-  let value: unknown;
-  try {
-    value = JSON.parse(json);
-  } catch (cause) {
-    throw new TldrError('INVALID_DATA', 'encoder file: its metadata is no JSON', { cause });
-  }
-  if (!isMetadata(value)) {
-    throw new TldrError('INVALID_DATA', 'encoder file: its metadata lacks required fields');
-  }
-  return value;
-}
-
-function isMetadata(value: unknown): value is EncoderMetadata {
-  if (typeof value !== 'object' || value === null) return false;
-  const fields = new Map<string, unknown>(Object.entries(value));
-  const isDistance = (name: string): boolean => DISTANCES.includes(fields.get(name) as Distance);
-  const isRecordOf = (name: string, types: readonly string[]): boolean => {
-    const record = fields.get(name);
-    if (typeof record !== 'object' || record === null) return false;
-    return Object.values(record).every((entry) => types.includes(typeof entry));
-  };
-  return (
-    ['method', 'source', 'dataFingerprint', 'createdBy'].every(
-      (name) => typeof fields.get(name) === 'string',
-    ) &&
-    typeof fields.get('seed') === 'number' &&
-    isDistance('distance') &&
-    isDistance('compactDistance') &&
-    isRecordOf('hyperParameters', ['string', 'number', 'boolean']) &&
-    isRecordOf('metrics', ['number'])
-  );
+function parseMetadata(json: string | undefined): EncoderMetadata {
+  const refuse = (problem: string, cause?: unknown): TldrError =>
+    new TldrError('INVALID_DATA', `encoder file: its metadata cannot be used: ${problem}`, { cause });
+  if (json === undefined) throw refuse('there is none');
+  return checkJson(METADATA, json, { refuse });
 }

@@ -1,4 +1,12 @@
-import type { CollectionSpec, Datatype, Layout, Quantization } from './collection.js';
+import * as v from 'valibot';
+import {
+  DATATYPES,
+  QUANTIZATIONS,
+  type CollectionSpec,
+  type Datatype,
+  type Layout,
+  type Quantization,
+} from './collection.js';
 
 /** Key of the target's metadata that describes the collection. `search`, `serve` and later runs read it. */
 export const METADATA_KEY = 'tldr';
@@ -28,12 +36,26 @@ export interface TargetDescription {
   readonly quantization?: Quantization;
 }
 
+const DESCRIPTION = v.looseObject({
+  format: v.literal(1),
+  encoder: v.string(),
+  layout: v.picklist(['compact', 'two-stage']),
+  source: v.string(),
+  vector: v.string(),
+  compact: v.string(),
+  inputDim: v.number(),
+  outputDim: v.number(),
+  distance: v.string(),
+  datatype: v.exactOptional(v.picklist(DATATYPES)),
+  quantization: v.exactOptional(v.picklist(QUANTIZATIONS)),
+});
+
 /** Returns the description in a collection's metadata; null if the collection is not a migration's target. */
 export function targetDescription(spec: CollectionSpec): TargetDescription | null {
   const text = spec.metadata[METADATA_KEY];
   if (text === undefined) return null;
   const value: unknown = JSON.parse(text);
-  return isDescription(value) ? value : null;
+  return v.is(DESCRIPTION, value) ? value : null;
 }
 
 /** Returns where the target's metadata says that the migration state is kept; null if it does not say. */
@@ -57,17 +79,5 @@ export function identifying(metadata: CollectionSpec['metadata']): CollectionSpe
   if (description !== undefined) return { [METADATA_KEY]: description };
   return Object.fromEntries(
     Object.entries(metadata).filter(([key]) => key !== STATE_BACKEND_KEY && key !== JOURNAL_KEY),
-  );
-}
-
-function isDescription(value: unknown): value is TargetDescription {
-  if (typeof value !== 'object' || value === null) return false;
-  const fields = new Map<string, unknown>(Object.entries(value));
-  return (
-    fields.get('format') === 1 &&
-    ['encoder', 'layout', 'source', 'vector', 'compact', 'distance'].every(
-      (name) => typeof fields.get(name) === 'string',
-    ) &&
-    ['inputDim', 'outputDim'].every((name) => typeof fields.get(name) === 'number')
   );
 }

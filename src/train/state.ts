@@ -1,4 +1,6 @@
 import { constants } from 'node:buffer';
+import * as v from 'valibot';
+import { checkJson } from '../core/check-form.js';
 import { expectDefined, TldrError } from '../core/errors.js';
 import type { StepValues } from './ops.js';
 
@@ -14,6 +16,16 @@ export interface TrainState extends StepValues {
 const MAGIC = 'TLDRTRN1';
 /** Most arrays that an optimiser keeps for a parameter. */
 const SLOTS_MAX = 16;
+
+const COUNT = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const HEADER = v.object({
+  step: v.pipe(v.number(), v.safeInteger()),
+  fingerprint: v.string(),
+  // JSON has no NaN, which stands there as null.
+  lossHistory: v.array(v.nullable(v.number())),
+  sizes: v.array(COUNT),
+  slots: v.pipe(COUNT, v.maxValue(SLOTS_MAX)),
+});
 
 /**
  * The state as bytes: magic bytes, header length, JSON header, then all float32 arrays in order.
@@ -77,8 +89,9 @@ export function parseTrainState(bytes: Uint8Array): TrainState {
   const bodyAt = 12 + buffer.readUInt32LE(8);
   if (bodyAt > Math.min(buffer.length, constants.MAX_STRING_LENGTH))
     throw bad(`its header claims ${bodyAt - 12} bytes`);
-  const header = parseHeader(buffer.toString('utf8', 12, bodyAt));
-  if (header === undefined) throw bad('its header is damaged');
+  const header = checkJson(HEADER, buffer.toString('utf8', 12, bodyAt), {
+    refuse: (problem) => bad(`its header is damaged: ${problem}`),
+  });
   const perParameter = 1 + header.slots;
   const expected = header.sizes.reduce((sum, size) => sum + size * perParameter * 4, bodyAt);
   if (buffer.length !== expected) throw bad(`it has ${buffer.length} bytes, expected ${expected}`);
@@ -94,48 +107,7 @@ export function parseTrainState(bytes: Uint8Array): TrainState {
     parameters.push(take(size));
     slots.push(Array.from({ length: header.slots }, () => take(size)));
   }
-  const { step, fingerprint, lossHistory } = header;
+  const { step, fingerprint } = header;
+  const lossHistory = header.lossHistory.map((loss) => loss ?? Number.NaN);
   return { step, fingerprint, lossHistory, parameters, slots };
-}
-
-interface Header {
-  readonly step: number;
-  readonly fingerprint: string;
-  readonly lossHistory: readonly number[];
-  readonly sizes: readonly number[];
-  readonly slots: number;
-}
-
-function parseHeader(json: string): Header | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(json);
-  } catch {
-    return undefined;
-  }
-  return isHeader(value) ? value : undefined;
-}
-
-function isNumberUpTo(value: unknown, max: number): boolean {
-  return Number.isSafeInteger(value) && Number(value) >= 0 && Number(value) <= max;
-}
-
-function isSizes(value: unknown): boolean {
-  return Array.isArray(value) && value.every((size) => isNumberUpTo(size, Number.MAX_SAFE_INTEGER));
-}
-
-function isHeader(value: unknown): value is Header {
-  if (typeof value !== 'object' || value === null) return false;
-  const fields = new Map<string, unknown>(Object.entries(value));
-  const numbers = (name: string): boolean => {
-    const list = fields.get(name);
-    return Array.isArray(list) && list.every((item) => typeof item === 'number' || item === null);
-  };
-  return (
-    Number.isSafeInteger(fields.get('step')) &&
-    isNumberUpTo(fields.get('slots'), SLOTS_MAX) &&
-    typeof fields.get('fingerprint') === 'string' &&
-    isSizes(fields.get('sizes')) &&
-    numbers('lossHistory')
-  );
 }

@@ -1,3 +1,5 @@
+import * as v from 'valibot';
+import { jsonOrNull } from '../../../src/core/check-form.js';
 import type { DenseVectorSpec } from '../../../src/store/collection.js';
 import { num, numberAt, objectAt, type JsonObject } from '../transport/json.js';
 import { mergedIndex } from './vector-storage.js';
@@ -15,6 +17,9 @@ export interface Threshold {
   readonly source: number | null;
   readonly target: number;
 }
+
+const COUNT = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const THRESHOLD = v.object({ source: v.nullable(COUNT), target: COUNT });
 
 const NAMES = [
   'indexing_threshold',
@@ -95,29 +100,10 @@ export function applyThresholds(thresholds: Thresholds, native: JsonObject, comp
 
 /** Returns the limits in a text; none for another form, since every user of the server can write metadata. */
 export function readThresholds(text: string): Thresholds {
-  const all = new Map(entriesOf(parsed(text)));
+  const all = jsonOrNull(v.record(v.string(), v.unknown()), text);
   const read: Record<string, Threshold> = {};
-  for (const name of NAMES) {
-    const { source, target } = Object.fromEntries(entriesOf(all.get(name)));
-    if ((source === null || isCount(source)) && isCount(target)) read[name] = { source, target };
-  }
+  for (const name of NAMES) if (v.is(THRESHOLD, all?.[name])) read[name] = all[name];
   return read;
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
-}
-
-function entriesOf(value: unknown): [string, unknown][] {
-  return typeof value === 'object' && value !== null ? Object.entries(value) : [];
-}
-
-function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && Number(value) >= 0;
 }
 
 /** Returns the bytes of a vector; unknown for a multivector, whose size differs from point to point. */

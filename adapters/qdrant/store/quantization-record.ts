@@ -1,3 +1,5 @@
+import * as v from 'valibot';
+import { jsonOrNull } from '../../../src/core/check-form.js';
 /** Metadata key of a target for the level of each quantisation: JSON text of `QuantizationRecord`. */
 export const QUANTIZATION_KEY = 'tldr-quantization';
 
@@ -15,6 +17,11 @@ export interface QuantizationRecord {
   readonly collection: string | null | undefined;
 }
 
+const RECORD = v.object({
+  own: v.array(v.string()),
+  collection: v.nullish(v.string()),
+});
+
 /** Returns the text of a record for the metadata. */
 export function recordText({ own, collection }: QuantizationRecord): string {
   return JSON.stringify({ own, collection });
@@ -22,17 +29,6 @@ export function recordText({ own, collection }: QuantizationRecord): string {
 
 /** Returns the record in a text; null for another form, since every user of the server can write metadata. */
 export function readRecord(text: string): QuantizationRecord | null {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return null;
-  }
-  if (typeof value !== 'object' || value === null) return null;
-  const fields = new Map<string, unknown>(Object.entries(value));
-  const own = fields.get('own');
-  const collection = fields.get('collection');
-  if (!Array.isArray(own) || !own.every((name) => typeof name === 'string')) return null;
-  const isKnown = collection === undefined || collection === null || typeof collection === 'string';
-  return isKnown ? { own, collection } : null;
+  const record = jsonOrNull(RECORD, text);
+  return record && { own: record.own, collection: record.collection };
 }

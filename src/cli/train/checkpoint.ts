@@ -1,4 +1,6 @@
 import { constants } from 'node:buffer';
+import * as v from 'valibot';
+import { checkJson } from '../../core/check-form.js';
 import { openRegular, readFully } from '../../core/read-file.js';
 import { codeOf, messageOf, TldrError } from '../../core/errors.js';
 import { throwIfAborted } from '../../core/run-options.js';
@@ -24,6 +26,19 @@ export const CHECKPOINT_BYTES_MAX = 2 ** 31 - 1;
 const PLANNED_MIN = 2;
 const MAGIC = 'TLDRCKP1';
 const HEADER_AT = 12;
+
+const HEADER = v.object({
+  // One check for the whole list, since a sample may have millions of ids.
+  sampleIds: v.nullable(
+    v.custom<readonly string[]>(
+      (ids) => Array.isArray(ids) && ids.every((id) => typeof id === 'string'),
+      'expected a list of ids as text',
+    ),
+  ),
+  states: v.array(
+    v.object({ name: v.string(), sizeBytes: v.pipe(v.number(), v.safeInteger(), v.minValue(0)) }),
+  ),
+});
 
 /**
  * Writes a checkpoint: magic, header length, JSON header, then the bytes of the states in order.
@@ -139,8 +154,9 @@ async function readParts({ path, sizeBytes, read }: OpenCheckpoint): Promise<Tra
   const headerBytes = head.readUInt32LE(MAGIC.length);
   if (headerBytes > Math.min(constants.MAX_STRING_LENGTH, sizeBytes - HEADER_AT))
     throw damaged(path, `its header claims ${headerBytes} bytes`);
-  const header = parseHeader((await read(HEADER_AT, headerBytes)).toString('utf8'));
-  if (header === null) throw damaged(path, 'its header is damaged');
+  const header = checkJson(HEADER, (await read(HEADER_AT, headerBytes)).toString('utf8'), {
+    refuse: (problem) => damaged(path, `its header is damaged: ${problem}`),
+  });
   let at = HEADER_AT + headerBytes;
   const end = header.states.reduce((sum, state) => sum + state.sizeBytes, at);
   if (end !== sizeBytes) throw damaged(path, `it has ${sizeBytes} bytes, expected ${end}`);
@@ -157,37 +173,4 @@ function damaged(path: string, why: string): TldrError {
     'INVALID_DATA',
     `${path} is not a training checkpoint: ${why}; give another --checkpoint file`,
   );
-}
-
-interface Header {
-  readonly sampleIds: readonly string[] | null;
-  readonly states: readonly { readonly name: string; readonly sizeBytes: number }[];
-}
-
-function parseHeader(json: string): Header | null {
-  let value: unknown;
-  try {
-    value = JSON.parse(json);
-  } catch {
-    return null;
-  }
-  return isHeader(value) ? value : null;
-}
-
-function isHeader(value: unknown): value is Header {
-  if (typeof value !== 'object' || value === null) return false;
-  const fields = new Map<string, unknown>(Object.entries(value));
-  const [ids, states] = [fields.get('sampleIds'), fields.get('states')];
-  return (
-    (ids === null || (Array.isArray(ids) && ids.every((id) => typeof id === 'string'))) &&
-    Array.isArray(states) &&
-    states.every((one: unknown) => {
-      if (typeof one !== 'object' || one === null || !('name' in one) || !('sizeBytes' in one)) return false;
-      return typeof one.name === 'string' && isSize(one.sizeBytes);
-    })
-  );
-}
-
-function isSize(value: unknown): boolean {
-  return Number.isSafeInteger(value) && Number(value) >= 0;
 }

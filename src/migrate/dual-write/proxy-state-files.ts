@@ -1,4 +1,6 @@
 import { join } from 'node:path';
+import * as v from 'valibot';
+import { checkJson } from '../../core/check-form.js';
 import { messageOf, TldrError } from '../../core/errors.js';
 import { makeOwnFolder } from './private-folder.js';
 import type { SetAside } from './points-set-aside.js';
@@ -36,17 +38,29 @@ export interface ProxyReport extends DesiredState {
 
 const PLAN = 'plan.json';
 const REPORT = 'proxy.json';
-const STATES: readonly unknown[] = ['waiting', 'copying', 'copied'];
-const SIDES: readonly unknown[] = ['source', 'target'];
+const DESIRED = v.looseObject({
+  state: v.picklist(['waiting', 'copying', 'copied']),
+  side: v.picklist(['source', 'target']),
+});
+const REPORTED = v.looseObject({
+  ...DESIRED.entries,
+  pid: v.number(),
+  at: v.number(),
+  source: v.string(),
+  target: v.string(),
+  encoder: v.string(),
+  open: v.number(),
+  caughtUp: v.boolean(),
+  // Earlier versions did not report points that were set aside.
+  setAside: v.nullish(v.looseObject({ points: v.number(), why: v.string() })),
+});
 
 /** Returns the desired state; without a file, `waiting`. @throws INVALID_DATA when the file holds no plan */
 export async function readDesiredState(folder: string): Promise<DesiredState> {
-  const fields = await readFields(join(folder, PLAN));
-  if (fields === null) return { state: 'waiting', side: 'source' };
-  const { state, side } = fields;
-  if (!STATES.includes(state) || !SIDES.includes(side))
-    throw wrong(join(folder, PLAN), 'it does not hold a plan');
-  return { state: state as CopyState, side: side as Side };
+  const desired = await readForm(join(folder, PLAN), DESIRED);
+  return desired === null
+    ? { state: 'waiting', side: 'source' }
+    : { state: desired.state, side: desired.side };
 }
 
 export async function writeDesiredState(folder: string, { state, side }: DesiredState): Promise<void> {
@@ -59,25 +73,8 @@ export async function writeDesiredState(folder: string, { state, side }: Desired
  * @throws INVALID_DATA when the file holds no report
  */
 export async function readReport(folder: string): Promise<ProxyReport | null> {
-  const fields = await readFields(join(folder, REPORT));
-  if (fields === null) return null;
-  // Earlier versions did not report points that were set aside.
-  const { state, side, pid, at, source, target, encoder, open, caughtUp, setAside = null } = fields;
-  const known =
-    STATES.includes(state) &&
-    SIDES.includes(side) &&
-    [pid, at, open].every((value) => typeof value === 'number') &&
-    [source, target, encoder].every((value) => typeof value === 'string') &&
-    typeof caughtUp === 'boolean' &&
-    isSetAside(setAside);
-  if (!known) throw wrong(join(folder, REPORT), 'it does not hold a report');
-  return { ...(fields as unknown as ProxyReport), setAside };
-}
-
-function isSetAside(value: unknown): value is SetAside | null {
-  if (typeof value !== 'object' || value === null) return value === null;
-  const { points, why }: { readonly points?: unknown; readonly why?: unknown } = value;
-  return typeof points === 'number' && typeof why === 'string';
+  const report = await readForm(join(folder, REPORT), REPORTED);
+  return report === null ? null : { ...report, setAside: report.setAside ?? null };
 }
 
 /** Returns the path of the report. */
@@ -89,18 +86,15 @@ export async function writeReport(folder: string, report: ProxyReport): Promise<
   await replaceFile(join(folder, REPORT), `${JSON.stringify(report)}\n`);
 }
 
-async function readFields(path: string): Promise<Record<string, unknown> | null> {
+/** Returns the content of a file; null if there is none. @throws INVALID_DATA when it has another form */
+async function readForm<Schema extends v.GenericSchema>(
+  path: string,
+  schema: Schema,
+): Promise<v.InferInput<Schema> | null> {
   try {
     const text = await readIfThere(path);
-    if (text === null) return null;
-    const value: unknown = JSON.parse(text);
-    if (typeof value === 'object' && value !== null) return { ...value };
+    return text === null ? null : checkJson(schema, text);
   } catch (cause) {
-    throw wrong(path, messageOf(cause), cause);
+    throw new TldrError('INVALID_DATA', `cannot read ${path}: ${messageOf(cause)}`, { cause });
   }
-  throw wrong(path, 'it is not a JSON object');
-}
-
-function wrong(path: string, why: string, cause?: unknown): TldrError {
-  return new TldrError('INVALID_DATA', `cannot read ${path}: ${why}`, { cause });
 }

@@ -1,8 +1,17 @@
+import * as v from 'valibot';
+import { checkForm, checkJson } from '../../core/check-form.js';
 import { messageOf, TldrError } from '../../core/errors.js';
 import type { PointId } from '../../core/point-id.js';
 import type { StoreKeys } from '../../store/vector-source.js';
 import type { LoadSeen } from '../throttle/throttle.js';
-import type { Datatype, Layout, Partition, Quantization } from '../../store/collection.js';
+import {
+  DATATYPES,
+  QUANTIZATIONS,
+  type Datatype,
+  type Layout,
+  type Partition,
+  type Quantization,
+} from '../../store/collection.js';
 
 /**
  * How far the copy is. Each phase begins only when the one before is complete. `repairing`: a verification
@@ -84,15 +93,60 @@ export interface MigrationState extends MigrationIdentity {
   load?: LoadSeen;
 }
 
-const PHASES: readonly Phase[] = [
-  'creating',
-  'copying',
-  'repairing',
-  'finishing',
-  'verifying',
-  'verified',
-  'following',
-];
+const TEXT_OR_NULL = v.nullable(v.string());
+const NUMBER_OR_NULL = v.nullable(v.number());
+
+/** A state as its text has it. Unknown fields are kept. */
+const STATE = v.looseObject({
+  version: v.literal(3),
+  phase: v.picklist(['creating', 'copying', 'repairing', 'finishing', 'verifying', 'verified', 'following']),
+  sourceEndpoint: v.string(),
+  targetEndpoint: v.string(),
+  sourceCollection: v.string(),
+  targetCollection: v.string(),
+  vectorName: v.string(),
+  compactName: v.string(),
+  layout: v.picklist(['compact', 'two-stage']),
+  encoderFingerprint: v.string(),
+  datatype: v.exactOptional(v.picklist(DATATYPES)),
+  quantization: v.exactOptional(v.picklist(QUANTIZATIONS)),
+  ranges: v.array(
+    v.looseObject({
+      shardKey: v.nullable(v.looseObject({ kind: v.string(), value: v.string() })),
+      from: TEXT_OR_NULL,
+      to: TEXT_OR_NULL,
+      cursor: TEXT_OR_NULL,
+      complete: v.boolean(),
+      points: v.number(),
+    }),
+  ),
+  encoderFile: TEXT_OR_NULL,
+  verifiedPoints: NUMBER_OR_NULL,
+  cutOver: v.nullable(
+    v.looseObject({
+      form: v.picklist(['alias', 'bare-name', 'proxy']),
+      name: v.string(),
+      previous: TEXT_OR_NULL,
+      forced: v.boolean(),
+      lag: v.exactOptional(v.number()),
+      state: v.picklist(['begun', 'done', 'rolled-back']),
+    }),
+  ),
+  completed: v.boolean(),
+  split: v.exactOptional(v.pipe(v.number(), v.safeInteger(), v.minValue(1))),
+  journal: v.exactOptional(v.string()),
+  projector: v.exactOptional(v.picklist(['kernel', 'native'])),
+  load: v.exactOptional(
+    v.looseObject({
+      baselineMs: NUMBER_OR_NULL,
+      latencyMs: NUMBER_OR_NULL,
+      waiting: TEXT_OR_NULL,
+      resting: v.number(),
+      waitedMs: v.number(),
+    }),
+  ),
+});
+
 const IDENTITY_KEYS: readonly (keyof MigrationIdentity)[] = [
   'sourceEndpoint',
   'sourceCollection',
@@ -121,26 +175,20 @@ export function cursorText(id: PointId | null, keys: StoreKeys): string | null {
  * @throws INVALID_DATA naming `label` when the text is anything else
  */
 export function parseMigrationState(text: string, label: string): MigrationState {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (cause) {
-    const message = `${label} is not a migration state: ${messageOf(cause)}`;
-    throw new TldrError('INVALID_DATA', message, { cause, hint: 'restore-state' });
-  }
-  const current = withPartitions(upgraded(value));
-  if (!isMigrationState(current))
-    throw new TldrError('INVALID_DATA', `${label} is not a migration state of version 2 or 3`, {
+  const refuse = (problem: string, cause?: unknown): TldrError =>
+    new TldrError('INVALID_DATA', `${label} is not a migration state of version 2 or 3: ${problem}`, {
+      cause,
       hint: 'restore-state',
     });
-  return current;
+  const value = upgraded(checkJson(v.unknown(), text, { refuse }));
+  const { ranges, ...state } = checkForm(STATE, value, { refuse });
+  return { ...state, ranges: ranges.map(({ shardKey, ...range }) => ({ ...range, partition: shardKey })) };
 }
 
 /** Converts a state of version 2, which had no cut-over and called the phase `verified` "done". */
 function upgraded(value: unknown): unknown {
-  if (typeof value !== 'object' || value === null || !('version' in value) || value.version !== 2)
-    return value;
-  const phase = 'phase' in value && value.phase === 'done' ? { phase: 'verified' } : {};
+  if (!v.is(v.looseObject({ version: v.literal(2) }), value)) return value;
+  const phase = value['phase'] === 'done' ? { phase: 'verified' } : {};
   return { ...value, ...phase, version: 3, ...FRESH };
 }
 
@@ -148,18 +196,6 @@ function upgraded(value: unknown): unknown {
 export function stateText(state: MigrationState, indent = 0): string {
   const ranges = state.ranges.map(({ partition, ...range }) => ({ shardKey: partition, ...range }));
   return JSON.stringify({ ...state, ranges }, null, indent);
-}
-
-/** Returns a parsed state whose ranges call the partition by its name here. */
-function withPartitions(value: unknown): unknown {
-  if (typeof value !== 'object' || value === null || !('ranges' in value) || !Array.isArray(value.ranges))
-    return value;
-  const ranges = value.ranges.map((range: unknown) => {
-    if (typeof range !== 'object' || range === null || !('shardKey' in range)) return range;
-    const { shardKey, ...rest } = range;
-    return { partition: shardKey, ...rest };
-  });
-  return { ...value, ranges };
 }
 
 /** Initial values of every migration state. */
@@ -200,78 +236,9 @@ export function identityOf(plan: MigrationIdentity): MigrationIdentity {
   return { ...places, vectorName, compactName, layout, encoderFingerprint, datatype, quantization };
 }
 
-function isMigrationState(value: unknown): value is MigrationState {
-  if (typeof value !== 'object' || value === null) return false;
-  const fields = new Map<string, unknown>(Object.entries(value));
-  const texts = IDENTITY_KEYS.filter((key) => key !== 'datatype' && key !== 'quantization');
-  const ranges = fields.get('ranges');
-  const orNull = (name: string, type: string): boolean =>
-    fields.get(name) === null || typeof fields.get(name) === type;
-  return (
-    fields.get('version') === 3 &&
-    PHASES.some((phase) => phase === fields.get('phase')) &&
-    texts.every((name) => typeof fields.get(name) === 'string') &&
-    orNull('encoderFile', 'string') &&
-    orNull('verifiedPoints', 'number') &&
-    typeof fields.get('completed') === 'boolean' &&
-    isCutOver(fields.get('cutOver')) &&
-    isLoad(fields.get('load')) &&
-    (fields.get('split') === undefined || isWorkers(fields.get('split'))) &&
-    ['undefined', 'string'].includes(typeof fields.get('journal')) &&
-    [undefined, 'kernel', 'native'].some((projector) => projector === fields.get('projector')) &&
-    Array.isArray(ranges) &&
-    ranges.every(isRange)
-  );
-}
-
-function isWorkers(value: unknown): boolean {
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 1;
-}
-
-function isLoad(value: unknown): boolean {
-  if (value === undefined) return true;
-  if (typeof value !== 'object' || value === null) return false;
-  const fields = new Map<string, unknown>(Object.entries(value));
-  const isOrNull = (name: string, type: string): boolean =>
-    fields.get(name) === null || typeof fields.get(name) === type;
-  return (
-    isOrNull('baselineMs', 'number') &&
-    isOrNull('latencyMs', 'number') &&
-    isOrNull('waiting', 'string') &&
-    typeof fields.get('resting') === 'number' &&
-    typeof fields.get('waitedMs') === 'number'
-  );
-}
-
 /** Returns whether a cut-over was begun or made, and not rolled back. */
 export function inEffect({ cutOver }: MigrationState): boolean {
   return cutOver !== null && cutOver.state !== 'rolled-back';
-}
-
-function isCutOver(value: unknown): boolean {
-  if (value === null) return true;
-  if (typeof value !== 'object') return false;
-  const fields = new Map<string, unknown>(Object.entries(value));
-  const previous = fields.get('previous');
-  const oneOf = (name: string, known: readonly string[]): boolean =>
-    known.some((one) => one === fields.get(name));
-  return (
-    oneOf('form', ['alias', 'bare-name', 'proxy']) &&
-    oneOf('state', ['begun', 'done', 'rolled-back']) &&
-    typeof fields.get('name') === 'string' &&
-    typeof fields.get('forced') === 'boolean' &&
-    (previous === null || typeof previous === 'string')
-  );
-}
-
-function isRange(value: unknown): boolean {
-  if (typeof value !== 'object' || value === null) return false;
-  const fields = new Map<string, unknown>(Object.entries(value));
-  const textOrNull = (name: string): boolean => {
-    const text = fields.get(name);
-    return text === null || typeof text === 'string';
-  };
-  return ['from', 'to', 'cursor'].every(textOrNull) && typeof fields.get('complete') === 'boolean';
 }
 
 /** Returns the number of points that the copy has written, from its ranges. */

@@ -1,3 +1,5 @@
+import * as v from 'valibot';
+import { checkJson } from '../../core/check-form.js';
 import { messageOf, TldrError } from '../../core/errors.js';
 
 /** Throttle settings. They are stored beside the migration state and can change while the migration runs. */
@@ -11,6 +13,7 @@ export interface ThrottleSettings {
 /** No throttling: the copy runs as fast as the machine allows. */
 export const UNTHROTTLED: ThrottleSettings = { maxLoad: null, nice: 0 };
 
+const SETTINGS = v.object({ maxLoad: v.nullable(v.string()), nice: v.number() });
 const NICE_MAX = 100;
 /** A smaller difference from the baseline is noise. */
 const SLACK_MS = 5;
@@ -55,14 +58,9 @@ export async function retune(
 /** Returns throttle settings from their JSON text. @throws INVALID_DATA naming `label` */
 export function parseThrottleSettings(text: string, label: string): ThrottleSettings {
   try {
-    const value: unknown = JSON.parse(text);
-    if (typeof value !== 'object' || value === null) throw new TldrError('INVALID_DATA', 'no object');
-    const fields = new Map<string, unknown>(Object.entries(value));
-    const [maxLoad, nice] = [fields.get('maxLoad'), fields.get('nice')];
-    if ((maxLoad !== null && typeof maxLoad !== 'string') || typeof nice !== 'number')
-      throw new TldrError('INVALID_DATA', 'expected "maxLoad" and "nice"');
-    checkThrottleSettings({ maxLoad, nice });
-    return { maxLoad, nice };
+    const settings = checkJson(SETTINGS, text);
+    checkThrottleSettings(settings);
+    return settings;
   } catch (cause) {
     const why = messageOf(cause);
     throw new TldrError('INVALID_DATA', `${label} does not hold throttle settings: ${why}`, {
