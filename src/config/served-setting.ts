@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import * as v from 'valibot';
-import { checkForm } from '../core/check-form.js';
+import { inForm } from '../core/check-form.js';
 import { TldrError } from '../core/errors.js';
 import type { ServedFacts } from '../store/served.js';
 import type { Layout } from '../store/collection.js';
@@ -91,7 +91,7 @@ function parseOne(value: unknown, at: string): ServedSetting {
         throw wrong(`${at}.${key}`, `unknown key: known are ${Object.keys(SETTING.entries).join(', ')}`);
   const refuse = (problem: string): TldrError =>
     new TldrError('INVALID_ARGUMENT', `configuration: ${problem}`);
-  return checkForm(SETTING, value, { at, refuse });
+  return inForm(SETTING, value, { at, refuse });
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -17,7 +17,7 @@ export interface FormWords {
  * fields and their order survive.
  * @throws the error that `refuse` makes, by default INVALID_DATA
  */
-export function checkForm<const Schema extends v.GenericSchema>(
+export function inForm<const Schema extends v.GenericSchema>(
   schema: Schema,
   value: unknown,
   { at, refuse = invalidData }: FormWords = {},
@@ -27,7 +27,7 @@ export function checkForm<const Schema extends v.GenericSchema>(
   throw refuse(problemOf(expectDefined(issues, 'what is wrong with a value')[0], at));
 }
 
-/** Returns the value of a JSON text, as `checkForm`. @throws also for text that is no JSON */
+/** Returns the value of a JSON text, as `inForm`. @throws also for text that is no JSON */
 export function checkJson<const Schema extends v.GenericSchema>(
   schema: Schema,
   text: string,
@@ -39,7 +39,7 @@ export function checkJson<const Schema extends v.GenericSchema>(
   } catch (cause) {
     throw (words.refuse ?? invalidData)(messageOf(cause), cause);
   }
-  return checkForm(schema, value, words);
+  return inForm(schema, value, words);
 }
 
 /** Returns the value of a JSON text; null for text of another form, where anybody may have written it. */

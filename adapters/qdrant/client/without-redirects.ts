@@ -1,4 +1,4 @@
-import { isRedirect, RedirectError } from '../../../src/core/redirect.js';
+import { isRedirect, RedirectError } from '../../../src/core/address.js';
 
 /** An operation of the official client. */
 export type Call<Payload> = (payload: Payload, init?: unknown) => Promise<ApiResponse>;

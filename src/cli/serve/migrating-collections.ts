@@ -6,7 +6,7 @@ import { readEncoderFile } from '../../encoder/file.js';
 import { messageOf, TldrError } from '../../core/errors.js';
 import { keepsJournal } from '../../store/target-description.js';
 import type { Aliases, MirroredFacts, WriteInterceptor } from '../../store/write-guard.js';
-import { RedirectError } from '../../core/redirect.js';
+import { RedirectError } from '../../core/address.js';
 import type { Log } from '../../core/run-options.js';
 import type { CopyTarget } from '../../store/copy-target.js';
 import { DualWriter } from '../../migrate/dual-write/mirror-writes.js';

@@ -35,7 +35,7 @@ export async function readByProxy(state: MigrationState): Promise<string> {
   const status = await proxyControlOf(state)?.status();
   if (status?.wanted.side !== 'target' || !inEffect(state)) return state.sourceCollection;
   // The proxy may not have switched yet, and it leaves a target that cannot hold a point.
-  const there = status.living ? status.report?.side === 'target' : state.cutOver?.state === 'done';
+  const there = status.living ? status.report.side === 'target' : state.cutOver?.state === 'done';
   return there ? state.targetCollection : state.sourceCollection;
 }
 

@@ -77,7 +77,7 @@ async function planProxyBack(
   if (!(await target.listCollections()).includes(to))
     throw new TldrError('NOT_FOUND', `${to} was deleted: a rollback is not possible`);
   const { living: proxyLives, wanted, report } = status;
-  const sides = [wanted.side, ...(proxyLives ? [report?.side] : [])];
+  const sides = [wanted.side, ...(proxyLives ? [report.side] : [])];
   const made = !sides.includes('target');
   const journalledUntil = proxyLives ? null : await proxy.journalledUntil();
   const way: WayBack = {

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { checkForm, checkJson } from '../../core/check-form.js';
+import { inForm, checkJson } from '../../core/check-form.js';
 import { messageOf, TldrError } from '../../core/errors.js';
 import type { PointId } from '../../core/point-id.js';
 import type { StoreKeys } from '../../store/vector-source.js';
@@ -181,7 +181,7 @@ export function parseMigrationState(text: string, label: string): MigrationState
       hint: 'restore-state',
     });
   const value = upgraded(checkJson(v.unknown(), text, { refuse }));
-  const { ranges, ...state } = checkForm(STATE, value, { refuse });
+  const { ranges, ...state } = inForm(STATE, value, { refuse });
   return { ...state, ranges: ranges.map(({ shardKey, ...range }) => ({ ...range, partition: shardKey })) };
 }
 

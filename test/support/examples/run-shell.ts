@@ -19,7 +19,7 @@ import {
 } from './docs-collection.js';
 import type { PageSnippet } from './pages.js';
 
-const COMMAND = fileURLToPath(new URL('snippet-command.js', import.meta.url));
+const COMMAND = fileURLToPath(new URL('snippet-command-child.js', import.meta.url));
 const ANY_PORT = '127.0.0.1:0';
 
 /** A server, an encoder of `docs`, and an address that takes messages. */

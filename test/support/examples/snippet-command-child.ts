@@ -2,7 +2,7 @@
  * `qdrant-tldr` as the snippets of pages call it in tests: says yes, keeps trainings and measurements small where the
  * snippet says nothing of their size, and stops a proxy as soon as it is ready.
  *
- * Usage: node snippet-command.js ARGUMENTS-OF-QDRANT-TLDR
+ * Usage: node snippet-command-child.js ARGUMENTS-OF-QDRANT-TLDR
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -1,5 +1,12 @@
 import { type Hint, TldrError } from './errors.js';
-import { maskAddress } from './mask-address.js';
+
+/**
+ * Returns an address in a form that may be shown: everything before the last "@" (user and password) is
+ * masked. It also works on invalid addresses, because error messages quote them.
+ */
+export function maskAddress(text: string): string {
+  return text.replace(/^([a-z][a-z0-9+.-]*:\/\/)?.*@/is, '$1********@');
+}
 
 /** A server's answer that sends its client to another address. */
 export interface Redirect {
