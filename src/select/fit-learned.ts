@@ -7,7 +7,7 @@ import { buildKnnGraph } from '../knn/build-knn-graph.js';
 import type { KnnGraph } from '../knn/graph.js';
 import { resolveSettings } from '../train/run-training.js';
 import type { TrainState } from '../train/state.js';
-import { prepareInWorker, trainTldr } from '../train/tldr.js';
+import { prepareInWorker, trainPrepared } from '../train/tldr.js';
 import type { Geometry } from './candidate.js';
 import type { TrainingSchedule, Start } from './training-schedules.js';
 import type { Directions } from './principal-directions.js';
@@ -72,8 +72,9 @@ export async function fitLearned(
   );
   for (const { plan, settings } of resolved) {
     const { init, weight } = startOf(plan, { learned, axes, dim, distance });
-    const training = trainTldr(
-      x,
+    const training = trainPrepared(
+      prepared,
+      narrowed(graph, settings.nNeighbors),
       {
         ...settings,
         ...shared,
@@ -84,8 +85,6 @@ export async function fitLearned(
         ...(directions.forTraining === undefined ? {} : { directions: directions.forTraining }),
       },
       {
-        graph: narrowed(graph, settings.nNeighbors),
-        prepared,
         resume: states.get(plan.name),
         signal,
         log,

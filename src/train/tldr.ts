@@ -32,8 +32,6 @@ export async function prepareInWorker(
 export interface TldrRun extends RunOptions {
   /** Neighbours of the rows; computed if absent. */
   readonly graph?: KnnGraph;
-  /** The rows as `prepareInWorker` returns them; prepared if absent. */
-  readonly prepared?: PreparedSample;
   /** Continues from a state of the same run. */
   readonly resume?: TrainState | undefined;
 }
@@ -59,33 +57,36 @@ export interface TldrResult extends TrainOutcome {
  * ```
  */
 export async function trainTldr(x: Matrix, options: TldrOptions, run: TldrRun = {}): Promise<TldrResult> {
-  const settings = resolveSettings(options);
+  const { loss, nNeighbors: k } = resolveSettings(options);
+  const { distance, seed, threads, directions } = options;
   const { signal, log, onProgress } = run;
-  const { distance, seed, threads, outputDim, engine, initialWeight, directions, compactDistance } = options;
   const shared = { ...x, data: shareFloats(x.data) };
   // Barlow Twins does not compare rows, so it needs no coordinates.
-  const compared = settings.loss === 'neighbourhood-kl' ? directions : undefined;
-  const prepared =
-    run.prepared ?? (await prepareInWorker(shared, { distance, threads, directions: compared }, run));
-  const k = settings.nNeighbors;
-  const knnOptions = {
-    k,
-    distance,
-    seed,
-    signal,
-    log,
-    onProgress,
-    ...(threads === undefined ? {} : { threads }),
-  };
-  const graph = run.graph ?? (await buildKnnGraph(shared, knnOptions));
+  const compared = loss === 'neighbourhood-kl' ? directions : undefined;
+  const prepared = await prepareInWorker(shared, { distance, threads, directions: compared }, run);
+  const knnOptions = { k, distance, seed, signal, log, onProgress };
+  const graph =
+    run.graph ??
+    (await buildKnnGraph(shared, threads === undefined ? knnOptions : { ...knnOptions, threads }));
+  return trainPrepared(prepared, graph, options, run);
+}
+
+/** Does the same as `trainTldr` for a sample that is prepared, which several trainings may use. */
+export async function trainPrepared(
+  prepared: PreparedSample,
+  graph: KnnGraph,
+  options: TldrOptions,
+  { signal, log, onProgress, resume }: Omit<TldrRun, 'graph'> = {},
+): Promise<TldrResult> {
   // A worker can receive plain data only, but the caller's object may hold more.
-  const plain = { ...settings, outputDim, distance, seed };
+  const { outputDim, distance, seed, threads, engine, initialWeight, directions, compactDistance } = options;
+  const plain = { ...resolveSettings(options), outputDim, distance, seed };
   const optional = Object.fromEntries(
     Object.entries({ engine, threads, initialWeight, directions, compactDistance }).filter(
       ([, value]) => value !== undefined,
     ),
   );
-  const task: TrainTask = { prepared, graph, options: { ...plain, ...optional }, resume: run.resume };
+  const task: TrainTask = { prepared, graph, options: { ...plain, ...optional }, resume };
   const result = await runInWorker({
     file: new URL('./training-worker.js', import.meta.url),
     data: task,

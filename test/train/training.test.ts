@@ -23,7 +23,7 @@ import { calibrateTemperature } from '../../src/train/temperature.js';
 import type { TldrOptions } from '../../src/train/options.js';
 import { createTfjsExecutor } from '../../src/train/tfjs-executor.js';
 import { parseTrainState, serializeTrainState } from '../../src/train/state.js';
-import { prepareInWorker, trainTldr } from '../../src/train/tldr.js';
+import { prepareInWorker, trainPrepared, trainTldr } from '../../src/train/tldr.js';
 import { ReferenceOps, type Reference } from '../support/train/reference-ops.js';
 
 /** Well separated clusters in a few directions, drowned in noise over all the others. */
@@ -238,17 +238,16 @@ test('a state of an earlier version, which hashed the values of the sample each 
   }
 });
 
-test('a prepared sample is not read again, whatever training uses it', async () => {
+test('a prepared sample serves several trainings and stays as it is', async () => {
   const directions = firstAxes(x.cols, 5);
   const prepared = await prepareInWorker(x, { distance: 'cosine', directions });
   const values = new Float32Array(prepared.sample.data);
   const whole = { ...graph, method: 'exact', recall: 1 } as const;
-  const gone = matrix(x.rows, x.cols);
   for (const options of [
     { ...kl, steps: 3, directions },
     { ...barlow, directions },
   ]) {
-    const { network } = await trainTldr(gone, options, { graph: whole, prepared });
+    const { network } = await trainPrepared(prepared, whole, options);
     expect(network).toEqual((await train(x, graph, options)).network);
   }
   expect(prepared.sample.data.buffer).toBeInstanceOf(SharedArrayBuffer);
