@@ -6,13 +6,13 @@ import type { Adapter } from '../store/adapter.js';
 
 export { serverAddresses } from '../../adapters/qdrant/index.js';
 export { freePorts } from '../../adapters/qdrant/local/free-ports.js';
-export { grpcChanges } from '../../adapters/qdrant/serve/dual-write/grpc-mutations.js';
-export { restChanges } from '../../adapters/qdrant/serve/dual-write/rest-mutations.js';
+export { grpcChanges } from '../../adapters/qdrant/serve/dual-write/grpc-changes.js';
+export { restChanges } from '../../adapters/qdrant/serve/dual-write/rest-changes.js';
 export { requestLimits } from '../../adapters/qdrant/serve/request-limits.js';
 export { restFailure } from '../../adapters/qdrant/serve/rest/failure.js';
 export { grpcRewriter } from '../../adapters/qdrant/serve/rewriters/grpc.js';
 export { restRewriter } from '../../adapters/qdrant/serve/rewriters/rest.js';
-export { callOn, searchOn } from '../../adapters/qdrant/serve/shadow/search-on.js';
+export { callOn, searchOn } from '../../adapters/qdrant/serve/shadow/search-on-other-collection.js';
 export { NAME_BYTES_MAX } from '../../adapters/qdrant/store/aliases.js';
 export { STATE_COLLECTION } from '../../adapters/qdrant/store/state-store.js';
 

@@ -2,9 +2,9 @@ import type { PointId } from '../../../../src/core/point-id.js';
 import type { PointCondition } from '../../../../src/store/points.js';
 import { jsonDepth } from '../../points/payload-depth.js';
 import { CONDITION_FORM } from '../../store/condition-form.js';
-import type { WriteParts } from './changes.js';
-import type { WrittenVector } from './followable.js';
-import { scanJson, type JsonNode } from '../json/scan.js';
+import type { WriteParts } from './find-changes.js';
+import type { WrittenVector } from './check-written-vectors.js';
+import { scanJson, type JsonNode } from '../json/scan-body.js';
 import { ByteEdits } from '../json/byte-edits.js';
 import { numericId, uuidId } from '../point-ids.js';
 import {
@@ -18,7 +18,7 @@ import {
   valueOf,
   type JsonFields,
   type Structure,
-} from '../rest/fields.js';
+} from '../rest/structures.js';
 import type { SingleWrite, Write } from '../operations.js';
 import { checkPayloadDepth, unknownForm } from '../rules.js';
 

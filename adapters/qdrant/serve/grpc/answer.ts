@@ -1,6 +1,6 @@
 import type { ServedCollection } from '../../../../src/store/served.js';
 import type { AnswerForm, GrpcStatus } from '../../../../src/serve/protocol.js';
-import { collectionInfo } from './info.js';
+import { collectionInfo } from './collection-info.js';
 import { Malformed, ProtoMessage } from '../protobuf/message.js';
 import { edited, ProtoBuilder, type FieldEdit } from '../protobuf/builder.js';
 import { clientName, findServed, Refusal } from '../rules.js';

@@ -2,7 +2,7 @@ import { expectDefined } from '../../../../src/core/errors.js';
 import type { ServedCollection } from '../../../../src/store/served.js';
 import type { AnswerForm, CallStatus, GrpcCall, GrpcRewrite } from '../../../../src/serve/protocol.js';
 import { impossibleSetting, withoutSetting } from '../settings/probe-creation-errors.js';
-import { rewriteUpdate } from './patch.js';
+import { rewriteUpdate } from './update-collection.js';
 import { physicalName } from './stage.js';
 import { ProtoMessage } from '../protobuf/message.js';
 import { edited, ProtoBuilder } from '../protobuf/builder.js';

@@ -1,6 +1,6 @@
 import { expectDefined } from '../../../../src/core/errors.js';
 import { isServed, type Job, type ServedJob } from './rewrite-job.js';
-import { legacyToQuery } from './legacy-query.js';
+import { legacyToQuery } from './legacy-to-query.js';
 import {
   compactLookup,
   fullLookup,
@@ -9,7 +9,7 @@ import {
   type CompactIds,
 } from './lookup-from.js';
 import type { LegacyFields } from '../search-fields.js';
-import { editVectors, type LeafEdits, type MessageShape } from './message-shapes.js';
+import { editVectors, type LeafEdits, type MessageShape } from './vectors-in-messages.js';
 import { countIn, isExact, outerEdits, rewriteStage } from './stage.js';
 import { readDense, vectorOf } from './vector.js';
 import { Ambiguous, Malformed, ProtoMessage, readFloats } from '../protobuf/message.js';

@@ -1,5 +1,5 @@
 import type { Job, ServedJob } from './rewrite-job.js';
-import type { GrpcLookupPlace } from './lookups.js';
+import type { GrpcLookupPlace } from './looked-up-points.js';
 import { ProtoMessage } from '../protobuf/message.js';
 import { edited, ProtoBuilder, type FieldEdit } from '../protobuf/builder.js';
 import { fullNotStored, lookupPlace, type LookupPlace } from '../rules.js';

@@ -1,6 +1,12 @@
 import type { ServedJob } from './rewrite-job.js';
 import type { CompactIds } from './lookup-from.js';
-import { editVectors, OTHER_QUERIES, SIMILARITY, type Leaf, type MessageShape } from './message-shapes.js';
+import {
+  editVectors,
+  OTHER_QUERIES,
+  SIMILARITY,
+  type Leaf,
+  type MessageShape,
+} from './vectors-in-messages.js';
 import { rowsOf } from './vector.js';
 import { Ambiguous, Malformed, ProtoMessage, readFloats } from '../protobuf/message.js';
 import { ProtoBuilder, type FieldEdit } from '../protobuf/builder.js';

@@ -9,7 +9,12 @@ import {
   quantizationToJson,
   quantizationToProto,
 } from '../settings/quantization-codec.js';
-import type { Codes, CodesForm, TargetSettings, VectorSettings } from '../settings/target.js';
+import type {
+  Codes,
+  CodesForm,
+  TargetSettings,
+  VectorSettings,
+} from '../settings/settings-shown-to-clients.js';
 
 /** VectorParams. */
 export const VECTOR = { size: 1, distance: 2, index: 3, quantization: 4, onDisk: 5, datatype: 6, multi: 7 };

@@ -1,6 +1,6 @@
 import type { ServedCollection } from '../../../../src/store/served.js';
 import type { SlotForm, VectorSlots } from '../vector-slots.js';
-import type { GrpcLookups } from './lookups.js';
+import type { GrpcLookups } from './looked-up-points.js';
 
 /** The bytes of a compact vector. They may be built into messages at once, but not read before they are written. */
 export const FLOAT_SLOTS: SlotForm<Uint8Array> = {

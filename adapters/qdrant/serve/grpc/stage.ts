@@ -2,7 +2,7 @@ import type { ServedCollection } from '../../../../src/store/served.js';
 import { isServed, type Job, type ServedJob } from './rewrite-job.js';
 import { compactLookup, fullLookup } from './lookup-from.js';
 import { PREFETCH, type StageFields } from '../search-fields.js';
-import { vectorName, withLookup, withVectors } from './selectors.js';
+import { vectorName, withLookup, withVectors } from './vector-selectors.js';
 import { serverVector } from '../hidden-vector.js';
 import { compactQuery, diversityOf, intoOf, nearestOf, readGrpcQuery, type QueryVariant } from './query.js';
 import { decodeText, Malformed, ProtoMessage } from '../protobuf/message.js';

@@ -4,7 +4,7 @@ import { COLLECTION } from '../search-fields.js';
 import { BATCH_OPERATIONS, holdsVectors, type MessageFields } from '../operations.js';
 import { renamedDeletions } from '../hidden-vector.js';
 import { Ambiguous, decodeText, ProtoMessage } from '../protobuf/message.js';
-import { readNames, vectorName } from './selectors.js';
+import { readNames, vectorName } from './vector-selectors.js';
 import { physicalName } from './stage.js';
 import { edited, ProtoBuilder, type FieldEdit } from '../protobuf/builder.js';
 import { Refusal, unknownForm } from '../rules.js';

@@ -1,4 +1,4 @@
-import type { Span } from './scan.js';
+import type { Span } from './scan-body.js';
 
 /** Bytes that will be known later, see `VectorSlots`. */
 export interface PendingBytes {

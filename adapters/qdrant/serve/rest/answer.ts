@@ -1,10 +1,10 @@
 import type { ServedCollection } from '../../../../src/store/served.js';
 import type { AnswerForm, LookupAnswer, RestAnswer } from '../../../../src/serve/protocol.js';
 import { withClientVectors } from '../hidden-vector.js';
-import { JsonError, scanJson, type JsonNode } from '../json/scan.js';
+import { JsonError, scanJson, type JsonNode } from '../json/scan-body.js';
 import { asciiJson, ByteEdits } from '../json/byte-edits.js';
-import { rewriteAliases, rewriteInfo, rewriteList } from './collection.js';
-import { elementsOf, entryOf, stringOf } from './fields.js';
+import { rewriteAliases, rewriteInfo, rewriteList } from './collection-info.js';
+import { elementsOf, entryOf, stringOf } from './structures.js';
 import { clientText, Refusal, findServed } from '../rules.js';
 
 /** The server's answer for an unknown route, which has no body. */

@@ -1,6 +1,6 @@
 import { U64_MAX } from '../../points/point-id.js';
 import { serverVector } from '../hidden-vector.js';
-import type { JsonNode, Span } from '../json/scan.js';
+import type { JsonNode, Span } from '../json/scan-body.js';
 import { asciiJson, type ByteEdits, type Chunk } from '../json/byte-edits.js';
 import {
   badBody,
@@ -14,9 +14,9 @@ import {
   textOf,
   valueOf,
   type JsonFields,
-} from './fields.js';
+} from './structures.js';
 import { uuidId } from '../point-ids.js';
-import { readLookup } from './lookup.js';
+import { readLookup } from './lookup-from.js';
 import type { LegacySearch } from '../operations.js';
 import type { LegacyCall } from '../search-fields.js';
 import { applyChanges, searchesOf, writeObject } from './query.js';

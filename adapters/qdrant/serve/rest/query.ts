@@ -1,8 +1,16 @@
 import { serverVector } from '../hidden-vector.js';
-import type { JsonNode } from '../json/scan.js';
+import type { JsonNode } from '../json/scan-body.js';
 import type { ByteEdits, Chunk } from '../json/byte-edits.js';
-import { elementsOf, fieldsOf, oneOrMany, STRUCTURES, textOf, valueOf, type JsonFields } from './fields.js';
-import { readLookup } from './lookup.js';
+import {
+  elementsOf,
+  fieldsOf,
+  oneOrMany,
+  STRUCTURES,
+  textOf,
+  valueOf,
+  type JsonFields,
+} from './structures.js';
+import { readLookup } from './lookup-from.js';
 import type { SearchForm } from '../operations.js';
 import {
   leaveStage,

@@ -2,11 +2,11 @@ import { ALLOW_EXACT, EXACT_KEY, refusesExact } from '../../transport/exact-sear
 import { readRecord, QUANTIZATION_KEY } from '../../store/quantization-record.js';
 import { componentBytes } from '../../store/collection-settings.js';
 import { readThresholds, THRESHOLDS_KEY } from '../../store/changed-thresholds.js';
-import type { JsonNode } from '../json/scan.js';
+import type { JsonNode } from '../json/scan-body.js';
 import type { ByteEdits } from '../json/byte-edits.js';
 import { quantizationFromJson, quantizationToJson } from '../settings/quantization-codec.js';
-import { entryOf, stringOf } from './fields.js';
-import type { CodesForm, TargetSettings, VectorSettings } from '../settings/target.js';
+import { entryOf, stringOf } from './structures.js';
+import type { CodesForm, TargetSettings, VectorSettings } from '../settings/settings-shown-to-clients.js';
 
 /** The text of a span has one character per byte. The text of a record has decoded characters. */
 export const JSON_CODES: CodesForm = {

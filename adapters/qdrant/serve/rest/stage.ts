@@ -1,6 +1,6 @@
 import type { ServedCollection } from '../../../../src/store/served.js';
-import { float32ArrayJson } from '../json/number.js';
-import type { JsonNode, Span } from '../json/scan.js';
+import { float32ArrayJson } from '../json/write-vector.js';
+import type { JsonNode, Span } from '../json/scan-body.js';
 import { asciiJson, type ByteEdits, type Chunk, type PendingBytes } from '../json/byte-edits.js';
 import {
   countOf,
@@ -11,8 +11,8 @@ import {
   textOf,
   valueOf,
   type JsonFields,
-} from './fields.js';
-import { lookupPlaceJson, type RestLookupPlace, type Lookups } from './lookup.js';
+} from './structures.js';
+import { lookupPlaceJson, type RestLookupPlace, type Lookups } from './lookup-from.js';
 import type { SlotForm, VectorSlots } from '../vector-slots.js';
 import { readInput, type QueryForm } from './vector-input.js';
 import { lookedUp, Refusal, treatWithVector, unknownForm } from '../rules.js';

@@ -1,5 +1,5 @@
 import type { ServedCollection } from '../../../../src/store/served.js';
-import type { JsonNode, Span } from '../json/scan.js';
+import type { JsonNode, Span } from '../json/scan-body.js';
 import type { ByteEdits, Chunk } from '../json/byte-edits.js';
 import {
   badBody,
@@ -11,7 +11,7 @@ import {
   STRUCTURES,
   valueOf,
   type JsonFields,
-} from './fields.js';
+} from './structures.js';
 import { inferenceRefused, notDense, notSingle, unknownForm, type Refusal } from '../rules.js';
 import type { Diversity } from '../stage-rules.js';
 

@@ -1,4 +1,4 @@
-import type { JsonNode, JsonNumbersNode, JsonObjectNode } from '../json/scan.js';
+import type { JsonNode, JsonNumbersNode, JsonObjectNode } from '../json/scan-body.js';
 import { asciiJson, type Chunk } from '../json/byte-edits.js';
 import {
   badBody,
@@ -11,7 +11,7 @@ import {
   UPDATE_KINDS,
   valueOf,
   type Structure,
-} from './fields.js';
+} from './structures.js';
 import { renamedDeletions, serverVector } from '../hidden-vector.js';
 import type { RewriteContext } from './stage.js';
 import { refusedVector } from './vector-input.js';

@@ -10,9 +10,9 @@ import { isDeletedByGrpc, orStatus, rewriteGrpcAnswer } from '../grpc/answer.js'
 import { createdStatus, rewriteCollections } from '../grpc/collections.js';
 import { FLOAT_SLOTS, type Job, type ServedJob } from '../grpc/rewrite-job.js';
 import { refuseExact } from '../stage-rules.js';
-import { hideGrpcVector } from '../grpc/hidden.js';
+import { hideGrpcVector } from '../grpc/hide-in-conditions.js';
 import { rewriteGrpcLegacy } from '../grpc/legacy.js';
-import { GrpcLookups } from '../grpc/lookups.js';
+import { GrpcLookups } from '../grpc/looked-up-points.js';
 import { BATCHED_SEARCHES, COLLECTION } from '../search-fields.js';
 import {
   grpcOperation,
@@ -22,9 +22,9 @@ import {
   type ApiOperation,
   type Search,
 } from '../operations.js';
-import { grpcResultIds } from '../grpc/results.js';
+import { grpcResultIds } from '../grpc/result-ids.js';
 import { withClientVectors } from '../hidden-vector.js';
-import { vectorName, withVectors } from '../grpc/selectors.js';
+import { vectorName, withVectors } from '../grpc/vector-selectors.js';
 import { physicalName, rewriteStage } from '../grpc/stage.js';
 import { rewriteWrite } from '../grpc/write.js';
 import { firstText, Malformed, ProtoMessage } from '../protobuf/message.js';

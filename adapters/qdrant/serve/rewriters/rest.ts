@@ -10,7 +10,7 @@ import {
   type RestRoute,
 } from '../../../../src/serve/protocol.js';
 import { creationTrial } from '../settings/probe-creation-errors.js';
-import { scanJson } from '../json/scan.js';
+import { scanJson } from '../json/scan-body.js';
 import { ByteEdits } from '../json/byte-edits.js';
 import {
   DOES_NOT_EXIST,
@@ -21,14 +21,14 @@ import {
   restResultIds,
   rewriteRestAnswer,
 } from '../rest/answer.js';
-import { changingParts, rewriteBody, type BodyResult } from '../rest/body.js';
-import { checkDeletion, refuseServedAliases, STANDING } from '../rest/collection.js';
-import { hideRestVector, scanShown } from '../rest/hidden.js';
-import { Lookups } from '../rest/lookup.js';
-import { mayLookUp, rewriteOther } from '../rest/other.js';
+import { changingParts, rewriteBody, type BodyResult } from '../rest/rewrite-body.js';
+import { checkDeletion, refuseServedAliases, STANDING } from '../rest/collection-info.js';
+import { hideRestVector, scanShown } from '../rest/hide-in-conditions.js';
+import { Lookups } from '../rest/lookup-from.js';
+import { mayLookUp, rewriteOther } from '../rest/lookups-into-served.js';
 import { isSearch, type ApiOperation } from '../operations.js';
-import { readRestHead, type OperationHead } from '../rest/head.js';
-import { rewritePoint } from '../rest/point.js';
+import { readRestHead, type OperationHead } from '../rest/read-head.js';
+import { rewritePoint } from '../rest/get-point.js';
 import { JSON_SLOTS } from '../rest/stage.js';
 import { VectorSlots } from '../vector-slots.js';
 import {

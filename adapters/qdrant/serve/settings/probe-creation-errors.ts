@@ -1,4 +1,4 @@
-import { JsonError, scanJson, type JsonNode, type JsonObjectNode } from '../json/scan.js';
+import { JsonError, scanJson, type JsonNode, type JsonObjectNode } from '../json/scan-body.js';
 
 /**
  * If a client creates a collection that exists, the proxy forwards a trial to learn the server's errors about

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { float32ArrayJson } from '../../../../adapters/qdrant/serve/json/number.js';
-import { JsonError, scanJson, type JsonNode } from '../../../../adapters/qdrant/serve/json/scan.js';
+import { float32ArrayJson } from '../../../../adapters/qdrant/serve/json/write-vector.js';
+import { JsonError, scanJson, type JsonNode } from '../../../../adapters/qdrant/serve/json/scan-body.js';
 
 const RUNS = 2_000;
 

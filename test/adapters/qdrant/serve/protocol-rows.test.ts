@@ -5,7 +5,7 @@ import {
   grpcOperation,
   restOperation,
 } from '../../../../adapters/qdrant/serve/operations.js';
-import { parsePath } from '../../../../adapters/qdrant/serve/rest/path.js';
+import { parsePath } from '../../../../adapters/qdrant/serve/rest/parse-address.js';
 import { pathOf } from '../../../support/wire/grpc-schemas.js';
 import { grpcCases, restCases } from '../../../support/wire/stored-cases.js';
 

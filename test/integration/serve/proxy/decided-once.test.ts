@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, expect } from '@jest/globals';
-import { grpcChanges } from '../../../../adapters/qdrant/serve/dual-write/grpc-mutations.js';
-import { restChanges } from '../../../../adapters/qdrant/serve/dual-write/rest-mutations.js';
+import { grpcChanges } from '../../../../adapters/qdrant/serve/dual-write/grpc-changes.js';
+import { restChanges } from '../../../../adapters/qdrant/serve/dual-write/rest-changes.js';
 import { grpcRewriter } from '../../../../adapters/qdrant/serve/rewriters/grpc.js';
 import { restRewriter } from '../../../../adapters/qdrant/serve/rewriters/rest.js';
 import type { WriteInterceptor } from '../../../../src/store/write-guard.js';

@@ -6,15 +6,15 @@ import {
   type RestChanges,
   type RestRequest,
 } from '../../../../src/serve/protocol.js';
-import { changeOf, routeOf, type ChangeRequest, type Names, type ChangeTransport } from './changes.js';
-import { outcomeOfAll } from './followable.js';
-import { JsonError, scanJson, type JsonNode } from '../json/scan.js';
+import { changeOf, routeOf, type ChangeRequest, type Names, type ChangeTransport } from './find-changes.js';
+import { outcomeOfAll } from './check-written-vectors.js';
+import { JsonError, scanJson, type JsonNode } from '../json/scan-body.js';
 import { ByteEdits } from '../json/byte-edits.js';
 import { errorAnswer, NO_ROUTE, orRefusal } from '../rest/answer.js';
-import { refuseServedAliases } from '../rest/collection.js';
-import { elementsOf, entryOf, stringOf } from '../rest/fields.js';
-import { isNothingToDo, permissionBody, SETTINGS_PERMISSION } from './permission.js';
-import type { OperationHead } from '../rest/head.js';
+import { refuseServedAliases } from '../rest/collection-info.js';
+import { elementsOf, entryOf, stringOf } from '../rest/structures.js';
+import { isNothingToDo, permissionBody, SETTINGS_PERMISSION } from './permission-requests.js';
+import type { OperationHead } from '../rest/read-head.js';
 import { restWriteParts } from './rest-writes.js';
 import { mirroredNames } from './mirrored-names.js';
 import { Refusal } from '../rules.js';

@@ -2,7 +2,7 @@ import type { ServedCollection } from '../../../../src/store/served.js';
 import { ALLOW_EXACT } from '../../transport/exact-search-allowed.js';
 import { FULL_SCAN_THRESHOLD_MIN_KB } from '../../store/changed-thresholds.js';
 import { serverVector } from '../hidden-vector.js';
-import { scanJson, type JsonEntry, type JsonNode } from '../json/scan.js';
+import { scanJson, type JsonEntry, type JsonNode } from '../json/scan-body.js';
 import { asciiJson, ByteEdits } from '../json/byte-edits.js';
 import { isOutOfRange, quantizationFromJson } from '../settings/quantization-codec.js';
 import {
@@ -15,7 +15,7 @@ import {
   valueOf,
   type JsonFields,
   type Structure,
-} from './fields.js';
+} from './structures.js';
 import { restFlagIn, JSON_CODES, restSettingsIn } from './read-target-settings.js';
 import type { RewriteContext } from './stage.js';
 import { refuseMetadata } from '../rules.js';
@@ -26,7 +26,7 @@ import {
   type SettingsChange,
   type TargetSettingsChange,
   type VectorChange,
-} from '../settings/target.js';
+} from '../settings/settings-shown-to-clients.js';
 
 const OFF = '"Disabled"';
 

@@ -1,8 +1,8 @@
 import type { ServedCollection } from '../../../../src/store/served.js';
 import type { LookupAnswer, RestRequest } from '../../../../src/serve/protocol.js';
-import { scanJson, type JsonNode } from '../json/scan.js';
+import { scanJson, type JsonNode } from '../json/scan-body.js';
 import { asciiJson, ByteEdits } from '../json/byte-edits.js';
-import { elementsOf, entryOf, fieldsOf, STRUCTURES, stringOf, textOf, valueOf } from './fields.js';
+import { elementsOf, entryOf, fieldsOf, STRUCTURES, stringOf, textOf, valueOf } from './structures.js';
 import { lookupPlace, Refusal, refuseImpossible, type LookupPlace } from '../rules.js';
 
 /** The place of the vectors of ids, if it is not the searched collection. */

@@ -1,8 +1,8 @@
 import type { ServedCollection } from '../../../../src/store/served.js';
-import { JsonError, scanJson, type JsonNode } from '../json/scan.js';
+import { JsonError, scanJson, type JsonNode } from '../json/scan-body.js';
 import { ByteEdits } from '../json/byte-edits.js';
-import { BadBody, fieldsOf, oneOrMany, STRUCTURES, textOf, valueOf, type Structure } from './fields.js';
-import { lookupPlaceJson, readLookup } from './lookup.js';
+import { BadBody, fieldsOf, oneOrMany, STRUCTURES, textOf, valueOf, type Structure } from './structures.js';
+import { lookupPlaceJson, readLookup } from './lookup-from.js';
 import { searchesOf } from './query.js';
 import { withLookupText } from './stage.js';
 import { isSearch, type ApiOperation, type Search } from '../operations.js';

@@ -1,6 +1,6 @@
 import type { JsonValue } from '@bufbuild/protobuf';
 import { describe, expect, test } from '@jest/globals';
-import { collectionInfo } from '../../../../adapters/qdrant/serve/grpc/info.js';
+import { collectionInfo } from '../../../../adapters/qdrant/serve/grpc/collection-info.js';
 import { fixtureCollections } from '../../../support/wire/collections-fixture.js';
 import { decodeAnswer, encodeAnswer } from '../../../support/wire/grpc-schemas.js';
 

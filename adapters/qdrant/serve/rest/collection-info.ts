@@ -2,9 +2,9 @@ import { expectDefined } from '../../../../src/core/errors.js';
 import type { ServedCollection } from '../../../../src/store/served.js';
 import type { LookupAnswer, RestRequest } from '../../../../src/serve/protocol.js';
 import { ALLOW_EXACT } from '../../transport/exact-search-allowed.js';
-import { scanJson, type JsonEntry, type JsonNode } from '../json/scan.js';
+import { scanJson, type JsonEntry, type JsonNode } from '../json/scan-body.js';
 import { asciiJson, ByteEdits } from '../json/byte-edits.js';
-import { elementsOf, entryOf, stringOf } from './fields.js';
+import { elementsOf, entryOf, stringOf } from './structures.js';
 import { JSON_CODES, restSettingsIn } from './read-target-settings.js';
 import {
   clientName,
@@ -15,7 +15,11 @@ import {
   type IndexedCounts,
 } from '../rules.js';
 import { distanceName } from '../../store/collection-settings.js';
-import { showsNoExact, shownQuantization, type ShownQuantization } from '../settings/target.js';
+import {
+  showsNoExact,
+  shownQuantization,
+  type ShownQuantization,
+} from '../settings/settings-shown-to-clients.js';
 import type { Threshold } from '../../store/changed-thresholds.js';
 
 /** Settings that the migration moved from the source's full vector to the compact one. */

@@ -17,7 +17,11 @@ import {
 import { ProtoMessage, type ProtoSpan } from '../protobuf/message.js';
 import { edited, ProtoBuilder, type FieldEdit } from '../protobuf/builder.js';
 import { shownIndexed, shownWarning, type IndexedCounts } from '../rules.js';
-import { showsNoExact, shownQuantization, type ShownQuantization } from '../settings/target.js';
+import {
+  showsNoExact,
+  shownQuantization,
+  type ShownQuantization,
+} from '../settings/settings-shown-to-clients.js';
 import type { Threshold } from '../../store/changed-thresholds.js';
 
 /** Numbers of the enum Distance. */

@@ -1,4 +1,4 @@
-import type { JsonEntry, JsonNode, Span } from '../json/scan.js';
+import type { JsonEntry, JsonNode, Span } from '../json/scan-body.js';
 import type { ByteEdits } from '../json/byte-edits.js';
 import { Refusal } from '../rules.js';
 

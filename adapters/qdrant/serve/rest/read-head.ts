@@ -1,6 +1,6 @@
 import type { ReadHead, RestHead } from '../../../../src/serve/protocol.js';
 import { restOperation, type ApiOperation } from '../operations.js';
-import { parsePath, type RestPath } from './path.js';
+import { parsePath, type RestPath } from './parse-address.js';
 
 /** A request's head with its address and its row in the table of operations. */
 export interface OperationHead extends ReadHead {

@@ -6,10 +6,10 @@ import {
   type ApiOperation,
   type Write,
 } from '../operations.js';
-import type { JsonNode } from '../json/scan.js';
+import type { JsonNode } from '../json/scan-body.js';
 import { asciiJson } from '../json/byte-edits.js';
-import { fieldsOf, STRUCTURES, stringOf, valueOf } from './fields.js';
-import { rewritePatch } from './patch.js';
+import { fieldsOf, STRUCTURES, stringOf, valueOf } from './structures.js';
+import { rewritePatch } from './update-collection.js';
 import { rewriteRestLegacy } from './legacy.js';
 import { applyChanges, rewriteQueries } from './query.js';
 import { resultChanges, type RewriteContext } from './stage.js';

@@ -7,12 +7,12 @@ import {
   type GrpcStatus,
   type PendingRewrite,
 } from '../../../../src/serve/protocol.js';
-import { changeOf, routeOf, type ChangeRequest, type Names, type ChangeTransport } from './changes.js';
-import { outcomeOfAll } from './followable.js';
+import { changeOf, routeOf, type ChangeRequest, type Names, type ChangeTransport } from './find-changes.js';
+import { outcomeOfAll } from './check-written-vectors.js';
 import { orStatus, refusalStatus } from '../grpc/answer.js';
 import { COLLECTION } from '../search-fields.js';
 import { grpcWriteParts } from './grpc-writes.js';
-import { isNothingToDo, permissionMessage, SETTINGS_PERMISSION_CALL } from './permission.js';
+import { isNothingToDo, permissionMessage, SETTINGS_PERMISSION_CALL } from './permission-requests.js';
 import { firstText, Malformed, ProtoMessage } from '../protobuf/message.js';
 import { edited } from '../protobuf/builder.js';
 import { mirroredNames, notMirrored } from './mirrored-names.js';

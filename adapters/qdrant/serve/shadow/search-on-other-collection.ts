@@ -3,7 +3,7 @@ import { BATCHED_SEARCHES, COLLECTION } from '../search-fields.js';
 import { grpcOperation, isSearch } from '../operations.js';
 import { decodeText, Malformed, ProtoMessage } from '../protobuf/message.js';
 import { edited, type FieldEdit } from '../protobuf/builder.js';
-import { parsePath } from '../rest/path.js';
+import { parsePath } from '../rest/parse-address.js';
 
 /** Returns the address of the same search on another collection; null if none of these names is searched. */
 export function searchOn(

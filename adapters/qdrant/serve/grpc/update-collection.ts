@@ -23,7 +23,7 @@ import {
   type SettingsChange,
   type TargetSettingsChange,
   type VectorChange,
-} from '../settings/target.js';
+} from '../settings/settings-shown-to-clients.js';
 
 /** UpdateCollection; vectors_config is a VectorsConfigDiff, which has the form of a VectorsConfig. */
 const UPDATE = { optimizers: 2, index: 5, vectors: 6, quantization: 7, strictMode: 9, metadata: 10 };

@@ -1,6 +1,6 @@
 import type { JsonValue } from '@bufbuild/protobuf';
 import { expect, test } from '@jest/globals';
-import { callOn, searchOn } from '../../../../adapters/qdrant/serve/shadow/search-on.js';
+import { callOn, searchOn } from '../../../../adapters/qdrant/serve/shadow/search-on-other-collection.js';
 import { decodeRequest, encodeRequest, pathOf } from '../../../support/wire/grpc-schemas.js';
 
 const FULL = new Map([['docs', 'docs full']]);

@@ -5,7 +5,7 @@ import type {
   MirroredFacts,
 } from '../../../../src/store/write-guard.js';
 import type { Change, ChangeRoute, Named, PendingRewrite, Unnamed } from '../../../../src/serve/protocol.js';
-import { checkMirrorable, type WrittenVector } from './followable.js';
+import { checkMirrorable, type WrittenVector } from './check-written-vectors.js';
 import { mirroredByName, notMirrored, refuseWriteToTarget } from './mirrored-names.js';
 import { UPSERT, type ApiOperation, type WriteOperation } from '../operations.js';
 import { Refusal } from '../rules.js';

@@ -1,4 +1,4 @@
-import { scanJson, type JsonNode, type Span } from '../json/scan.js';
+import { scanJson, type JsonNode, type Span } from '../json/scan-body.js';
 import type { ApiOperation, SingleWrite } from '../operations.js';
 
 /**

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
-import { restChanges } from '../../../../adapters/qdrant/serve/dual-write/rest-mutations.js';
-import { readRestHead, type OperationHead } from '../../../../adapters/qdrant/serve/rest/head.js';
+import { restChanges } from '../../../../adapters/qdrant/serve/dual-write/rest-changes.js';
+import { readRestHead, type OperationHead } from '../../../../adapters/qdrant/serve/rest/read-head.js';
 import type { MirroredCollection } from '../../../../src/store/write-guard.js';
 import { finished, type RestRequest, type RestChange } from '../../../../src/serve/protocol.js';
 import { tinyEncoder } from '../../../support/migrate/fixtures.js';

@@ -2,11 +2,11 @@ import type { LookupAnswer, RestAnswer, RestRewrite } from '../../../../src/serv
 import type { ServedCollection } from '../../../../src/store/served.js';
 import type { PointId } from '../../../../src/core/point-id.js';
 import { U64_MAX } from '../../points/point-id.js';
-import { scanJson } from '../json/scan.js';
+import { scanJson } from '../json/scan-body.js';
 import { asciiJson, ByteEdits } from '../json/byte-edits.js';
 import { uuidId } from '../point-ids.js';
 import { errorAnswer, failedAnswer } from './answer.js';
-import { elementsOf, entryOf } from './fields.js';
+import { elementsOf, entryOf } from './structures.js';
 import { clientText, Refusal, treatWithVector } from '../rules.js';
 
 /**

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import type { JsonValue } from '@bufbuild/protobuf';
-import { grpcChanges } from '../../../../adapters/qdrant/serve/dual-write/grpc-mutations.js';
+import { grpcChanges } from '../../../../adapters/qdrant/serve/dual-write/grpc-changes.js';
 import {
   decodeRequest,
   encodeAnswer,

@@ -1,7 +1,7 @@
 import type { ServedCollection } from '../../../../src/store/served.js';
-import { JsonError, scanJson, type JsonNode } from '../json/scan.js';
+import { JsonError, scanJson, type JsonNode } from '../json/scan-body.js';
 import { asciiJson, ByteEdits } from '../json/byte-edits.js';
-import { vectorNames } from './conditions.js';
+import { vectorNames } from './vector-names-in-conditions.js';
 import { absentVector } from '../hidden-vector.js';
 import type { ApiOperation } from '../operations.js';
 import { refuseExact } from '../stage-rules.js';
