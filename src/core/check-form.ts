@@ -64,6 +64,9 @@ function problemOf(issue: v.BaseIssue<unknown>, at: string | undefined): string 
 }
 
 function excerptOf(value: unknown): string {
+  // The text of a list or an object from outside may be huge, or too deep to be made.
+  if (Array.isArray(value)) return `a list of ${value.length.toLocaleString('en-US')}`;
+  if (typeof value === 'object' && value !== null) return 'an object';
   const text = JSON.stringify(value);
   return text.length > SHOWN_CHARS ? `${text.slice(0, SHOWN_CHARS - 1)}…` : text;
 }

@@ -132,3 +132,17 @@ export function messageOf(error: unknown): string {
   if (typeof error === 'object' && error !== null && 'message' in error) return String(error.message);
   return String(error);
 }
+
+/**
+ * Returns the first error with a hint among an error and its causes, since a new message may quote its cause.
+ */
+function hintedIn(error: unknown): TldrError | undefined {
+  for (let cause = error; isTldrError(cause); cause = cause.cause) if (cause.hint !== undefined) return cause;
+  return undefined;
+}
+
+/** Fields for a log line that quotes an error: with them, the line can say what to do. */
+export function hintFields(error: unknown): Readonly<Record<string, unknown>> {
+  const hinted = hintedIn(error);
+  return hinted === undefined ? {} : { ...hinted.fields, hint: hinted.hint };
+}

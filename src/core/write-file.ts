@@ -60,11 +60,11 @@ async function follow(path: string): Promise<Destination> {
     if (found === null) return { path: at, replaced: null, isDevice: false };
     if (!found.isSymbolicLink()) return destinationAt(path, at, found);
     // The kernel may refuse to follow a link that somebody else placed in a shared folder.
-    const mirrored = await orMissing(stat(at));
-    if (mirrored !== null && at.startsWith(OPEN_FILES)) {
-      if (mirrored.isFile())
+    const reached = await orMissing(stat(at));
+    if (reached !== null && at.startsWith(OPEN_FILES)) {
+      if (reached.isFile())
         throw refused(path, 'is a file that this process has open: give the name of the file instead');
-      return destinationAt(path, at, mirrored);
+      return destinationAt(path, at, reached);
     }
     const target = await readlink(at);
     named = isAbsolute(target) ? target : `${dirname(at)}${sep}${target}`;

@@ -25,7 +25,7 @@ export async function prepareInWorker(
   const shared = { ...x, data: shareFloats(x.data) };
   const task: PrepareTask = { x: shared, options: { distance, directions, threads } };
   const file = new URL('./prepare-worker.js', import.meta.url);
-  return (await runInWorker({ file, data: task, signal, resultWhenStopped: true })) as PreparedSample;
+  return (await runInWorker({ file, data: task, signal })) as PreparedSample;
 }
 
 /** What a call of `trainTldr` continues from, and its callbacks. */
@@ -61,13 +61,13 @@ export async function trainTldr(x: Matrix, options: TldrOptions, run: TldrRun = 
   const { distance, seed, threads, directions } = options;
   const { signal, log, onProgress } = run;
   const shared = { ...x, data: shareFloats(x.data) };
-  // Barlow Twins does not compare rows, so it needs no coordinates.
-  const compared = loss === 'neighbourhood-kl' ? directions : undefined;
-  const prepared = await prepareInWorker(shared, { distance, threads, directions: compared }, run);
   const knnOptions = { k, distance, seed, signal, log, onProgress };
   const graph =
     run.graph ??
     (await buildKnnGraph(shared, threads === undefined ? knnOptions : { ...knnOptions, threads }));
+  // Barlow Twins does not compare rows, so it needs no coordinates.
+  const compared = loss === 'neighbourhood-kl' ? directions : undefined;
+  const prepared = await prepareInWorker(shared, { distance, threads, directions: compared }, run);
   return trainPrepared(prepared, graph, options, run);
 }
 

@@ -1,4 +1,4 @@
-import { type Hint, isTldrError, messageOf, type TldrError } from '../../core/errors.js';
+import { hintFields, type Hint, isTldrError, messageOf } from '../../core/errors.js';
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -53,7 +53,7 @@ const ADVICE: Readonly<Record<Hint, string | ((fields: Fields) => string)>> = {
   'force-roll-back': ({ words }) =>
     `If there were no such writes, run \`serve\` with "migrating" and this journal again, then roll back. To roll back without those writes: --force "${String(words)}"`,
   'server-address': 'If that address is the right one, set it with --url or QDRANT_URL',
-  'grpc-address': 'Give its address with --grpc-url or QDRANT_TLDR_GRPC_URL',
+  'grpc-address': 'Give the address for gRPC with --grpc-url or QDRANT_TLDR_GRPC_URL',
   'api-key': 'set QDRANT_API_KEY to a valid key',
   'give-server': 'or give the address of a running one with --url',
 };
@@ -65,24 +65,17 @@ export function withAdvice(message: string, fields: Fields): string {
   const known = ADVICE[hint];
   const advice = typeof known === 'string' ? known : known(fields);
   // An advice that is a sentence stands alone; any other one follows the first colon of the message.
-  if (/^[A-Z]/.test(advice)) return `${message}. ${advice}`;
+  if (/^[A-Z]/.test(advice)) return `${message}${/[.?!]$/.test(message) ? '' : '.'} ${advice}`;
   return `${message}${message.includes(': ') ? ';' : ':'} ${advice}`;
 }
 
 /** Returns an error's message for the user of the command line: options by their flags, and what to do. */
 export function errorText(error: unknown): string {
-  const hinted = hintedIn(error);
-  return withAdvice(namedByFlag(error), { ...hinted?.fields, hint: hinted?.hint });
+  return withAdvice(namedByFlag(error), hintFields(error));
 }
 
 function isHint(value: unknown): value is Hint {
   return typeof value === 'string' && Object.hasOwn(ADVICE, value);
-}
-
-/** Returns the first error with a hint among an error and its causes, since a new message may quote its cause. */
-function hintedIn(error: unknown): TldrError | undefined {
-  for (let cause = error; isTldrError(cause); cause = cause.cause) if (cause.hint !== undefined) return cause;
-  return undefined;
 }
 
 function namedByFlag(error: unknown): string {

@@ -1,5 +1,5 @@
 import type { Encoder } from '../../encoder/model.js';
-import { isTldrError, messageOf, TldrError } from '../../core/errors.js';
+import { hintFields, isTldrError, messageOf, TldrError } from '../../core/errors.js';
 import type { Sent, AffectedPoints, WriteOutcome } from '../../store/write-guard.js';
 import type { PointId } from '../../core/point-id.js';
 import { sleep, throwIfAborted, type Log } from '../../core/run-options.js';
@@ -373,7 +373,7 @@ export class DualWriter {
 
   #stopped(error: unknown): void {
     if (!isTldrError(error, 'ABORTED'))
-      this.#options.log?.('warn', `writes stay in the journal: ${messageOf(error)}`);
+      this.#options.log?.('warn', `writes stay in the journal: ${messageOf(error)}`, hintFields(error));
   }
 }
 

@@ -12,9 +12,9 @@ interface SyncedCollections extends Omit<SyncSides, 'identity' | 'componentBytes
  * Returns a point sync to an existing target, as the target's metadata describes it.
  * @throws MISMATCH when the target has another source or encoder, and errors of reading the collections
  */
-export async function openSync(mirrored: SyncedCollections): Promise<PointSync> {
-  const { source, target, encoder, sourceCollection, targetCollection } = mirrored;
-  await mirrored.checkNames?.('recently');
+export async function openSync(collections: SyncedCollections): Promise<PointSync> {
+  const { source, target, encoder, sourceCollection, targetCollection } = collections;
+  await collections.checkNames?.('recently');
   const targetSpec = await target.describe(targetCollection);
   const description = targetDescription(targetSpec);
   if (description?.source !== sourceCollection || description.encoder !== encoder.fingerprint)
@@ -23,7 +23,7 @@ export async function openSync(mirrored: SyncedCollections): Promise<PointSync> 
       `${targetCollection} was not made from ${sourceCollection} with this encoder`,
     );
   const { partitions } = await source.describe(sourceCollection);
-  await mirrored.checkNames?.('now');
+  await collections.checkNames?.('now');
   const identity = {
     sourceEndpoint: source.endpoint,
     sourceCollection,
@@ -35,5 +35,5 @@ export async function openSync(mirrored: SyncedCollections): Promise<PointSync> 
     encoderFingerprint: description.encoder,
   };
   const componentBytes = componentBytesOf(targetSpec, description.compact);
-  return new PointSync({ ...mirrored, identity, componentBytes, partitions });
+  return new PointSync({ ...collections, identity, componentBytes, partitions });
 }

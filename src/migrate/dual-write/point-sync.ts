@@ -1,5 +1,5 @@
 import type { Encoder } from '../../encoder/model.js';
-import { isTldrError, messageOf, TldrError } from '../../core/errors.js';
+import { hintFields, isTldrError, messageOf, TldrError } from '../../core/errors.js';
 import type { PointId } from '../../core/point-id.js';
 import type { Log } from '../../core/run-options.js';
 import type { Partition } from '../../store/collection.js';
@@ -256,6 +256,7 @@ export class PointSync {
     this.#sides.log?.('warn', 'points cannot be brought to the target yet', {
       points: batch.length,
       error: messageOf(error),
+      ...hintFields(error),
     });
     for (const wanted of batch) {
       wanted.failed = true;

@@ -1,5 +1,5 @@
 import { rm } from 'node:fs/promises';
-import { isTldrError, messageOf } from '../../core/errors.js';
+import { hintFields, isTldrError, messageOf } from '../../core/errors.js';
 import { sleep, type Log } from '../../core/run-options.js';
 import type { DualWriter } from './mirror-writes.js';
 import {
@@ -44,7 +44,10 @@ export function runReconciler(options: ReconcilerOptions): () => Promise<void> {
   const complain = (error: unknown): void => {
     if (stop.signal.aborted && isTldrError(error, 'ABORTED')) return;
     const text = messageOf(error);
-    if (text !== said) log?.('warn', `the proxy cannot do what the migration asks yet: ${text}`, { source });
+    if (text !== said) {
+      const fields = { ...hintFields(error), source };
+      log?.('warn', `the proxy cannot do what the migration asks yet: ${text}`, fields);
+    }
     said = text;
   };
   const report = async (): Promise<void> => {

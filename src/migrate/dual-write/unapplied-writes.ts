@@ -1,4 +1,4 @@
-import { messageOf } from '../../core/errors.js';
+import { hintFields, messageOf } from '../../core/errors.js';
 import { sleep, type Log } from '../../core/run-options.js';
 import type { CopyTarget } from '../../store/copy-target.js';
 import { endsWithin } from './ends-within.js';
@@ -75,7 +75,8 @@ export class UnappliedWrites {
         await checkNames?.('now');
         return;
       } catch (error) {
-        this.#run.log?.('warn', `it is not known yet whether a write was applied: ${messageOf(error)}`);
+        const text = `it is not known yet whether a write was applied: ${messageOf(error)}`;
+        this.#run.log?.('warn', text, hintFields(error));
         await sleep(RETRY_MS, this.#run.signal);
       }
     }

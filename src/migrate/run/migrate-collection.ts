@@ -81,8 +81,8 @@ export function migrateCollection(options: MigrateOptions): Promise<MigrationRep
 export async function startMigration(options: PlacedMigration): Promise<MigrationReport> {
   const planned = await plannedOnce(options);
   const { journal, encoder } = options;
-  const mirrored = { ...options, encoderFingerprint: encoder.fingerprint };
-  if (journal !== undefined) await new ProxyControl(journal, mirrored).living();
+  const served = { ...options, encoderFingerprint: encoder.fingerprint };
+  if (journal !== undefined) await new ProxyControl(journal, served).living();
   return resumeLocked(planned, await options.place.lock());
 }
 

@@ -123,8 +123,8 @@ export async function runWithCatchUp(
     if (settings.length > 0) await target.finishBulkLoad(plan.targetSpec, run);
     await enter(work, 'following');
     log?.('info', 'catching up with the source');
-    const dualWriter = await openCatchUpPasses(plan, sides, { ...run, throttle });
-    return { copied, caughtUp: await catchUp(dualWriter, { lagMax, log }) };
+    const passes = await openCatchUpPasses(plan, sides, { ...run, throttle });
+    return { copied, caughtUp: await catchUp(passes, { lagMax, log }) };
   });
 }
 

@@ -1,4 +1,4 @@
-import { messageOf, TldrError } from '../../core/errors.js';
+import { hintFields, messageOf, TldrError } from '../../core/errors.js';
 import type { StateStore } from '../../store/state-store.js';
 import { parseMigrationState, stateText, type MigrationState } from './migration-state.js';
 import { Leases, type Lease, type LeaseOptions } from './lease.js';
@@ -38,6 +38,7 @@ export function stateInDatabase(
       options.log?.(
         'warn',
         `the lease on ${store.label(key)} was not released, so other runs have to wait: ${messageOf(error)}`,
+        hintFields(error),
       );
     }
   };

@@ -1,4 +1,4 @@
-import { expectDefined, messageOf } from '../../core/errors.js';
+import { expectDefined, hintFields, messageOf } from '../../core/errors.js';
 import { sleep, type RunOptions } from '../../core/run-options.js';
 import type { CopyTarget } from '../../store/copy-target.js';
 import type { StoreStatus } from '../../store/vector-source.js';
@@ -135,7 +135,8 @@ class Watch {
       }
       this.#slow(busy);
     } catch (error) {
-      if (!this.#warned) this.#run.log?.('warn', `cannot watch the load: ${messageOf(error)}`);
+      if (!this.#warned)
+        this.#run.log?.('warn', `cannot watch the load: ${messageOf(error)}`, hintFields(error));
       this.#warned = true;
     }
     this.#hold(reason);

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { errorText, withAdvice } from '../../../src/cli/console/advice.js';
-import { TldrError } from '../../../src/core/errors.js';
+import { hintFields, TldrError } from '../../../src/core/errors.js';
 
 test('an error is told with the command that helps', () => {
   const late = new TldrError('VERIFY_FAILED', 'the copy is not verified: it is copying', {
@@ -19,7 +19,10 @@ test('an advice names what the error is about', () => {
 
 test('an advice that is a sentence follows the message as one', () => {
   const grpc = new TldrError('UNAVAILABLE', 'no gRPC', { hint: 'grpc-address' });
-  expect(errorText(grpc)).toBe('no gRPC. Give its address with --grpc-url or QDRANT_TLDR_GRPC_URL');
+  const advice = 'Give the address for gRPC with --grpc-url or QDRANT_TLDR_GRPC_URL';
+  expect(errorText(grpc)).toBe(`no gRPC. ${advice}`);
+  const asked = new TldrError('UNAVAILABLE', 'Is it running there?', { hint: 'grpc-address' });
+  expect(errorText(asked)).toBe(`Is it running there? ${advice}`);
 });
 
 test('the advice of a cause is told with the error that quotes it', () => {
@@ -43,4 +46,13 @@ test('a logged line gets the advice of its fields', () => {
     'could not remove tldr-plan-1: gone; remove it with plan --clean',
   );
   expect(withAdvice('a line', { hint: 'of somebody else' })).toBe('a line');
+});
+
+test('a log line that quotes an error says what to do, also if only its cause has the hint', () => {
+  const cause = new TldrError('UNAUTHORIZED', 'HTTP 401', { hint: 'api-key' });
+  const error = new TldrError('UNAVAILABLE', 'cannot read', { cause });
+  expect(withAdvice('writes stay: HTTP 401', hintFields(error))).toBe(
+    'writes stay: HTTP 401; set QDRANT_API_KEY to a valid key',
+  );
+  expect(hintFields(new Error('other'))).toEqual({});
 });
