@@ -295,13 +295,23 @@ export function idSelector(ids: readonly PointId[]): ProtoWriter {
   return new ProtoWriter().message(1, list);
 }
 
-/** Deletes points. DeletePoints: collection 1, wait 2, points 3, shard_key_selector 5. */
-export async function deletePoints(grpc: Grpc, place: CollectionRef, ids: readonly PointId[]): Promise<void> {
+/** Calls `send` with ids in parts of which one request may delete as many. */
+export async function eachDeletable(
+  place: CollectionRef,
+  ids: readonly PointId[],
+  send: (some: readonly PointId[]) => Promise<unknown>,
+): Promise<void> {
   for (let start = 0, taken = 0; start < ids.length; start += taken) {
     taken = Math.min(DELETE_POINTS, limitsOf(place).now.deletePoints);
-    const some = ids.slice(start, start + taken);
+    await send(ids.slice(start, start + taken));
+  }
+}
+
+/** Deletes points. DeletePoints: collection 1, wait 2, points 3, shard_key_selector 5. */
+export async function deletePoints(grpc: Grpc, place: CollectionRef, ids: readonly PointId[]): Promise<void> {
+  await eachDeletable(place, ids, (some) => {
     const request = new ProtoWriter().string(1, place.collection).varint(2, 1).message(3, idSelector(some));
     if (place.partition !== undefined) request.message(5, encodeShardKey(place.partition));
-    await grpc.call('Points/Delete', request.finish());
-  }
+    return grpc.call('Points/Delete', request.finish());
+  });
 }

@@ -5,10 +5,7 @@ import type { WriteBatch } from '../../../src/store/points.js';
 import type { Grpc } from '../transport/grpc.js';
 import { encodeShardKey } from '../transport/wire.js';
 import { exactPayload, extraVectors, payloadStart } from './payload-and-other-vectors.js';
-import { idSelector, limitsOf, type CollectionRef } from './transfer.js';
-
-/** Most points in one request. */
-const POINTS_MAX = 10_000;
+import { eachDeletable, idSelector, type CollectionRef } from './transfer.js';
 
 /**
  * Removes from the points of a batch, which has just been written, what they have from before. The server replaces a
@@ -28,13 +25,14 @@ export async function removePartsOfBefore(
     if (payloadStart(extra) === extra.length || exactPayload(extra) === '{}') withoutPayload.push(id);
     for (const name of absentVectors(batch, i, vectorNames)) withoutVector.get(name)?.push(id);
   });
-  await inParts(place, withoutPayload, (ids) =>
-    grpc.call('Points/ClearPayload', clearPayloadRequest(place, ids).finish()),
-  );
-  for (const [name, ids] of withoutVector)
-    await inParts(place, ids, (some) =>
-      grpc.call('Points/DeleteVectors', deleteVectorsRequest(place, some, name).finish()),
-    );
+  const clear = (ids: readonly PointId[]): Promise<unknown> =>
+    grpc.call('Points/ClearPayload', clearPayloadRequest(place, ids).finish());
+  await eachDeletable(place, withoutPayload, (some) => passingOver(some, clear));
+  for (const [name, all] of withoutVector) {
+    const remove = (ids: readonly PointId[]): Promise<unknown> =>
+      grpc.call('Points/DeleteVectors', deleteVectorsRequest(place, ids, name).finish());
+    await eachDeletable(place, all, (some) => passingOver(some, remove));
+  }
 }
 
 function absentVectors(batch: WriteBatch, i: number, vectorNames: readonly string[]): string[] {
@@ -43,17 +41,6 @@ function absentVectors(batch: WriteBatch, i: number, vectorNames: readonly strin
   if (missing.length === 0) return missing;
   const others = extraVectors(expectDefined(batch.extra[i], 'the other vectors of a point'));
   return missing.filter((name) => !others.some((other) => other.name === name));
-}
-
-async function inParts(
-  place: CollectionRef,
-  ids: readonly PointId[],
-  send: (ids: readonly PointId[]) => Promise<unknown>,
-): Promise<void> {
-  for (let start = 0, taken = 0; start < ids.length; start += taken) {
-    taken = Math.min(POINTS_MAX, limitsOf(place).now.deletePoints);
-    await passingOver(ids.slice(start, start + taken), send);
-  }
 }
 
 /** The server refuses a request with a point that is not there, after it has done a part of it. */

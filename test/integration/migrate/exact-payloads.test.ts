@@ -16,7 +16,7 @@ import { contentOf, DIM, tinyEncoder } from '../../support/migrate/fixtures.js';
 import { encodeRequest } from '../../support/wire/grpc-schemas.js';
 import { copyOnce } from '../../support/server/copy-once.js';
 import { fieldOf, readExactJson, textOf } from '../../support/store/exact-json.js';
-import { fetchAgain } from '../../support/server/fetch-once.js';
+import { restText } from '../../support/server/rest-text.js';
 import { PlainGrpc } from '../../support/server/grpc-call.js';
 import { startTestServer, testsOn, type TestServer } from '../../support/server/test-server.js';
 
@@ -46,16 +46,8 @@ let server: TestServer;
 let store: QdrantStore;
 let folder: string;
 
-async function rest(method: string, path: string, body?: string): Promise<string> {
-  const response = await fetchAgain(server.url + path, {
-    method,
-    headers: { 'content-type': 'application/json' },
-    ...(body === undefined ? {} : { body }),
-  });
-  const text = await response.text();
-  if (!response.ok) throw new Error(`${method} ${path}: ${text}`);
-  return text;
-}
+const rest = (method: string, path: string, body?: string): Promise<string> =>
+  restText(server, method, path, body);
 
 async function put(collection: string, id: number, payload: string): Promise<void> {
   const points = `{"points":[{"id":${id},"vector":${VECTOR},"payload":${payload}}]}`;

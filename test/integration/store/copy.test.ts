@@ -8,7 +8,7 @@ import type { PointId } from '../../../src/core/point-id.js';
 import type { QdrantStore } from '../../../adapters/qdrant/index.js';
 import { migrateCollection } from '../../../src/migrate/run/migrate-collection.js';
 import { COMPACT_DIM, contentOf, DIM, tinyEncoder } from '../../support/migrate/fixtures.js';
-import { fetchAgain } from '../../support/server/fetch-once.js';
+import { restText } from '../../support/server/rest-text.js';
 import { startTestServer, testsOn, type TestServer } from '../../support/server/test-server.js';
 
 const test = await testsOn('any');
@@ -52,16 +52,8 @@ let server: TestServer;
 let store: QdrantStore;
 let folder: string;
 
-async function rest(method: string, path: string, body?: string): Promise<string> {
-  const response = await fetchAgain(server.url + path, {
-    method,
-    headers: { 'content-type': 'application/json' },
-    ...(body === undefined ? {} : { body }),
-  });
-  const text = await response.text();
-  if (!response.ok) throw new Error(`${method} ${path}: ${text}`);
-  return text;
-}
+const rest = (method: string, path: string, body?: string): Promise<string> =>
+  restText(server, method, path, body);
 
 /** A part of an answer as text with every number as the server wrote it, keys sorted. */
 function lossless(text: string, ...path: string[]): string {

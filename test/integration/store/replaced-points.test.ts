@@ -3,7 +3,7 @@ import { openQdrant, type QdrantStore } from '../../../adapters/qdrant/index.js'
 import { withExactPayload } from '../../../adapters/qdrant/points/payload-and-other-vectors.js';
 import { matrix } from '../../../src/core/matrix.js';
 import type { VectorColumn } from '../../../src/store/points.js';
-import { fetchAgain } from '../../support/server/fetch-once.js';
+import { restText } from '../../support/server/rest-text.js';
 import { startTestServer, testsOn, type TestServer } from '../../support/server/test-server.js';
 
 const test = await testsOn('any');
@@ -16,16 +16,8 @@ const PARTED = '{"large":18446744073709551615,"double":5e-324}';
 let server: TestServer;
 let store: QdrantStore;
 
-async function rest(method: string, path: string, body?: string): Promise<string> {
-  const response = await fetchAgain(server.url + path, {
-    method,
-    headers: { 'content-type': 'application/json' },
-    ...(body === undefined ? {} : { body }),
-  });
-  const text = await response.text();
-  if (!response.ok) throw new Error(`${method} ${path}: ${text}`);
-  return text;
-}
+const rest = (method: string, path: string, body?: string): Promise<string> =>
+  restText(server, method, path, body);
 
 beforeAll(async () => {
   server = await startTestServer();

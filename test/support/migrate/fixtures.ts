@@ -6,6 +6,7 @@ import { Rng } from '../../../src/core/rng.js';
 import type { CollectionSpec } from '../../../src/store/collection.js';
 import type { CopyTarget } from '../../../src/store/copy-target.js';
 import type { PointBatch } from '../../../src/store/points.js';
+import type { MirroredCollection } from '../../../src/store/write-guard.js';
 
 export const DIM = 16;
 export const COMPACT_DIM = 4;
@@ -90,3 +91,13 @@ export async function contentOf(store: CopyTarget, collection: string, vectorNam
     batch.ids.forEach((_, i) => lines.push(line(batch, i)));
   return lines;
 }
+
+/** A collection whose writes are mirrored to its target. */
+export const MIRRORED: MirroredCollection = {
+  name: 'docs',
+  source: 'docs',
+  target: 'docs_c4',
+  vectors: [{ name: '', distance: 'dot', componentBytes: 4 }],
+  compactBytes: 4,
+  projector: tinyEncoder(),
+};

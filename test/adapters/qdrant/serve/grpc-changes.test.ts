@@ -8,25 +8,16 @@ import {
   METHOD_NAMES,
   pathOf,
 } from '../../../support/wire/grpc-schemas.js';
-import type { MirroredCollection } from '../../../../src/store/write-guard.js';
 import { finished, type GrpcCall, type GrpcChange } from '../../../../src/serve/protocol.js';
-import { tinyEncoder } from '../../../support/migrate/fixtures.js';
+import { MIRRORED } from '../../../support/migrate/fixtures.js';
 
-const FOLLOWED: MirroredCollection = {
-  name: 'docs',
-  source: 'docs',
-  target: 'docs_c4',
-  vectors: [{ name: '', distance: 'dot', componentBytes: 4 }],
-  compactBytes: 4,
-  projector: tinyEncoder(),
-};
 const ALIASES = new Map([
   ['alias', 'docs'],
   ['way in', 'docs_c4'],
   ['else', 'other'],
 ]);
 const UUID = '0000abcd-0000-4000-8000-00000000000f';
-const changes = grpcChanges([FOLLOWED]);
+const changes = grpcChanges([MIRRORED]);
 
 function read(method: string, json: JsonValue): GrpcChange {
   return finished<GrpcChange>(changes.begin(pathOf(method), encodeRequest(method, json), ALIASES));

@@ -1,18 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
 import { restChanges } from '../../../../adapters/qdrant/serve/dual-write/rest-changes.js';
 import { readRestHead, type OperationHead } from '../../../../adapters/qdrant/serve/rest/read-head.js';
-import type { MirroredCollection } from '../../../../src/store/write-guard.js';
 import { finished, type RestRequest, type RestChange } from '../../../../src/serve/protocol.js';
-import { tinyEncoder } from '../../../support/migrate/fixtures.js';
+import { MIRRORED } from '../../../support/migrate/fixtures.js';
 
-const FOLLOWED: MirroredCollection = {
-  name: 'docs',
-  source: 'docs',
-  target: 'docs_c4',
-  vectors: [{ name: '', distance: 'dot', componentBytes: 4 }],
-  compactBytes: 4,
-  projector: tinyEncoder(),
-};
 const ALIASES = new Map([
   ['docs alias', 'docs'],
   ['way in', 'docs_c4'],
@@ -20,7 +11,7 @@ const ALIASES = new Map([
 ]);
 const UUID = '0000abcd-0000-4000-8000-00000000000f';
 const U64_MAX = 18446744073709551615n;
-const changes = restChanges([FOLLOWED]);
+const changes = restChanges([MIRRORED]);
 
 function headOf(request: string): OperationHead {
   const [method = '', url = ''] = request.split(/ (.*)/s);
@@ -263,7 +254,7 @@ describe('other REST requests', () => {
   });
 
   test('a configured alias that no longer leads to the source is refused', () => {
-    const configured = restChanges([{ ...FOLLOWED, name: 'live' }]);
+    const configured = restChanges([{ ...MIRRORED, name: 'live' }]);
     const kindOf = (to: string | null): string =>
       configured.route(headOf('PUT /collections/live/points'), new Map(to === null ? [] : [['live', to]]))
         .kind;
