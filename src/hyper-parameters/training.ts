@@ -178,6 +178,15 @@ export const TLDR_FROM_PCA_RATE = 0.0001;
 export const TLDR_FLINEAR = 'flinear-1-512';
 export const TLDR_MLP = 'mlp-1-512';
 
+/** TLDR as a candidate for relevance, where it is ahead of the full vectors. Source: docs/relevance.md. */
+export const RELEVANCE_TLDR = {
+  ...BUDGET_TLDR,
+  // Twice as wide as for fidelity: .498 against .490 with 768 (mAP@100, 384 -> 48).
+  projector: 'mlp-1-1024',
+} as const;
+export const RELEVANCE_FLINEAR = 'flinear-1-1024';
+export const RELEVANCE_MLP = 'mlp-1-1024';
+
 // The time budget
 
 /**
@@ -218,6 +227,21 @@ export const SCHEDULES = {
   },
   // TLDR's other two encoders. Chosen.
   tldrLayered: { share: 0.035, stepsMin: 50, stepsMax: 400 },
+} as const;
+
+/**
+ * The same for relevance: TLDR gets the time that neighbourhood-KL gets for fidelity. Source: docs/relevance.md, if a
+ * line names no other.
+ */
+export const RELEVANCE_SCHEDULES = {
+  linear: SCHEDULES.linear,
+  // It finds single right answers nearly as well as the linear map does.
+  residual: { share: 0.15, stepsMin: 100, stepsMax: 1000 },
+  // From PCA it is best at single right answers. 900 steps gain nothing over 300.
+  tldr: { share: 0.2, stepsMin: 50, stepsMax: 400 },
+  tldrFlinear: { share: 0.1, stepsMin: 50, stepsMax: 400 },
+  // It gathers labels best.
+  tldrMlp: { share: 0.45, stepsMin: 50, stepsMax: 400 },
 } as const;
 
 /**
@@ -364,6 +388,34 @@ export const SPLIT = {
   // Fewest distinct rows with which training is possible. Chosen.
   sampleRowsMin: 100,
 } as const;
+
+/**
+ * Groups of the sample that no encoder is fitted to: they stand for vectors of a kind that was not there yet.
+ * Chosen, if a line names no other source.
+ */
+export const UNSEEN = {
+  // Clusters of the sample, so that a group is about a fiftieth of it.
+  groups: 50,
+  // Rows that the clusters are found with, and rounds of k-means: groups need not be exact.
+  fittedRowsMax: 5_000,
+  iterations: 8,
+  // Part of the sample that the groups hold together.
+  share: 0.1,
+  // With fewer rows, the groups would hold too few to judge by.
+  rowsMin: 2_000,
+  heldMin: 100,
+  // Rows of the groups that are queries: at most this many, and at most half.
+  queriesMax: 500,
+  // The shipped candidate finds at most this much less than PCA in these groups.
+  belowPcaMax: 0.005,
+} as const;
+
+/**
+ * Another compact distance than the one that a candidate was fitted for must find at least this much more, by
+ * more than chance. In held-out sources, dot products lost up to 5 points that they had won by a tenth of one
+ * elsewhere. Source: docs/benchmarks/research.md.
+ */
+export const DISTANCE_MARGIN = 0.01;
 
 /**
  * If two means differ by at most this (0.1 points), it is a tie and the cheaper one wins. Source:

@@ -1,7 +1,7 @@
 import { expectDefined } from '../core/errors.js';
 import type { Distance } from '../core/distance.js';
 import type { RunOptions } from '../core/run-options.js';
-import { TIE_MARGIN } from '../hyper-parameters/training.js';
+import { DISTANCE_MARGIN, TIE_MARGIN, UNSEEN } from '../hyper-parameters/training.js';
 import {
   FOUND_K,
   recallOf,
@@ -27,6 +27,16 @@ export interface Scored {
   readonly scores: Float64Array;
   /** First results of every query: rows of the benchmark's base. */
   readonly found: Int32Array;
+  /** Recall@10 of each query from groups that nothing was fitted to; null if there are none. */
+  readonly unseen: Float64Array | null;
+}
+
+/** What candidates are scored with. */
+export interface Benchmarks {
+  /** Its first queries are for selection, the others for confirmation. */
+  readonly benchmark: Benchmark;
+  /** Queries from groups that nothing was fitted to; null if there are none. */
+  readonly unseen: Benchmark | null;
 }
 
 export interface ScoreOptions extends RunOptions {
@@ -48,10 +58,9 @@ export interface Judgement {
 
 /**
  * Scores every candidate under each of its distances and keeps the best distance of each candidate.
- * @param benchmark its first queries are for selection, the others for confirmation
  */
 export async function scoreCandidates(
-  benchmark: Benchmark,
+  { benchmark, unseen }: Benchmarks,
   candidates: readonly Candidate[],
   options: ScoreOptions,
 ): Promise<Judgement> {
@@ -62,18 +71,23 @@ export async function scoreCandidates(
     distances,
   }));
   const results = await searchCompact(benchmark, unscaled, options);
+  const unseenResults = unseen === null ? null : await searchCompact(unseen, unscaled, options);
   const selection: Scored[] = [];
   const confirmation: Scored[] = [];
   candidates.forEach((candidate, i) => {
     const all = candidate.distances.map((compactDistance, j) => {
       const found = expectDefined(results[i]?.[j], `the search result of ${candidate.name}`);
-      return judgeParts(benchmark, { candidate, compactDistance, found }, options);
+      const foundUnseen = unseenResults?.[i]?.[j];
+      const recallUnseen =
+        unseen === null || foundUnseen === undefined
+          ? null
+          : recallOf(unseen, foundUnseen, options.seed).perQuery;
+      return judgeParts(benchmark, { candidate, compactDistance, found, unseen: recallUnseen }, options);
     });
     const [first, ...others] = all;
     if (first === undefined) return;
-    // Another distance than the one for which the candidate was fitted must win by more than a tie.
     const best = others.reduce(
-      (kept, one) => (mean(one[0].scores) > mean(kept[0].scores) + TIE_MARGIN ? one : kept),
+      (kept, one) => (isClearlyBetter(one[0], kept[0], options.seed) ? one : kept),
       first,
     );
     selection.push(best[0]);
@@ -82,19 +96,49 @@ export async function scoreCandidates(
   return { selection, confirmation };
 }
 
+/**
+ * Whether another distance than the one for which a candidate was fitted is worth taking: by more than a margin and
+ * than chance, and not behind in groups that nothing was fitted to.
+ */
+function isClearlyBetter(other: Scored, own: Scored, seed: number): boolean {
+  if (mean(other.scores) < mean(own.scores) + DISTANCE_MARGIN) return false;
+  if (pairedInterval(other.scores, own.scores, seed)[0] <= 0) return false;
+  return other.unseen === null || own.unseen === null || mean(other.unseen) >= mean(own.unseen);
+}
+
 function judgeParts(
   { truth, queries }: Benchmark,
-  { candidate, compactDistance, found }: Pick<Scored, 'candidate' | 'compactDistance' | 'found'>,
+  {
+    candidate,
+    compactDistance,
+    found,
+    unseen,
+  }: Pick<Scored, 'candidate' | 'compactDistance' | 'found' | 'unseen'>,
   { objective, seed, selectionQueries }: ScoreOptions,
 ): [Scored, Scored] {
   const part = (from: number, to: number): Scored => {
     const k = truth.length / queries.rows;
     const mine = found.subarray(from * FOUND_K, to * FOUND_K);
     const recall = recallOf({ truth: truth.subarray(from * k, to * k) }, mine, seed);
-    return { candidate, compactDistance, recall, scores: objective(mine, recall, from), found: mine };
+    return { candidate, compactDistance, recall, scores: objective(mine, recall, from), found: mine, unseen };
   };
   return [part(0, selectionQueries), part(selectionQueries, queries.rows)];
 }
+
+/**
+ * Leaves out candidates that find clearly less than PCA in groups that nothing was fitted to: what is shipped must also
+ * serve vectors of a kind that was not there yet. PCA itself always stays.
+ */
+export function withoutOverfitted(judged: readonly Scored[]): readonly Scored[] {
+  const recalls = judged.filter(({ candidate }) => isPca(candidate)).map(({ unseen }) => meanOrNone(unseen));
+  const least = Math.max(...recalls) - UNSEEN.belowPcaMax;
+  return judged.filter(
+    ({ candidate, unseen }) => isPca(candidate) || unseen === null || mean(unseen) >= least,
+  );
+}
+
+const isPca = ({ name }: Candidate): boolean => name === 'pca' || name === 'pca-uncentred';
+const meanOrNone = (values: Float64Array | null): number => (values === null ? -Infinity : mean(values));
 
 /**
  * Chooses the candidate with the best mean. If candidates tie, the one with fewer multiplications per vector

@@ -2,7 +2,7 @@ import { expectDefined, TldrError } from '../core/errors.js';
 import { checkFinite, checkMagnitude, checkNotTiny, gatherRows, type Matrix } from '../core/matrix.js';
 import { sharedFloats, shareFloats } from '../core/worker-task.js';
 import { cleanSample, splitRows, type SampleFacts } from '../core/sample.js';
-import { SPLIT } from '../hyper-parameters/training.js';
+import { SPLIT, UNSEEN } from '../hyper-parameters/training.js';
 import { rankingQuality, type Relevance } from '../evaluate/relevance.js';
 import { FOUND_K } from '../evaluate/neighbor-recall.js';
 import { FIDELITY, type Objective } from './score-candidates.js';
@@ -14,6 +14,8 @@ export interface SplitSample {
   /** Queries for selection, then queries for confirmation. */
   readonly queries: Matrix;
   readonly selectionQueries: number;
+  /** Rows of groups that nothing was fitted to, as rows to find and as queries; null if there are none. */
+  readonly unseen: { readonly base: Matrix; readonly queries: Matrix } | null;
   /** Real queries for fitting a query-aware candidate, not used for scoring; null if there are none. */
   readonly fitQueries: Matrix | null;
   readonly objective: Objective;
@@ -24,10 +26,15 @@ export interface SplitSample {
 /**
  * Cleans and splits a sample. Without real queries, a part of the rows is held out as queries. With real
  * queries, all rows are for training and searching, and a part of the queries may be for fitting.
+ * @param unseen rows of x that no candidate is fitted to (`unseenRows`)
  * @throws INVALID_DATA when there are too few rows, or a value is not finite, too large or too small
  * @throws INVALID_ARGUMENT for an unusable number of held-out rows, queries, labels or gains
  */
-export function splitSample(x: Matrix, options: TrainEncoderOptions): SplitSample {
+export function splitSample(
+  x: Matrix,
+  options: TrainEncoderOptions,
+  unseen: Int32Array | null = null,
+): SplitSample {
   const { seed = 0, queries, labels, distance = 'cosine' } = options;
   if (distance !== 'cosine') checkMagnitude(x, (i) => `row ${i} of the sample`);
   const { x: clean, rowOf, facts } = cleanSample(x);
@@ -42,10 +49,13 @@ export function splitSample(x: Matrix, options: TrainEncoderOptions): SplitSampl
     throw new TldrError('INVALID_ARGUMENT', `labels: got ${labels.length}, expected ${x.rows}, one per row`);
   }
   if (queries !== undefined) return withQueries(clean, queries, { rowOf, facts, options });
-  const held = heldOutRows(clean.rows, options.heldOut);
   const known = labels === undefined ? null : movedLabels(labels, { rowOf, rows: clean.rows });
-  const { train, heldOut } = splitByLabels(known, splitRows(clean.rows, held, seed));
-  const parts = splitRows(held, Math.round(held * SPLIT.confirmShare), seed + 1);
+  const apart = new Set(Array.from(unseen ?? [], (i) => expectDefined(rowOf[i], 'a row of the sample')));
+  const { train, heldOut } = without(
+    apart,
+    splitByLabels(known, splitRows(clean.rows, heldOutRows(clean.rows, options.heldOut), seed)),
+  );
+  const parts = splitRows(heldOut.length, Math.round(heldOut.length * SPLIT.confirmShare), seed + 1);
   const order = [...parts.train, ...parts.heldOut].map((i) => expectDefined(heldOut[i], 'a held-out row'));
   const relevance = known === null ? null : labelsOf(known, { train, order });
   return {
@@ -53,9 +63,32 @@ export function splitSample(x: Matrix, options: TrainEncoderOptions): SplitSampl
     train: gatherRows(clean, train, sharedFloats(train.length * clean.cols)),
     queries: gatherRows(clean, order),
     selectionQueries: parts.train.length,
+    unseen: apart.size === 0 ? null : unseenPart(clean, { apart, train, seed }),
     fitQueries: null,
     facts,
     ...objectiveOf(options, { relevance, selectionQueries: parts.train.length }),
+  };
+}
+
+type Split = ReturnType<typeof splitRows>;
+
+function without(apart: ReadonlySet<number>, { train, heldOut }: Split): Split {
+  if (apart.size === 0) return { train, heldOut };
+  return { train: train.filter((i) => !apart.has(i)), heldOut: heldOut.filter((i) => !apart.has(i)) };
+}
+
+/** Queries from the groups that nothing is fitted to. They are searched among those groups and the fitted rows. */
+function unseenPart(
+  clean: Matrix,
+  { apart, train, seed }: { apart: ReadonlySet<number>; train: Int32Array; seed: number },
+): SplitSample['unseen'] {
+  const rows = Int32Array.from([...apart].filter((i) => i >= 0));
+  const queries = splitRows(rows.length, Math.min(UNSEEN.queriesMax, Math.floor(rows.length / 2)), seed + 2);
+  const pick = (part: Int32Array): Int32Array => part.map((i) => expectDefined(rows[i], 'an unseen row'));
+  const base = [...train, ...pick(queries.train)];
+  return {
+    base: gatherRows(clean, base, sharedFloats(base.length * clean.cols)),
+    queries: gatherRows(clean, pick(queries.heldOut)),
   };
 }
 
@@ -100,6 +133,7 @@ function withQueries(
     train: { ...clean, data: shareFloats(clean.data) },
     queries: gatherRows(queries, order),
     selectionQueries: parts.train.length,
+    unseen: null,
     fitQueries: fitting.length === 0 ? null : gatherRows(queries, fitting),
     facts,
     ...objectiveOf(options, { relevance, selectionQueries: parts.train.length }),

@@ -4,14 +4,22 @@ import { expectDefined, TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
 import { BUDGET_SECONDS } from '../hyper-parameters/training.js';
 import { dataFingerprint } from '../core/sample.js';
-import { createBenchmark, type Benchmark } from '../evaluate/neighbor-recall.js';
+import { createBenchmark } from '../evaluate/neighbor-recall.js';
 import type { TrainSettings } from '../train/options.js';
 import { resolveSettings } from '../train/run-training.js';
 import type { TrainState } from '../train/state.js';
 import { geometryOf, type Candidate, type Geometry } from './candidate.js';
 import { fitClosedForms } from './fit-closed-forms.js';
 import { fitLearned } from './fit-learned.js';
-import { choose, scoreCandidates, type Scored, type ScoreOptions } from './score-candidates.js';
+import {
+  choose,
+  scoreCandidates,
+  withoutOverfitted,
+  type Benchmarks,
+  type Scored,
+  type ScoreOptions,
+} from './score-candidates.js';
+import { unseenRows } from './unseen-groups.js';
 import { splitSample } from './split-sample.js';
 import type { Directions } from './principal-directions.js';
 import { explicitPlan, plansForBudget, type TrainingSchedule } from './training-schedules.js';
@@ -68,13 +76,17 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
   const { distance = 'cosine', seed = 0, ship = 'best' } = options;
   checkTrainOptions(options, x.cols);
   checkTrainMemory({ rows: x.rows, inputDim: x.cols, outputDim: options.dim });
-  const split = splitSample(x, options);
+  const unseen = isJudgedByRows(options) ? await unseenRows(x, { ...options, distance, seed }) : null;
+  const split = splitSample(x, options, unseen);
   const { train } = split;
   const geometry = geometryOf(train, distance, options.compactDistance);
   const closed = await fitClosedForms(train, { ...options, ...split, seed, geometry }, options);
-  const benchmark = await createBenchmark({ base: train, queries: split.queries, distance }, options);
+  const benchmarks = {
+    benchmark: await createBenchmark({ base: train, queries: split.queries, distance }, options),
+    unseen: split.unseen === null ? null : await createBenchmark({ ...split.unseen, distance }, options),
+  };
   const judgeOptions = { ...options, ...split, seed };
-  const start = await judgeStart(benchmark, closed.candidates, judgeOptions);
+  const start = await judgeStart(benchmarks, closed.candidates, judgeOptions);
   const { compactDistance } = start;
   const plans = planLearned(options, { geometry, start, train, directions: closed.directions });
   checkShip(
@@ -97,11 +109,13 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
     ...closed.candidates,
   ];
   const { selection: judged, confirmation: confirmed } = await scoreCandidates(
-    benchmark,
+    benchmarks,
     fitted,
     judgeOptions,
   );
-  const winner = choose(ship === 'best' ? judged : judged.filter(({ candidate }) => candidate.name === ship));
+  const winner = choose(
+    ship === 'best' ? withoutOverfitted(judged) : judged.filter(({ candidate }) => candidate.name === ship),
+  );
   if (winner === undefined) throw new TldrError('INTERNAL', 'no candidate was judged');
   const fingerprint = dataFingerprint(train);
   const report = trainReport({
@@ -131,6 +145,11 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
   };
 }
 
+/** Whether held-out rows are the queries, and agreement with the full vectors is the aim. */
+function isJudgedByRows({ queries, objective = 'fidelity' }: TrainEncoderOptions): boolean {
+  return queries === undefined && objective === 'fidelity';
+}
+
 /**
  * The score of uncentred PCA, where learned candidates start, and the compact distance they are trained for.
  */
@@ -140,12 +159,12 @@ interface Start {
 }
 
 async function judgeStart(
-  benchmark: Benchmark,
+  benchmarks: Benchmarks,
   closed: readonly Candidate[],
   judgeOptions: ScoreOptions,
 ): Promise<Start> {
   const pca = closed.filter(({ name }) => name === 'pca-uncentred');
-  const { selection } = await scoreCandidates(benchmark, pca, { ...judgeOptions, onProgress: undefined });
+  const { selection } = await scoreCandidates(benchmarks, pca, { ...judgeOptions, onProgress: undefined });
   const [judged] = selection;
   if (judged === undefined) throw new TldrError('INTERNAL', 'PCA was not judged');
   return { compactDistance: judged.compactDistance, pcaRecall: judged.recall.recallAt10 };
@@ -166,6 +185,7 @@ function planLearned(
     return [explicitPlan(settings, options.init)];
   }
   const { plans, leftOut, tooWide } = plansForBudget({
+    aim: options.objective ?? 'fidelity',
     rows: train.rows,
     inputDim: train.cols,
     directions: directions.forTraining?.cols ?? null,

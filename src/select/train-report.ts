@@ -23,6 +23,8 @@ export interface CandidateReport {
   readonly objective: number;
   /** The same figures on the confirmation queries, which had no part in the selection. */
   readonly confirmed: { readonly recallAt10: number; readonly objective: number };
+  /** Recall@10 of queries from groups that nothing was fitted to; null if there are none. */
+  readonly unseenRecallAt10: number | null;
   readonly seconds: number;
   readonly multiplyAdds: number;
 }
@@ -121,7 +123,7 @@ export function trainReport(parts: ReportParts): TrainReport {
 }
 
 function candidateReport(one: Scored, confirmed: Scored, seed: number): CandidateReport {
-  const { candidate, recall, scores, compactDistance } = one;
+  const { candidate, recall, scores, compactDistance, unseen } = one;
   return {
     name: candidate.name,
     compactDistance,
@@ -134,6 +136,7 @@ function candidateReport(one: Scored, confirmed: Scored, seed: number): Candidat
       recallAt10: confirmed.recall.recallAt10,
       objective: mean(confirmed.scores),
     },
+    unseenRecallAt10: unseen === null ? null : mean(unseen),
     seconds: candidate.seconds,
     multiplyAdds: multiplyAdds(candidate.network),
   };

@@ -8,6 +8,10 @@ import {
   PERPLEXITY,
   RATE_DIM,
   RATE_DIRECTIONS,
+  RELEVANCE_FLINEAR,
+  RELEVANCE_MLP,
+  RELEVANCE_SCHEDULES,
+  RELEVANCE_TLDR,
   RESIDUAL,
   SCHEDULES,
   TLDR_FLINEAR,
@@ -41,51 +45,80 @@ interface AutoPlan {
   readonly optional?: boolean;
 }
 
+/** What the selection asks for: the neighbours of the full vectors, or labels and judgements. */
+export type Aim = 'fidelity' | 'relevance';
+
+const KL = { loss: 'neighbourhood-kl' } as const;
+const RESIDUAL_KL = { ...KL, encoder: RESIDUAL.encoder, learningRate: RESIDUAL.learningRate };
+
 /** The learned candidates, in the order of their trainings. */
-const AUTO: readonly AutoPlan[] = [
-  {
-    name: 'neighbourhood-kl',
-    ...SCHEDULES.linear,
-    init: 'pca',
-    settings: { loss: 'neighbourhood-kl' },
-  },
-  {
-    name: 'neighbourhood-kl-residual',
-    ...SCHEDULES.residual,
-    init: 'neighbourhood-kl',
-    settings: {
-      loss: 'neighbourhood-kl',
-      encoder: RESIDUAL.encoder,
-      learningRate: RESIDUAL.learningRate,
+const AUTO: Readonly<Record<Aim, readonly AutoPlan[]>> = {
+  fidelity: [
+    { name: 'neighbourhood-kl', ...SCHEDULES.linear, init: 'pca', settings: KL },
+    {
+      name: 'neighbourhood-kl-residual',
+      ...SCHEDULES.residual,
+      init: 'neighbourhood-kl',
+      settings: RESIDUAL_KL,
     },
-  },
-  {
-    name: 'tldr',
-    ...SCHEDULES.tldr,
-    init: 'pca',
-    settings: { ...BUDGET_TLDR, learningRate: TLDR_FROM_PCA_RATE },
-  },
-  {
-    name: 'tldr-flinear',
-    ...SCHEDULES.tldrLayered,
-    init: 'random',
-    settings: { ...BUDGET_TLDR, encoder: TLDR_FLINEAR },
-    optional: true,
-  },
-  {
-    name: 'tldr-mlp',
-    ...SCHEDULES.tldrLayered,
-    init: 'random',
-    settings: { ...BUDGET_TLDR, encoder: TLDR_MLP },
-    optional: true,
-  },
-];
+    {
+      name: 'tldr',
+      ...SCHEDULES.tldr,
+      init: 'pca',
+      settings: { ...BUDGET_TLDR, learningRate: TLDR_FROM_PCA_RATE },
+    },
+    {
+      name: 'tldr-flinear',
+      ...SCHEDULES.tldrLayered,
+      init: 'random',
+      settings: { ...BUDGET_TLDR, encoder: TLDR_FLINEAR },
+      optional: true,
+    },
+    {
+      name: 'tldr-mlp',
+      ...SCHEDULES.tldrLayered,
+      init: 'random',
+      settings: { ...BUDGET_TLDR, encoder: TLDR_MLP },
+      optional: true,
+    },
+  ],
+  relevance: [
+    { name: 'neighbourhood-kl', ...RELEVANCE_SCHEDULES.linear, init: 'pca', settings: KL },
+    {
+      name: 'neighbourhood-kl-residual',
+      ...RELEVANCE_SCHEDULES.residual,
+      init: 'neighbourhood-kl',
+      settings: RESIDUAL_KL,
+    },
+    {
+      name: 'tldr',
+      ...RELEVANCE_SCHEDULES.tldr,
+      init: 'pca',
+      settings: { ...RELEVANCE_TLDR, learningRate: TLDR_FROM_PCA_RATE },
+    },
+    {
+      name: 'tldr-flinear',
+      ...RELEVANCE_SCHEDULES.tldrFlinear,
+      init: 'random',
+      settings: { ...RELEVANCE_TLDR, encoder: RELEVANCE_FLINEAR },
+      optional: true,
+    },
+    {
+      name: 'tldr-mlp',
+      ...RELEVANCE_SCHEDULES.tldrMlp,
+      init: 'random',
+      settings: { ...RELEVANCE_TLDR, encoder: RELEVANCE_MLP },
+      optional: true,
+    },
+  ],
+};
 
 /** Names of all learned candidates. */
-export const LEARNED: readonly string[] = AUTO.map(({ name }) => name);
+export const LEARNED: readonly string[] = AUTO.fidelity.map(({ name }) => name);
 
 /** Everything that decides which trainings fit into a time budget. */
 export interface BudgetFacts {
+  readonly aim: Aim;
   readonly rows: number;
   readonly inputDim: number;
   /** Number of directions that training uses (`Directions.forTraining`); null for the rows themselves. */
@@ -134,7 +167,7 @@ export function plansForBudget(facts: BudgetFacts): BudgetedPlans {
   const plans: TrainingSchedule[] = [];
   const leftOut: string[] = [];
   const tooWide: string[] = [];
-  for (const { name, share, stepsMin, stepsMax, init, optional = false, settings } of AUTO) {
+  for (const { name, share, stepsMin, stepsMax, init, optional = false, settings } of AUTO[facts.aim]) {
     const { encoder = 'linear' } = settings;
     if (linearOnly && encoder !== 'linear') continue;
     if (encoder !== 'linear' && firstLayerBytes(encoder, facts) > 4 * FIRST_WEIGHTS_MAX) {

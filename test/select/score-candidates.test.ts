@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import type { EncoderNetwork } from '../../src/encoder/network.js';
 import { matrix } from '../../src/core/matrix.js';
-import { choose, type Scored } from '../../src/select/score-candidates.js';
+import { choose, withoutOverfitted, type Scored } from '../../src/select/score-candidates.js';
 
 const OUTPUT_DIM = 2;
 
@@ -27,6 +27,7 @@ function judged(
     recall: { recallAt10: mean, r10At30: mean, r10At100: mean, interval: [mean, mean], perQuery: scores },
     scores,
     found: new Int32Array(0),
+    unseen: null,
   };
 }
 
@@ -53,4 +54,19 @@ test('a tie at one cost goes to the better, unless that has two maps', () => {
 test('what ties with the best is measured from it, not from one to the next', () => {
   const cheapest = judged('cheapest', 0.7985, { inputDim: 4 });
   expect(chosen(judged('best', 0.8, { inputDim: 80 }), judged('near', 0.7995), cheapest)).toBe('near');
+});
+
+const withUnseen = (name: string, unseen: number): Scored => ({
+  ...judged(name, 0.8),
+  unseen: new Float64Array(100).fill(unseen),
+});
+const kept = (...all: Scored[]): string[] => withoutOverfitted(all).map(({ candidate }) => candidate.name);
+
+test('what finds clearly less than the better PCA in unseen groups is not shipped', () => {
+  const all = [withUnseen('pca', 0.7), withUnseen('pca-uncentred', 0.71), withUnseen('close', 0.706)];
+  expect(kept(...all, withUnseen('behind', 0.704))).toEqual(['pca', 'pca-uncentred', 'close']);
+});
+
+test('without unseen groups every candidate stays', () => {
+  expect(kept(judged('pca', 0.7), judged('other', 0.8))).toEqual(['pca', 'other']);
 });

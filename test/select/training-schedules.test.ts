@@ -2,6 +2,7 @@ import { expect, test } from '@jest/globals';
 import { plansForBudget, type BudgetFacts } from '../../src/select/training-schedules.js';
 
 const facts: BudgetFacts = {
+  aim: 'fidelity',
   rows: 10_000,
   inputDim: 512,
   directions: 256,
@@ -26,6 +27,16 @@ test("the default budget has room for TLDR's three encoders", () => {
     ['tldr-flinear', 'random', 'flinear-1-512'],
     ['tldr-mlp', 'random', 'mlp-1-512'],
   ]);
+});
+
+test('for relevance, TLDR gets the time that neighbourhood-KL gets for fidelity', () => {
+  const stepsOf = (aim: BudgetFacts['aim']): Map<string, number> =>
+    new Map(plansForBudget({ ...facts, aim }).plans.map(({ name, settings }) => [name, settings.steps ?? 0]));
+  const [fidelity, relevance] = [stepsOf('fidelity'), stepsOf('relevance')];
+  expect([...relevance.keys()]).toEqual([...fidelity.keys()]);
+  expect(relevance.get('tldr-mlp')).toBeGreaterThanOrEqual(200);
+  expect(relevance.get('tldr')).toBeGreaterThanOrEqual(200);
+  expect(relevance.get('neighbourhood-kl-residual')).toBeLessThan(fidelity.get('neighbourhood-kl-residual')!);
 });
 
 test('a budget too small for the hidden encoders of TLDR leaves them out and says so', () => {

@@ -1,0 +1,80 @@
+import type { Distance } from '../core/distance.js';
+import { expectDefined } from '../core/errors.js';
+import { checkFinite, gatherRows, matrix, row, type Matrix } from '../core/matrix.js';
+import { Rng } from '../core/rng.js';
+import type { RunOptions } from '../core/run-options.js';
+import { UNSEEN } from '../hyper-parameters/training.js';
+import { exactTopK } from '../knn/exact.js';
+
+/**
+ * Returns the rows of whole groups of neighbouring vectors, in ascending order: about a tenth of x (n x D). No encoder is fitted to
+ * them, so they stand for vectors of a kind that a collection does not hold yet. The groups are the clusters of
+ * Lloyd's k-means. Returns null if there are too few rows.
+ * @throws INVALID_DATA when a row is not finite
+ */
+export async function unseenRows(
+  x: Matrix,
+  options: RunOptions & { readonly distance: Distance; readonly seed: number; readonly threads?: number },
+): Promise<Int32Array | null> {
+  if (x.rows < UNSEEN.rowsMin) return null;
+  checkFinite(x, (i) => `row ${i} of the sample`);
+  const rng = new Rng(options.seed);
+  const order = rng.permutation(x.rows);
+  const fitted = gatherRows(x, order.subarray(0, UNSEEN.fittedRowsMax));
+  let centres = gatherRows(
+    fitted,
+    Int32Array.from({ length: UNSEEN.groups }, (_, i) => i),
+  );
+  for (let i = 0; i < UNSEEN.iterations; i++)
+    centres = meansOf(fitted, await nearestCentre(fitted, centres, options), centres);
+  return smallGroups(await nearestCentre(x, centres, options), rng);
+}
+
+function nearestCentre(
+  x: Matrix,
+  centres: Matrix,
+  { distance, threads, signal }: Parameters<typeof unseenRows>[1],
+): Promise<Int32Array> {
+  // Of dot products, the nearest centre would be the longest one.
+  const metric = distance === 'dot' ? 'cosine' : distance;
+  return exactTopK(centres, x, {
+    k: 1,
+    distance: metric,
+    signal,
+    ...(threads === undefined ? {} : { threads }),
+  });
+}
+
+/** The mean of each group's rows; a group without rows keeps its centre. */
+function meansOf(x: Matrix, groups: Int32Array, before: Matrix): Matrix {
+  const sums = matrix(before.rows, before.cols);
+  const counts = new Int32Array(before.rows);
+  groups.forEach((group, i) => {
+    counts[group] = expectDefined(counts[group], 'the size of a group') + 1;
+    const sum = row(sums, group);
+    row(x, i).forEach((value, j) => (sum[j] = expectDefined(sum[j], 'a component') + value));
+  });
+  counts.forEach((count, group) => {
+    const sum = row(sums, group);
+    if (count === 0) sum.set(row(before, group));
+    else sum.forEach((value, j) => (sum[j] = value / count));
+  });
+  return sums;
+}
+
+/** Groups in random order, as long as they hold no more than their share of the rows together. */
+function smallGroups(groups: Int32Array, rng: Rng): Int32Array | null {
+  const sizes = new Int32Array(UNSEEN.groups);
+  for (const group of groups) sizes[group] = expectDefined(sizes[group], 'the size of a group') + 1;
+  const room = groups.length * UNSEEN.share;
+  const chosen = new Set<number>();
+  let held = 0;
+  for (const group of rng.permutation(UNSEEN.groups)) {
+    const size = expectDefined(sizes[group], 'the size of a group');
+    if (held + size > room) continue;
+    held += size;
+    chosen.add(group);
+  }
+  const rows = Int32Array.from(groups.keys()).filter((i) => chosen.has(expectDefined(groups[i], 'a group')));
+  return rows.length < UNSEEN.heldMin ? null : rows;
+}
