@@ -9,6 +9,7 @@ import {
   type Benchmark,
   type NeighborRecall,
 } from '../evaluate/neighbor-recall.js';
+import { exactTopK } from '../knn/exact.js';
 import { bootstrapInterval, mean } from '../evaluate/ranking.js';
 import { multiplyAdds, type Candidate } from './candidate.js';
 
@@ -94,6 +95,23 @@ export async function scoreCandidates(
     confirmation.push(best[1]);
   });
   return { selection, confirmation };
+}
+
+/**
+ * Returns the objective's values of the full vectors, for selection and for confirmation: what a collection gives today.
+ */
+export async function scoreFullVectors(
+  { base, queries, truth, distance }: Benchmark,
+  { objective, seed, selectionQueries, threads, signal }: ScoreOptions,
+): Promise<readonly [Float64Array, Float64Array]> {
+  const run = { signal, ...(threads === undefined ? {} : { threads }) };
+  const found = await exactTopK(base, queries, { ...run, k: FOUND_K, distance });
+  const k = truth.length / queries.rows;
+  const part = (from: number, to: number): Float64Array => {
+    const mine = found.subarray(from * FOUND_K, to * FOUND_K);
+    return objective(mine, recallOf({ truth: truth.subarray(from * k, to * k) }, mine, seed), from);
+  };
+  return [part(0, selectionQueries), part(selectionQueries, queries.rows)];
 }
 
 /**

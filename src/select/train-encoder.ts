@@ -14,6 +14,7 @@ import { fitLearned } from './fit-learned.js';
 import {
   choose,
   scoreCandidates,
+  scoreFullVectors,
   withoutOverfitted,
   type Benchmarks,
   type Scored,
@@ -117,11 +118,14 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
     ship === 'best' ? withoutOverfitted(judged) : judged.filter(({ candidate }) => candidate.name === ship),
   );
   if (winner === undefined) throw new TldrError('INTERNAL', 'no candidate was judged');
+  const full =
+    options.objective === 'relevance' ? await scoreFullVectors(benchmarks.benchmark, judgeOptions) : null;
   const fingerprint = dataFingerprint(train);
   const report = trainReport({
     judged,
     confirmed,
     winner,
+    full,
     objectiveName: split.objectiveName,
     learned,
     inputDim: x.cols,

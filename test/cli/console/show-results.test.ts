@@ -7,7 +7,7 @@ import { sayTables } from '../../../src/cli/console/show-results.js';
 import type { ConsoleRun } from '../../../src/cli/console/run.js';
 import { judgeTerms, parseTerms } from '../../../src/evaluate/acceptance.js';
 import type { SizingRow } from '../../../src/plan/sizing-row.js';
-import type { CandidateReport, TrainReport } from '../../../src/select/train-report.js';
+import type { CandidateReport } from '../../../src/select/train-report.js';
 import { renderReport } from '../../../src/report/render.js';
 import { cellTexts, type ResultTable } from '../../../src/report/result-table.js';
 import { comparisonFixture } from '../../support/evaluate/comparison-fixture.js';
@@ -29,16 +29,18 @@ const CANDIDATE: CandidateReport = {
   r10At100: 0.99,
   objective: 0.41,
   confirmed: { recallAt10: 0.8, objective: 0.4 },
+  unseenRecallAt10: 0.71,
   seconds: 1.25,
   multiplyAdds: 32768,
 };
 
 function candidates(objective: string): ResultTable {
-  const report: Pick<TrainReport, 'candidates' | 'objective' | 'shipped' | 'confirmQueries'> = {
+  const report: Parameters<typeof candidateTable>[0] = {
     candidates: [CANDIDATE, { ...CANDIDATE, name: 'tldr', objective: 0.5 }],
     objective,
     shipped: 'tldr',
     confirmQueries: 500,
+    fullVectors: objective === 'recall@10' ? null : { objective: 0.45, confirmed: 0.44, lead: [0.01, 0.09] },
   };
   return candidateTable(report);
 }
