@@ -89,7 +89,7 @@ export { verifyAgain, type VerifyRequest } from './migrate/verify/from-state.js'
 export { runPlan, type PlanEncoder, type PlanResult } from './plan/run-plan.js';
 export { preparePlan, type PlanOptions, type PlanSetup, type DrawnSample } from './plan/prepare-plan.js';
 export { trainEncoder, type TrainEncoderResult, type TrainDetails } from './select/train-encoder.js';
-export type { TrainEncoderOptions } from './select/train-encoder-options.js';
+export type { NeighbourSearch, TrainEncoderOptions } from './select/train-encoder-options.js';
 export type { CandidateReport, TrainReport, LearnedReport } from './select/train-report.js';
 export {
   REFERENCE,

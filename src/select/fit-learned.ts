@@ -46,7 +46,7 @@ export async function fitLearned(
   x: Matrix,
   { plans, geometry, axes, directions, compactDistance, isAsked, options }: LearnedRun,
 ): Promise<LearnedFits> {
-  const { dim, seed, engine, threads, signal, log, onProgress, resume, onState } = options;
+  const { dim, seed, engine, threads, neighbours, signal, log, onProgress, resume, onState } = options;
   const distance = geometry.fitDistance;
   const states = new Map<string, TrainState>(resume ?? []);
   const learned: Learned[] = [];
@@ -60,6 +60,7 @@ export async function fitLearned(
     ...shared,
     k,
     directions: directions.forNeighbors,
+    method: neighbours ?? 'auto',
     signal,
     log,
     onProgress,

@@ -12,6 +12,11 @@ import type { TrainState } from '../train/state.js';
 import { CLOSED_FORMS } from './fit-closed-forms.js';
 import { firstLayerBytes, LEARNED } from './training-schedules.js';
 
+/** Ways to find the nearest neighbours that training uses. */
+export const NEIGHBOUR_SEARCHES = ['auto', 'exact', 'hnsw'] as const;
+/** A way to find them, by its name. */
+export type NeighbourSearch = (typeof NEIGHBOUR_SEARCHES)[number];
+
 /**
  * Options of `trainEncoder`. A training setting that is given replaces the planned trainings (`EXPLICIT`).
  */
@@ -21,6 +26,11 @@ export interface TrainEncoderOptions extends RunOptions, Partial<TrainSettings> 
   readonly seed?: number;
   readonly engine?: EngineName;
   readonly threads?: number;
+  /**
+   * How the nearest neighbours of the sample's rows are found: by comparing all pairs, by an HNSW graph, or whichever is
+   * faster for this sample.
+   */
+  readonly neighbours?: NeighbourSearch;
   /** Start of a linear or residual encoder: PCA (default for neighbourhood-kl) or random weights. */
   readonly init?: 'pca' | 'random';
   /** `best`, or the name of the candidate to ship regardless of its scores. */
@@ -108,6 +118,13 @@ export function checkTrainOptions(options: TrainEncoderOptions, inputDim: number
   }
   if (heldOut !== undefined && (!Number.isSafeInteger(heldOut) || heldOut < SPLIT.heldOutMin)) {
     throw new TldrError('INVALID_ARGUMENT', `heldOut: got ${heldOut}, expected at least ${SPLIT.heldOutMin}`);
+  }
+  const { neighbours = 'auto' } = options;
+  if (!NEIGHBOUR_SEARCHES.includes(neighbours)) {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `neighbours: got ${neighbours}, expected ${NEIGHBOUR_SEARCHES.join(', ')}`,
+    );
   }
   // Some of these candidates depend on the data: `trainEncoder` checks again.
   checkShip(options.ship ?? 'best', [...LEARNED, ...CLOSED_FORMS]);

@@ -5,7 +5,12 @@ import { DISTANCES, type Distance } from '../../core/distance.js';
 import { checkWritable } from '../../core/write-file.js';
 import { expectDefined, TldrError } from '../../core/errors.js';
 import { splitSample } from '../../select/split-sample.js';
-import { checkTrainOptions, type TrainEncoderOptions } from '../../select/train-encoder-options.js';
+import {
+  checkTrainOptions,
+  NEIGHBOUR_SEARCHES,
+  type NeighbourSearch,
+  type TrainEncoderOptions,
+} from '../../select/train-encoder-options.js';
 import { checkTrainMemory } from '../../select/train-memory.js';
 import { trainEncoder } from '../../select/train-encoder.js';
 import {
@@ -55,6 +60,7 @@ interface TrainFlags extends GlobalFlags, TrainInputFlags {
   readonly perplexity?: number;
   readonly init?: 'pca' | 'random';
   readonly engine?: EngineName;
+  readonly neighbours?: NeighbourSearch;
   readonly preset?: 'reference';
   readonly ship: string;
   readonly heldOut?: number;
@@ -125,6 +131,12 @@ export function trainCommand(): Command {
         'dot',
         'euclid',
       ]),
+    )
+    .addOption(
+      new Option(
+        '--neighbours <how>',
+        'how nearest neighbours for training are found: exact compares all pairs, hnsw builds a graph (its recall stands in the report)',
+      ).choices([...NEIGHBOUR_SEARCHES]),
     )
     .option('--report <file>', 'write a self-contained HTML report')
     .option('--checkpoint <file>', 'file for the training state; if it exists, training continues from it')
@@ -221,6 +233,7 @@ async function train(
   const options: TrainEncoderOptions = {
     ...settings,
     ...given({ budgetSeconds: flags.budget, compactDistance: flags.compactDistance, engine: flags.engine }),
+    ...given({ neighbours: flags.neighbours }),
     ...given({ heldOut: flags.heldOut }),
     dim: flags.dim,
     seed: flags.seed,
