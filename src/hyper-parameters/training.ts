@@ -1,7 +1,7 @@
 /**
- * Every number that decides which encoder a training gives, with its reason and its source. The numbers that
- * decide nothing about the encoder stay where they are used: limits of memory, sizes of blocks, and bounds of
- * rounding errors.
+ * Every number that decides how candidates are fitted, with its reason and its source; those of the choice between
+ * them are in selection.ts. The numbers that decide nothing about the encoder stay where they are used: limits of
+ * memory, sizes of blocks, and bounds of rounding errors.
  *
  * Sources:
  *
@@ -368,57 +368,3 @@ export const WIDE_ROWS = {
   iterationsMax: 6,
   tolerance: 1e-5,
 } as const;
-
-// Held-out queries and the choice
-
-/** How a sample is split. Source: docs/benchmarks/research.md (held-out rows), or chosen. */
-export const SPLIT = {
-  // If a quarter of a small sample is held out, the encoders lose up to .8 points.
-  heldOutShare: 0.15,
-  // 1,000 queries give an interval of two points (docs/benchmarks/defaults.md). Chosen.
-  heldOutMax: 1500,
-  // Fewest held-out rows, or real queries, with which candidates are scored. Chosen.
-  heldOutMin: 15,
-  // Part of the scoring queries that confirms the choice and has no part in it. Chosen.
-  confirmShare: 1 / 3,
-  // Part of real queries that fits LeanVec-Sphering; larger if more than `heldOutMax` would be left. Chosen.
-  fitShare: 1 / 3,
-  // Fewer queries add nothing to the points: 50 need .9 of them (docs/benchmarks/query-encoder.md).
-  fitMin: 30,
-  // Fewest distinct rows with which training is possible. Chosen.
-  sampleRowsMin: 100,
-} as const;
-
-/**
- * Groups of the sample that no encoder is fitted to: they stand for vectors of a kind that was not there yet.
- * Chosen, if a line names no other source.
- */
-export const UNSEEN = {
-  // Clusters of the sample, so that a group is about a fiftieth of it.
-  groups: 50,
-  // Rows that the clusters are found with, and rounds of k-means: groups need not be exact.
-  fittedRowsMax: 5_000,
-  iterations: 8,
-  // Part of the sample that the groups hold together.
-  share: 0.1,
-  // With fewer rows, the groups would hold too few to judge by.
-  rowsMin: 2_000,
-  heldMin: 100,
-  // Rows of the groups that are queries: at most this many, and at most half.
-  queriesMax: 500,
-  // The shipped candidate finds at most this much less than PCA in these groups.
-  belowPcaMax: 0.005,
-} as const;
-
-/**
- * Another compact distance than the one that a candidate was fitted for must find at least this much more, by
- * more than chance. In held-out sources, dot products lost up to 5 points that they had won by a tenth of one
- * elsewhere. Source: docs/benchmarks/research.md.
- */
-export const DISTANCE_MARGIN = 0.01;
-
-/**
- * If two means differ by at most this (0.1 points), it is a tie and the cheaper one wins. Source:
- * docs/research.md.
- */
-export const TIE_MARGIN = 0.001;

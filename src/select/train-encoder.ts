@@ -21,7 +21,7 @@ import {
   type ScoreOptions,
 } from './score-candidates.js';
 import { unseenRows } from './unseen-groups.js';
-import { splitSample } from './split-sample.js';
+import { splitSample, type SplitSample } from './split-sample.js';
 import type { Directions } from './principal-directions.js';
 import { explicitPlan, plansForBudget, type TrainingSchedule } from './training-schedules.js';
 import {
@@ -82,10 +82,7 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
   const { train } = split;
   const geometry = geometryOf(train, distance, options.compactDistance);
   const closed = await fitClosedForms(train, { ...options, ...split, seed, geometry }, options);
-  const benchmarks = {
-    benchmark: await createBenchmark({ base: train, queries: split.queries, distance }, options),
-    unseen: split.unseen === null ? null : await createBenchmark({ ...split.unseen, distance }, options),
-  };
+  const benchmarks = await createBenchmarks(split, { ...options, distance });
   const judgeOptions = { ...options, ...split, seed };
   const start = await judgeStart(benchmarks, closed.candidates, judgeOptions);
   const { compactDistance } = start;
@@ -142,10 +139,25 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
     report,
     states,
     candidates,
-    details: {
-      perQuery: new Map(judged.map(({ candidate, recall }) => [candidate.name, recall.perQuery])),
-      losses: new Map(learned.map(({ plan, result }) => [plan.name, result.state.lossHistory])),
-    },
+    details: detailsOf(judged, learned),
+  };
+}
+
+function detailsOf(judged: readonly Scored[], learned: readonly Learned[]): TrainEncoderResult['details'] {
+  return {
+    perQuery: new Map(judged.map(({ candidate, recall }) => [candidate.name, recall.perQuery])),
+    losses: new Map(learned.map(({ plan, result }) => [plan.name, result.state.lossHistory])),
+  };
+}
+
+/** The benchmark of the choice, and the one of the groups that nothing is fitted to. */
+async function createBenchmarks(
+  { train, queries, unseen }: SplitSample,
+  { distance, ...options }: TrainEncoderOptions & { readonly distance: Distance },
+): Promise<Benchmarks> {
+  return {
+    benchmark: await createBenchmark({ base: train, queries, distance }, options),
+    unseen: unseen === null ? null : await createBenchmark({ ...unseen, distance }, options),
   };
 }
 

@@ -1,13 +1,7 @@
 import type { Distance } from '../core/distance.js';
 import { expectDefined, TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
-import {
-  NEIGHBORHOOD_KL,
-  PAIRS_PER_RATE,
-  PUBLISHED_RATE,
-  PUBLISHED_TLDR,
-  PUBLISHED_WARM_UP_EPOCHS,
-} from '../hyper-parameters/training.js';
+import { NEIGHBORHOOD_KL, PAIRS_PER_RATE, PUBLISHED_RATE, PUBLISHED_TLDR, PUBLISHED_WARM_UP_EPOCHS } from '../hyper-parameters/training.js';
 
 /** What training minimises: TLDR's loss, or the one for fidelity. */
 export type LossName = 'barlow-twins' | 'neighbourhood-kl';

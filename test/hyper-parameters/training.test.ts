@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import ts from 'typescript';
 import { defaultSettings, REFERENCE, referenceSettings } from '../../src/train/options.js';
 
-const PLACE = 'src/hyper-parameters/training.ts';
+const PLACES = ['src/hyper-parameters/training.ts', 'src/hyper-parameters/selection.ts'];
 /** Folders whose code decides which encoder a training gives. */
 const FOLDERS = ['src/train', 'src/select', 'src/baselines', 'src/knn'];
 
@@ -73,7 +73,7 @@ function settingsOf(file: string, text: string): string[] {
 }
 
 describe('the hyper-parameters of training', () => {
-  test('stand in one file; other numbers are listed here with a reason', () => {
+  test('stand in one folder; other numbers are listed here with a reason', () => {
     const files = FOLDERS.flatMap((folder) => readdirSync(folder).map((name) => join(folder, name)));
     const found = files.flatMap((file) => settingsOf(file, readFileSync(file, 'utf8')));
     expect(found.sort()).toEqual(Object.keys(NO_HYPER_PARAMETERS).sort());
@@ -92,12 +92,14 @@ describe('the hyper-parameters of training', () => {
   });
 
   test('name a source: a paper, a page that is there, or that they were chosen', () => {
-    const text = readFileSync(PLACE, 'utf8');
-    const pages = [...text.matchAll(/docs\/[\w/-]+\.md/g)].map(([page]) => page);
+    const texts = PLACES.map((place) => readFileSync(place, 'utf8'));
+    const pages = texts.flatMap((text) => [...text.matchAll(/docs\/[\w/-]+\.md/g)].map(([page]) => page));
     expect(pages.length).toBeGreaterThan(10);
     expect(pages.filter((page) => !existsSync(page))).toEqual([]);
-    const source = ts.createSourceFile(PLACE, text, ts.ScriptTarget.ES2022, true);
-    const silent = source.statements.filter(ts.isVariableStatement).filter((statement) => {
+    const statements = texts.flatMap((text) => [
+      ...ts.createSourceFile('numbers.ts', text, ts.ScriptTarget.ES2022, true).statements,
+    ]);
+    const silent = statements.filter(ts.isVariableStatement).filter((statement) => {
       const comments = statement.getFullText().replace(/\s+(?:\/\/|\*) /g, ' ');
       return !/Source|Chosen|docs\/|\b(?:19|20)\d\d\b/i.test(comments);
     });
