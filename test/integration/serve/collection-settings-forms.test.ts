@@ -11,14 +11,14 @@ import {
   settingsChecks,
   SMALL,
   type SettingsChecks,
-} from '../../support/contract/collection-settings-checks.js';
+} from '../../support/collection-settings/compare-settings.js';
 import {
   startSettingsPlace,
   targetOf,
   type Fields,
   type Migrated,
   type SettingsPlace,
-} from '../../support/contract/collection-settings-fixture.js';
+} from '../../support/collection-settings/migrate-and-serve.js';
 import { testsOn } from '../../support/server/test-server.js';
 
 const test = await testsOn('any');

@@ -1,6 +1,10 @@
 import { afterAll, beforeAll, describe, expect } from '@jest/globals';
 import { Rng } from '../../../src/core/rng.js';
-import { bodyOf, randomChange, type Change } from '../../support/contract/collection-settings-changes.js';
+import {
+  bodyOf,
+  randomChange,
+  type Change,
+} from '../../support/collection-settings/random-setting-changes.js';
 import {
   BINARY,
   FULL,
@@ -11,7 +15,7 @@ import {
   settingsChecks,
   SMALL,
   type SettingsChecks,
-} from '../../support/contract/collection-settings-checks.js';
+} from '../../support/collection-settings/compare-settings.js';
 import {
   startSettingsPlace,
   targetOf,
@@ -19,7 +23,7 @@ import {
   type Fields,
   type Migrated,
   type SettingsPlace,
-} from '../../support/contract/collection-settings-fixture.js';
+} from '../../support/collection-settings/migrate-and-serve.js';
 import { testsOn } from '../../support/server/test-server.js';
 
 const test = await testsOn('any');

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect } from '@jest/globals';
-import { FULL, SMALL } from '../../support/contract/collection-settings-checks.js';
+import { FULL, SMALL } from '../../support/collection-settings/compare-settings.js';
 import {
   startSettingsPlace,
   targetOf,
@@ -9,7 +9,7 @@ import {
   type Side,
   type SettingsPlace,
   type Transport,
-} from '../../support/contract/collection-settings-fixture.js';
+} from '../../support/collection-settings/migrate-and-serve.js';
 import { testsOn } from '../../support/server/test-server.js';
 
 const test = await testsOn('any');

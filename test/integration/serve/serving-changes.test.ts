@@ -4,12 +4,12 @@ import { Server } from 'node:net';
 import { freePorts } from '../../../adapters/qdrant/local/free-ports.js';
 import { startProxyProcess, type ProxyProcess } from '../../../src/cli/serve/proxy-process.js';
 import { loadConfig, type Config } from '../../../src/config/load.js';
-import { FULL } from '../../support/contract/collection-settings-checks.js';
+import { FULL } from '../../support/collection-settings/compare-settings.js';
 import {
   startSettingsPlace,
   targetOf,
   type SettingsPlace,
-} from '../../support/contract/collection-settings-fixture.js';
+} from '../../support/collection-settings/migrate-and-serve.js';
 import { fetchOnce } from '../../support/server/fetch-once.js';
 import { startRelay, type Chunk } from '../../support/serve/relay.js';
 import { testsOn } from '../../support/server/test-server.js';

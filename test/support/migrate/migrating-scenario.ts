@@ -14,7 +14,7 @@ import {
 } from '../../../src/migrate/dual-write/proxy-state-files.js';
 import { planMigration, type MigrationPlan } from '../../../src/migrate/plan/migration.js';
 import { DIM, fill, tinyEncoder } from './fixtures.js';
-import { compareSides } from '../contract/compare-sides.js';
+import { compareSides } from './compare-source-and-target.js';
 import { copyOnce } from '../server/copy-once.js';
 import { fetchOnce } from '../server/fetch-once.js';
 import { PlainGrpc } from '../server/grpc-call.js';

@@ -1,8 +1,8 @@
 import { expect } from '@jest/globals';
 import { restCases, type RestCase } from '../../support/wire/stored-cases.js';
-import { steady, type Answer } from '../../support/contract/contract-answers.js';
-import { isServed } from '../../support/contract/contract-fixture.js';
-import { contractOf } from '../../support/contract/run-contract-case.js';
+import { steady, type Answer } from '../../support/proxy-answers/stored-answers.js';
+import { isServed } from '../../support/proxy-answers/compared-servers.js';
+import { compareProxyWithServer } from '../../support/proxy-answers/compare-proxy-with-server.js';
 import { HttpProber } from '../../support/serve/http-probe.js';
 
 const CHANGES =
@@ -25,7 +25,7 @@ async function ask(
 
 const aboutPoints = ({ request }: RestCase): boolean => request.includes('/points');
 
-const { test, place } = await contractOf({
+const { test, place } = await compareProxyWithServer({
   name: 'rest',
   cases: restCases(),
   ask,

@@ -1,14 +1,14 @@
 import { decodeAnswer, encodeRequest, pathOf } from '../../support/wire/grpc-schemas.js';
 import { bytesOf, grpcCases } from '../../support/wire/stored-cases.js';
-import { steady, steadyMessage } from '../../support/contract/contract-answers.js';
-import { isServed } from '../../support/contract/contract-fixture.js';
-import { contractOf } from '../../support/contract/run-contract-case.js';
+import { steady, steadyMessage } from '../../support/proxy-answers/stored-answers.js';
+import { isServed } from '../../support/proxy-answers/compared-servers.js';
+import { compareProxyWithServer } from '../../support/proxy-answers/compare-proxy-with-server.js';
 import { PlainGrpc } from '../../support/server/grpc-call.js';
 
 const CHANGES_POINTS = /^Points\/(Upsert|Update|Delete|SetPayload|OverwritePayload|ClearPayload|Create)/;
 const CHANGES_COLLECTION = /^Collections\/(Create|Update|Delete)/;
 
-await contractOf({
+await compareProxyWithServer({
   name: 'grpc',
   cases: grpcCases(),
   ask: async ({ grpcUrl }, { method, request }) => {

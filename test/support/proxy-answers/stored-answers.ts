@@ -4,7 +4,7 @@ import { isLosslessNumber, LosslessNumber, parse, stringify } from 'lossless-jso
 import { readFileSync, writeFileSync } from 'node:fs';
 import type { Layout } from '../../../src/store/collection.js';
 import type { Filed, StoredCase } from '../wire/stored-cases.js';
-import { LAYOUTS, type Side } from './contract-fixture.js';
+import { LAYOUTS, type Side } from './compared-servers.js';
 import { inOrder } from '../serve/http-probe.js';
 
 const FOLDER = 'test/adapters/qdrant/serve';

@@ -1,16 +1,16 @@
 import { afterAll, beforeAll, describe, expect } from '@jest/globals';
 import type { Layout } from '../../../src/store/collection.js';
 import type { Filed, StoredCase } from '../wire/stored-cases.js';
-import { expectAsOriginal, StoredAnswers, type Answer, type Decided } from './contract-answers.js';
-import { LAYOUTS, startContractPlace, type ContractPlace } from './contract-fixture.js';
+import { expectAsOriginal, StoredAnswers, type Answer, type Decided } from './stored-answers.js';
+import { LAYOUTS, startComparedServers, type ComparedServers } from './compared-servers.js';
 import { testsOn } from '../server/test-server.js';
 
-interface ContractCase extends StoredCase {
+interface ComparedCase extends StoredCase {
   readonly expected: Readonly<Record<Layout, unknown>>;
 }
 
-/** What of a contract is another over REST and over gRPC. */
-interface Transport<Case extends ContractCase> {
+/** What differs between REST and gRPC. */
+interface Transport<Case extends ComparedCase> {
   readonly name: 'rest' | 'grpc';
   readonly cases: readonly Filed<Case>[];
   /** Sends a request as it is stored, to a server or to the proxy before it. */
@@ -28,17 +28,17 @@ interface Transport<Case extends ContractCase> {
  * Sends every stored request to the original and, through the proxy, to both layouts, a test for each.
  * @returns where they were sent, for more tests; there once tests run
  */
-export async function contractOf<Case extends ContractCase>(
+export async function compareProxyWithServer<Case extends ComparedCase>(
   transport: Transport<Case>,
-): Promise<{ readonly test: Awaited<ReturnType<typeof testsOn>>; readonly place: () => ContractPlace }> {
+): Promise<{ readonly test: Awaited<ReturnType<typeof testsOn>>; readonly place: () => ComparedServers }> {
   const { name: transportName, cases, ask, decided, changed, aboutPoints, mendedByPoints } = transport;
   const test = await testsOn('configured');
   const sent = cases.filter(({ notLive }) => notLive === undefined);
   const stored = new StoredAnswers(transportName, [...new Set(cases.map(({ file }) => file))]);
-  let place: ContractPlace;
+  let place: ComparedServers;
 
   beforeAll(async () => {
-    place = await startContractPlace();
+    place = await startComparedServers();
   });
 
   afterAll(async () => {

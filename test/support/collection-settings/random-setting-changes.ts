@@ -1,5 +1,5 @@
 import type { Rng } from '../../../src/core/rng.js';
-import type { Fields, Transport } from './collection-settings-fixture.js';
+import type { Fields, Transport } from './migrate-and-serve.js';
 
 /** A quantisation as REST has it, or what switches one off. */
 export type Codes = Fields | 'Disabled';

@@ -1,10 +1,5 @@
 import { expect } from '@jest/globals';
-import {
-  TRANSPORTS,
-  type Fields,
-  type SettingsPlace,
-  type Transport,
-} from './collection-settings-fixture.js';
+import { TRANSPORTS, type Fields, type SettingsPlace, type Transport } from './migrate-and-serve.js';
 
 export const FULL = { size: 32, distance: 'Cosine' };
 export const SMALL = { size: 8, distance: 'Dot' };

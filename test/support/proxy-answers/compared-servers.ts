@@ -6,7 +6,7 @@ import { matrixFromRows } from '../../../src/core/matrix.js';
 import type { ServedCollection } from '../../../src/store/served.js';
 import type { Layout } from '../../../src/store/collection.js';
 import { changedCollections, fixtureCollections } from '../wire/collections-fixture.js';
-import { contentDifferences } from './content-differences.js';
+import { contentDifferences } from './compare-original-with-target.js';
 import { fetchOnce } from '../server/fetch-once.js';
 import { startTestProxy, type TestProxy } from '../serve/proxy-fixture.js';
 import { startTestServer, type TestServer } from '../server/test-server.js';
@@ -62,7 +62,7 @@ export function isServed(name: string): boolean {
 }
 
 /** Three servers that hold the same points, one as before the migration, and proxies before the other two. */
-export interface ContractPlace {
+export interface ComparedServers {
   readonly servers: Readonly<Record<Side, TestServer>>;
   /** Whether the servers are those whose answers are stored. */
   readonly pinned: boolean;
@@ -80,12 +80,12 @@ export interface ContractPlace {
 }
 
 /** Starts the servers and fills them. */
-export async function startContractPlace(): Promise<ContractPlace> {
+export async function startComparedServers(): Promise<ComparedServers> {
   const [original, twoStage, compact] = await Promise.all(SIDES.map(() => startTestServer()));
   const servers = { original: original!, 'two-stage': twoStage!, compact: compact! };
   const proxies = new Map<string, Promise<TestProxy>>();
   const refills = new Map<string, number>();
-  const proxy: ContractPlace['proxy'] = (layout, facts = {}) => {
+  const proxy: ComparedServers['proxy'] = (layout, facts = {}) => {
     const key = JSON.stringify([layout, facts]);
     const started = proxies.get(key) ?? startLayout(layout, servers[layout], facts);
     proxies.set(key, started);
@@ -121,7 +121,7 @@ export async function startContractPlace(): Promise<ContractPlace> {
 }
 
 async function differencesOf(
-  servers: ContractPlace['servers'],
+  servers: ComparedServers['servers'],
   name: string,
   layout: Layout,
 ): Promise<string[]> {
