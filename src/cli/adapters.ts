@@ -8,11 +8,11 @@ export { serverAddresses } from '../../adapters/qdrant/index.js';
 export { freePorts } from '../../adapters/qdrant/local/free-ports.js';
 export { grpcChanges } from '../../adapters/qdrant/serve/dual-write/grpc-changes.js';
 export { restChanges } from '../../adapters/qdrant/serve/dual-write/rest-changes.js';
-export { requestLimits } from '../../adapters/qdrant/serve/request-limits.js';
+export { strictModeSearchLimits } from '../../adapters/qdrant/serve/strict-mode-search-limits.js';
 export { restFailure } from '../../adapters/qdrant/serve/rest/failure.js';
 export { grpcRewriter } from '../../adapters/qdrant/serve/rewriters/grpc.js';
 export { restRewriter } from '../../adapters/qdrant/serve/rewriters/rest.js';
-export { callOn, searchOn } from '../../adapters/qdrant/serve/shadow/search-on-other-collection.js';
+export { readdressedCall, readdressedUrl } from '../../adapters/qdrant/serve/shadow/readdress-search.js';
 export { NAME_BYTES_MAX } from '../../adapters/qdrant/store/aliases.js';
 export { STATE_COLLECTION } from '../../adapters/qdrant/store/state-store.js';
 

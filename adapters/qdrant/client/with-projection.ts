@@ -3,7 +3,7 @@ import { expectDefined, TldrError } from '../../../src/core/errors.js';
 import { checkServed, type ServeOptions } from '../../../src/store/check-served.js';
 import type { ServedCollection, VectorProjector } from '../../../src/store/served.js';
 import { parseJson } from '../transport/json.js';
-import { requestLimits } from '../serve/request-limits.js';
+import { strictModeSearchLimits } from '../serve/strict-mode-search-limits.js';
 import { aliasesIn } from '../store/aliases.js';
 import { specFromInfo } from '../store/collection-settings.js';
 import { projectedApi } from './projected-api.js';
@@ -77,7 +77,7 @@ export async function withProjection<Client extends ProjectableClient>(
       );
     const info = parseJson(toText(await collectionOf(asking, target)));
     const spec = specFromInfo(target, info, []);
-    served.push(checkServed({ name, spec, aliases, projector, ...requestLimits(spec), options }));
+    served.push(checkServed({ name, spec, aliases, projector, ...strictModeSearchLimits(spec), options }));
   }
   return through(client, projectedApi(inner, served));
 }

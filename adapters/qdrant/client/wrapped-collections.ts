@@ -1,6 +1,6 @@
 import type { ServedCollection } from '../../../src/store/served.js';
 import { parseJson, valueAt } from '../transport/json.js';
-import { requestLimits } from '../serve/request-limits.js';
+import { strictModeSearchLimits } from '../serve/strict-mode-search-limits.js';
 import { restRewriter } from '../serve/rewriters/rest.js';
 import { specFromInfo } from '../store/collection-settings.js';
 import { toText } from './json-text.js';
@@ -57,7 +57,7 @@ export class WrappedCollections {
       const { data } = await reads(target);
       const info = valueAt(parseJson(toText(data)), 'result');
       if (info === undefined) throw new TypeError('an answer without a result');
-      const limits = requestLimits(specFromInfo(target, info, []));
+      const limits = strictModeSearchLimits(specFromInfo(target, info, []));
       this.#use(this.#served.map((one) => (one.target === target ? { ...one, ...limits } : one)));
     } catch {
       this.#outdated.add(target);

@@ -2,11 +2,11 @@ import { firstNonFiniteRow } from '../../../src/core/matrix.js';
 import { overflowIn, overflowText } from '../../../src/store/stored-component.js';
 import type { ServedCollection } from '../../../src/store/served.js';
 import { keyDepth, PAYLOAD_DEPTH_MAX } from '../points/payload-depth.js';
-import { EXACT_KEY } from '../transport/exact-search-allowed.js';
+import { EXACT_KEY } from '../store/clients-exact-search.js';
 import { LIFTED_KEY } from '../store/lifted-limits.js';
 import { serverVector, withClientVector, withClientVectors } from './hidden-vector.js';
-import { QUANTIZATION_KEY } from '../store/quantization-record.js';
-import { THRESHOLDS_KEY } from '../store/changed-thresholds.js';
+import { QUANTIZATION_KEY } from '../store/source-quantization-record.js';
+import { THRESHOLDS_KEY } from '../store/scaled-limits.js';
 import { JOURNAL_KEY, METADATA_KEY, STATE_BACKEND_KEY } from '../../../src/store/target-description.js';
 
 /**

@@ -20,12 +20,12 @@ import {
   type Json,
   type JsonObject,
 } from '../transport/json.js';
-import { ALLOW_EXACT, EXACT_KEY, EXACT_TEXT } from '../transport/exact-search-allowed.js';
+import { ALLOW_EXACT, EXACT_KEY, EXACT_TEXT } from './clients-exact-search.js';
 import { checkName } from '../transport/check-name.js';
 import { LIFTED_KEY } from './lifted-limits.js';
-import { QUANTIZATION_KEY, recordText } from './quantization-record.js';
+import { QUANTIZATION_KEY, recordText } from './source-quantization-record.js';
 import { isStrict } from '../transport/strict-limits.js';
-import { applyThresholds, THRESHOLDS_KEY, thresholdsOf, vectorSizeLimit } from './changed-thresholds.js';
+import { applyThresholds, THRESHOLDS_KEY, thresholdsOf, vectorSizeLimit } from './scaled-limits.js';
 import { sourceSettingsMetadata, SOURCE_SETTINGS_KEYS } from './source-settings-metadata.js';
 import { pushDownQuantization, withoutIndex, withStorage } from './vector-storage.js';
 

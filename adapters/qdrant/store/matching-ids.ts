@@ -2,7 +2,7 @@ import { isTldrError, TldrError } from '../../../src/core/errors.js';
 import type { PointId } from '../../../src/core/point-id.js';
 import { ProtoWriter } from '../../../src/encoder/protobuf.js';
 import type { PointCondition } from '../../../src/store/points.js';
-import { CONDITION_FORM } from './condition-form.js';
+import { CONDITION_FORM } from '../points/condition-form.js';
 import type { Grpc } from '../transport/grpc.js';
 import { num, parseJson, valueAt, type Json, type JsonObject } from '../transport/json.js';
 import { limitsOf, type CollectionRef } from '../points/transfer.js';

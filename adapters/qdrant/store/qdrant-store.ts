@@ -69,7 +69,7 @@ import { queryPoints, scoredPoints } from './query.js';
 import { deriveScratch, dropScratch, measureVectors, vectorStorage } from './scratch-collection.js';
 import { deriveTarget, differences, estimateMemory, specFromInfo } from './collection-settings.js';
 import { openStateStore } from './state-store.js';
-import { hasOneReplica, readVersions } from './versions.js';
+import { hasOneReplica, readVersions } from './point-versions.js';
 
 const CUT_POINTS_PER_RANGE = 16;
 

@@ -22,7 +22,7 @@ import { pathOf } from '../points/sampling.js';
 import { distanceName, specFromInfo, vectorsOf } from './collection-settings.js';
 import { tarSizes } from './snapshot-sizes.js';
 import { UNLIMITED } from '../transport/strict-limits.js';
-import { FULL_SCAN_THRESHOLD_MIN_KB } from './changed-thresholds.js';
+import { FULL_SCAN_THRESHOLD_MIN_KB } from './scaled-limits.js';
 import { mergedIndex, pushDownQuantization, withoutIndex, withStorage } from './vector-storage.js';
 
 const INDEXING_THRESHOLD_KB = 1;

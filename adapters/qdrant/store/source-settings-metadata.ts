@@ -1,9 +1,9 @@
 import { METADATA_KEY } from '../../../src/store/target-description.js';
-import { EXACT_KEY } from '../transport/exact-search-allowed.js';
+import { EXACT_KEY } from './clients-exact-search.js';
 import { objectAt, type Json, type JsonObject } from '../transport/json.js';
 import { LIFTED_KEY } from './lifted-limits.js';
-import { QUANTIZATION_KEY } from './quantization-record.js';
-import { THRESHOLDS_KEY } from './changed-thresholds.js';
+import { QUANTIZATION_KEY } from './source-quantization-record.js';
+import { THRESHOLDS_KEY } from './scaled-limits.js';
 
 /** Metadata keys of a target for the settings that clients of its source saw. */
 export const SOURCE_SETTINGS_KEYS = [THRESHOLDS_KEY, QUANTIZATION_KEY, EXACT_KEY];

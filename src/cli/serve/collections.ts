@@ -1,4 +1,4 @@
-import { requestLimits, STATE_COLLECTION } from '../adapters.js';
+import { strictModeSearchLimits, STATE_COLLECTION } from '../adapters.js';
 import { errorText } from '../console/advice.js';
 import type { Config } from '../../config/load.js';
 import type { ServedSetting } from '../../config/served-setting.js';
@@ -87,7 +87,7 @@ async function load(
       spec,
       aliases,
       options: setting,
-      ...requestLimits(spec),
+      ...strictModeSearchLimits(spec),
       projector: Encoder.fromBytes(encoder, setting.encoder),
     });
     if (setting.full !== undefined) await checkFull(store, setting.full, served);
@@ -116,7 +116,7 @@ export async function limitsOfNow(
   try {
     const store = await openStore(config, log, LIMITS_RETRY);
     try {
-      const limits = requestLimits(await store.describe(target));
+      const limits = strictModeSearchLimits(await store.describe(target));
       return (one) => (one === changed ? { ...one, served: { ...one.served, ...limits } } : one);
     } finally {
       await store.close();

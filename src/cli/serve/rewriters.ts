@@ -1,4 +1,11 @@
-import { callOn, grpcChanges, grpcRewriter, restChanges, restRewriter, searchOn } from '../adapters.js';
+import {
+  readdressedCall,
+  grpcChanges,
+  grpcRewriter,
+  restChanges,
+  restRewriter,
+  readdressedUrl,
+} from '../adapters.js';
 import type { MirroredCollection, MirroredFacts } from '../../store/write-guard.js';
 import type { ServedCollection, ServedFacts } from '../../store/served.js';
 import type { Rewriters } from '../../serve/proxy-options.js';
@@ -90,11 +97,11 @@ function shadowOf(
     share,
     seed,
     repeatAt: (url) => {
-      const place = searchOn(url, full);
+      const place = readdressedUrl(url, full);
       return place === null ? null : { url: place.url, collection: first.get(place.name) ?? place.name };
     },
     repeatCall: (call) => {
-      const place = callOn(call, full);
+      const place = readdressedCall(call, full);
       return place === null ? null : { call: place.call, collection: first.get(place.name) ?? place.name };
     },
   };

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect } from '@jest/globals';
 import { QdrantClient } from '@qdrant/js-client-rest';
 import { withProjection } from '../../../adapters/qdrant/client/with-projection.js';
-import { QUANTIZATION_KEY } from '../../../adapters/qdrant/store/quantization-record.js';
+import { QUANTIZATION_KEY } from '../../../adapters/qdrant/store/source-quantization-record.js';
 import {
   BINARY,
   fieldsAt,

@@ -1,6 +1,6 @@
 import { afterAll, expect, test as jestTest } from '@jest/globals';
 import { openQdrant } from '../../../adapters/qdrant/index.js';
-import { CONDITION_FORM } from '../../../adapters/qdrant/store/condition-form.js';
+import { CONDITION_FORM } from '../../../adapters/qdrant/points/condition-form.js';
 import { DISTANCES } from '../../../src/core/distance.js';
 import type { PointId } from '../../../src/core/point-id.js';
 import type { Contract, ContractStore } from '../../../src/store/testing/index.js';

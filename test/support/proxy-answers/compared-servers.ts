@@ -1,5 +1,5 @@
 import { grpcRewriter } from '../../../adapters/qdrant/serve/rewriters/grpc.js';
-import { THRESHOLDS_KEY } from '../../../adapters/qdrant/store/changed-thresholds.js';
+import { THRESHOLDS_KEY } from '../../../adapters/qdrant/store/scaled-limits.js';
 import { restRewriter } from '../../../adapters/qdrant/serve/rewriters/rest.js';
 import { PACKAGED_VERSION } from '../../../adapters/qdrant/local/start.js';
 import { matrixFromRows } from '../../../src/core/matrix.js';

@@ -2,7 +2,7 @@ import { expectDefined } from '../../../../src/core/errors.js';
 import type { PointId } from '../../../../src/core/point-id.js';
 import type { PointCondition } from '../../../../src/store/points.js';
 import { PAYLOAD_DEPTH_MAX } from '../../points/payload-depth.js';
-import { CONDITION_FORM } from '../../store/condition-form.js';
+import { CONDITION_FORM } from '../../points/condition-form.js';
 import type { WriteParts } from './find-changes.js';
 import type { WrittenVector } from './check-written-vectors.js';
 import { denseValues } from '../grpc/vector.js';

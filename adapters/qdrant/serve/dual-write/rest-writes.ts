@@ -1,7 +1,7 @@
 import type { PointId } from '../../../../src/core/point-id.js';
 import type { PointCondition } from '../../../../src/store/points.js';
 import { jsonDepth } from '../../points/payload-depth.js';
-import { CONDITION_FORM } from '../../store/condition-form.js';
+import { CONDITION_FORM } from '../../points/condition-form.js';
 import type { WriteParts } from './find-changes.js';
 import type { WrittenVector } from './check-written-vectors.js';
 import { scanJson, type JsonNode } from '../json/scan-body.js';

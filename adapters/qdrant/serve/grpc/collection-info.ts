@@ -13,7 +13,7 @@ import {
   VECTOR_SIZE_LIMIT,
   VECTORS_CONFIG,
   vectorsIn,
-} from './read-target-settings.js';
+} from './parse-target-settings.js';
 import { ProtoMessage, type ProtoSpan } from '../protobuf/message.js';
 import { edited, ProtoBuilder, type FieldEdit } from '../protobuf/builder.js';
 import { shownIndexed, shownWarning, type IndexedCounts } from '../rules.js';
@@ -22,7 +22,7 @@ import {
   shownQuantization,
   type ShownQuantization,
 } from '../settings/settings-shown-to-clients.js';
-import type { Threshold } from '../../store/changed-thresholds.js';
+import type { Threshold } from '../../store/scaled-limits.js';
 
 /** Numbers of the enum Distance. */
 const DISTANCES: Readonly<Record<Distance, number>> = { cosine: 1, euclid: 2, dot: 3, manhattan: 4 };

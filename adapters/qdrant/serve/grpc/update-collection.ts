@@ -10,7 +10,7 @@ import {
   grpcSettingsIn,
   VECTOR_SIZE_LIMIT,
   vectorsIn,
-} from './read-target-settings.js';
+} from './parse-target-settings.js';
 import { serverVector } from '../hidden-vector.js';
 import { decodeText, ProtoMessage } from '../protobuf/message.js';
 import { edited, ProtoBuilder } from '../protobuf/builder.js';

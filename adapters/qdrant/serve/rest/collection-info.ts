@@ -1,11 +1,11 @@
 import { expectDefined } from '../../../../src/core/errors.js';
 import type { ServedCollection } from '../../../../src/store/served.js';
 import type { LookupAnswer, RestRequest } from '../../../../src/serve/protocol.js';
-import { ALLOW_EXACT } from '../../transport/exact-search-allowed.js';
+import { ALLOW_EXACT } from '../../store/clients-exact-search.js';
 import { scanJson, type JsonEntry, type JsonNode } from '../json/scan-body.js';
 import { asciiJson, ByteEdits } from '../json/byte-edits.js';
 import { elementsOf, entryOf, stringOf } from './structures.js';
-import { JSON_CODES, restSettingsIn } from './read-target-settings.js';
+import { JSON_CODES, restSettingsIn } from './parse-target-settings.js';
 import {
   clientName,
   Refusal,
@@ -20,7 +20,7 @@ import {
   shownQuantization,
   type ShownQuantization,
 } from '../settings/settings-shown-to-clients.js';
-import type { Threshold } from '../../store/changed-thresholds.js';
+import type { Threshold } from '../../store/scaled-limits.js';
 
 /** Settings that the migration moved from the source's full vector to the compact one. */
 const MOVED = ['hnsw_config', 'quantization_config', 'on_disk', 'memory'];

@@ -1,6 +1,6 @@
 import type { ServedCollection } from '../../../../src/store/served.js';
-import { ALLOW_EXACT } from '../../transport/exact-search-allowed.js';
-import { FULL_SCAN_THRESHOLD_MIN_KB } from '../../store/changed-thresholds.js';
+import { ALLOW_EXACT } from '../../store/clients-exact-search.js';
+import { FULL_SCAN_THRESHOLD_MIN_KB } from '../../store/scaled-limits.js';
 import { serverVector } from '../hidden-vector.js';
 import { scanJson, type JsonEntry, type JsonNode } from '../json/scan-body.js';
 import { asciiJson, ByteEdits } from '../json/byte-edits.js';
@@ -16,7 +16,7 @@ import {
   type JsonFields,
   type Structure,
 } from './structures.js';
-import { restFlagIn, JSON_CODES, restSettingsIn } from './read-target-settings.js';
+import { restFlagIn, JSON_CODES, restSettingsIn } from './parse-target-settings.js';
 import type { RewriteContext } from './stage.js';
 import { refuseMetadata } from '../rules.js';
 import {

@@ -1,15 +1,19 @@
 import type { ServedCollection } from '../../../../src/store/served.js';
 import type { DenseVectorSpec } from '../../../../src/store/collection.js';
-import { EXACT_KEY, EXACT_TEXT } from '../../transport/exact-search-allowed.js';
+import { EXACT_KEY, EXACT_TEXT } from '../../store/clients-exact-search.js';
 import { num, type JsonObject } from '../../transport/json.js';
-import { QUANTIZATION_KEY, recordText, type QuantizationRecord } from '../../store/quantization-record.js';
+import {
+  QUANTIZATION_KEY,
+  recordText,
+  type QuantizationRecord,
+} from '../../store/source-quantization-record.js';
 import {
   THRESHOLDS_KEY,
   thresholdsOf,
   vectorSizeLimit,
   type Threshold,
   type Thresholds,
-} from '../../store/changed-thresholds.js';
+} from '../../store/scaled-limits.js';
 
 /**
  * Settings of a served collection that have another place or another value in the target than in the original

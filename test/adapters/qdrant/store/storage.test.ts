@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { EXACT_KEY } from '../../../../adapters/qdrant/transport/exact-search-allowed.js';
+import { EXACT_KEY } from '../../../../adapters/qdrant/store/clients-exact-search.js';
 import { LIFTED_KEY } from '../../../../adapters/qdrant/store/lifted-limits.js';
 import { deriveScratch, vectorStorage } from '../../../../adapters/qdrant/store/scratch-collection.js';
 import {
@@ -8,7 +8,7 @@ import {
   patchToFinish,
   specFromInfo,
 } from '../../../../adapters/qdrant/store/collection-settings.js';
-import { readThresholds, THRESHOLDS_KEY } from '../../../../adapters/qdrant/store/changed-thresholds.js';
+import { readThresholds, THRESHOLDS_KEY } from '../../../../adapters/qdrant/store/scaled-limits.js';
 import { tarSizes } from '../../../../adapters/qdrant/store/snapshot-sizes.js';
 import { numberAt, parseJson, stringifyJson } from '../../../../adapters/qdrant/transport/json.js';
 import type { CollectionSpec, Quantization } from '../../../../src/store/collection.js';

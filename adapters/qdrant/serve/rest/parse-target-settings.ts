@@ -1,7 +1,7 @@
-import { ALLOW_EXACT, EXACT_KEY, refusesExact } from '../../transport/exact-search-allowed.js';
-import { readRecord, QUANTIZATION_KEY } from '../../store/quantization-record.js';
+import { ALLOW_EXACT, EXACT_KEY, refusesExact } from '../../store/clients-exact-search.js';
+import { readRecord, QUANTIZATION_KEY } from '../../store/source-quantization-record.js';
 import { componentBytes } from '../../store/collection-settings.js';
-import { readThresholds, THRESHOLDS_KEY } from '../../store/changed-thresholds.js';
+import { readThresholds, THRESHOLDS_KEY } from '../../store/scaled-limits.js';
 import type { JsonNode } from '../json/scan-body.js';
 import type { ByteEdits } from '../json/byte-edits.js';
 import { quantizationFromJson, quantizationToJson } from '../settings/quantization-codec.js';

@@ -1,4 +1,4 @@
-import type { Json } from './json.js';
+import type { Json } from '../transport/json.js';
 
 /** Metadata key of a two-stage target: whether clients may search exactly (`EXACT_TEXT`). */
 export const EXACT_KEY = 'tldr-search-allow-exact';

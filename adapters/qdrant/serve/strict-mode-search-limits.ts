@@ -1,6 +1,6 @@
 import type { ServedFacts } from '../../../src/store/served.js';
 import type { CollectionSpec } from '../../../src/store/collection.js';
-import { EXACT_KEY, refusesExact } from '../transport/exact-search-allowed.js';
+import { EXACT_KEY, refusesExact } from '../store/clients-exact-search.js';
 import { numberAt, parseJson, valueAt } from '../transport/json.js';
 import { isLifted } from '../store/lifted-limits.js';
 import { isStrict } from '../transport/strict-limits.js';
@@ -9,7 +9,7 @@ import { isStrict } from '../transport/strict-limits.js';
  * Returns the limits of a target's strict mode for clients: the most first-stage results of one request,
  * since a prefetch counts against `max_query_limit`, and whether a search may be exact.
  */
-export function requestLimits({
+export function strictModeSearchLimits({
   native: text,
 }: CollectionSpec): Pick<ServedFacts, 'candidatesMax' | 'allowsExact'> {
   const native = parseJson(text);

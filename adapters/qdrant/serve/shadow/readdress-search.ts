@@ -6,7 +6,7 @@ import { edited, type FieldEdit } from '../protobuf/builder.js';
 import { parsePath } from '../rest/parse-address.js';
 
 /** Returns the address of the same search on another collection; null if none of these names is searched. */
-export function searchOn(
+export function readdressedUrl(
   url: string,
   others: ReadonlyMap<string, string>,
 ): { readonly name: string; readonly url: string } | null {
@@ -18,7 +18,7 @@ export function searchOn(
 }
 
 /** Returns the same search on another collection as a call; null if none of these names is searched. */
-export function callOn(
+export function readdressedCall(
   { path, message }: GrpcCall,
   others: ReadonlyMap<string, string>,
 ): { readonly name: string; readonly call: GrpcCall } | null {

@@ -1,7 +1,7 @@
-import { EXACT_KEY, refusesExact } from '../../transport/exact-search-allowed.js';
-import { QUANTIZATION_KEY, readRecord } from '../../store/quantization-record.js';
+import { EXACT_KEY, refusesExact } from '../../store/clients-exact-search.js';
+import { QUANTIZATION_KEY, readRecord } from '../../store/source-quantization-record.js';
 import { componentBytes } from '../../store/collection-settings.js';
-import { readThresholds, THRESHOLDS_KEY } from '../../store/changed-thresholds.js';
+import { readThresholds, THRESHOLDS_KEY } from '../../store/scaled-limits.js';
 import { ProtoMessage } from '../protobuf/message.js';
 import {
   quantizationFromJson,
