@@ -6,13 +6,13 @@ import { THREADS, type RunOptions } from '../core/run-options.js';
 import { runInWorker } from '../core/worker-task.js';
 import type { Moments } from './moment-worker.js';
 import { linearNetwork } from './pca.js';
-import type { SpheringTask } from './sphering-worker.js';
+import type { SpheringTask } from './leanvec-sphering-worker.js';
 
 /**
  * Returns two linear networks, one for points and one for queries, that best preserve the inner products
  * between them. This helps if queries are distributed differently from points: LeanVec-Sphering (Tepper et
  * al. 2024, "LeanVec: Searching vectors faster by making them fit"), here by the closed form in
- * `sphering-worker.ts`. The second moment of few queries is noisy, so the points' moment is mixed in.
+ * `leanvec-sphering-worker.ts`. The second moment of few queries is noisy, so the points' moment is mixed in.
  * @param points,queries uncentred moments, along the same basis if there is one; of unit rows for cosine
  * @param options.pointsShare share of the points' moment in the mixture, with both scaled to the same size
  * @throws INVALID_ARGUMENT when the dimensions or bases differ
@@ -40,7 +40,7 @@ export async function leanvecSphering(
   }
   const mixed = mix(queries.second, points.second, { pointsShare, size });
   const task: SpheringTask = { points: points.second, queries: mixed, size, d: dim, threads, basis };
-  const file = new URL('./sphering-worker.js', import.meta.url);
+  const file = new URL('./leanvec-sphering-worker.js', import.meta.url);
   const maps = await runInWorker({ file, data: task, signal, onProgress });
   if (typeof maps === 'object' && maps !== null && 'points' in maps && 'queries' in maps) {
     const network = (weights: unknown): EncoderNetworks['network'] => {

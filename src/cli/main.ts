@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
 import { isTldrError, type ErrorCode } from '../core/errors.js';
-import { VERSION } from '../select/product-version.js';
+import { VERSION } from '../encoder/package-version.js';
 import { errorText } from './console/advice.js';
 import { growHeapAtEase } from './console/heap-growth.js';
 

@@ -33,7 +33,7 @@ import {
 } from './train-encoder-options.js';
 import { checkTrainMemory } from './train-memory.js';
 import { trainReport, type Learned, type TrainReport } from './train-report.js';
-import { CREATED_BY } from './product-version.js';
+import { CREATED_BY } from '../encoder/package-version.js';
 
 /** The result of a training. If it was stopped, `encoder` is null and `states` can resume it. */
 export interface TrainEncoderResult {

@@ -9,7 +9,7 @@ import type { LossName } from '../train/options.js';
 import { multiplyAdds } from './candidate.js';
 import { pairedInterval, type Scored } from './score-candidates.js';
 import type { TrainingSchedule } from './training-schedules.js';
-import { CREATED_BY } from './product-version.js';
+import { CREATED_BY } from '../encoder/package-version.js';
 
 /** A candidate and its scores on the held-out queries. */
 export interface CandidateReport {

@@ -5,7 +5,7 @@ import { gatherRows, matrix, row, type Matrix } from '../../src/core/matrix.js';
 import { Rng } from '../../src/core/rng.js';
 import { cleanSample, splitRows } from '../../src/core/sample.js';
 import { trainEncoder } from '../../src/select/train-encoder.js';
-import { VERSION } from '../../src/select/product-version.js';
+import { VERSION } from '../../src/encoder/package-version.js';
 
 function sample(rows: number, cols: number): Matrix {
   const rng = new Rng(8);

@@ -7,7 +7,7 @@ import type { PerQuery } from '../../core/recall-per-query.js';
 import type { KeyFigure, ReportInput, ReportVerdict } from '../../report/input.js';
 import type { ResultTable } from '../../report/result-table.js';
 import { formatInterval, formatPercent, formatShare, megabytes } from '../../report/format.js';
-import { CREATED_BY } from '../../select/product-version.js';
+import { CREATED_BY } from '../../encoder/package-version.js';
 import { ramText } from '../console/run.js';
 import { termsTable } from './tables.js';
 

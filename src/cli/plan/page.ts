@@ -5,7 +5,7 @@ import type { KeyFigure, RecallPerDim, ReportInput, ReportVerdict } from '../../
 import type { ResultTable } from '../../report/result-table.js';
 import type { PlanResult } from '../../plan/run-plan.js';
 import type { PlanSetup } from '../../plan/prepare-plan.js';
-import { CREATED_BY } from '../../select/product-version.js';
+import { CREATED_BY } from '../../encoder/package-version.js';
 
 export interface PlanPageParts {
   readonly collection: string;
