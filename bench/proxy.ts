@@ -23,7 +23,7 @@ import {
   startScript,
   type Started,
 } from './processes.js';
-import { load, type LoadRequest, type LoadResult, type Pace } from './proxy-load.js';
+import { load, type LoadRequest, type LoadResult, type Pace } from './send-load.js';
 
 /**
  * What serving costs, side by side in one run: direct search of the full vectors, of the compact ones and in two

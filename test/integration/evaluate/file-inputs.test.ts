@@ -20,7 +20,7 @@ import { FILE_INPUTS, FILE_OUTPUTS, type FileInput, type InputKind } from '../..
 import { integerNpy, npyBytes } from '../../support/cli/npy-fixtures.js';
 import { DIM } from '../../support/migrate/fixtures.js';
 import { testsOn } from '../../support/server/test-server.js';
-import { openCliPlace, type CliPlace } from '../../support/store/cli-fixture.js';
+import { openCliPlace, type CliPlace } from '../../support/cli/cli-on-test-server.js';
 
 const test = await testsOn('any');
 

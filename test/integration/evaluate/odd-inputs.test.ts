@@ -8,7 +8,7 @@ import { openInput } from '../../../src/files/input-stream.js';
 import { writeNpy } from '../../../src/files/npy.js';
 import { matrix } from '../../../src/core/matrix.js';
 import { DIM } from '../../support/migrate/fixtures.js';
-import { openCliPlace, type CliPlace } from '../../support/store/cli-fixture.js';
+import { openCliPlace, type CliPlace } from '../../support/cli/cli-on-test-server.js';
 import { testsOn } from '../../support/server/test-server.js';
 
 const test = await testsOn('any');

@@ -5,7 +5,7 @@ import { readNpy, writeNpy } from '../../../src/files/npy.js';
 import { Encoder } from '../../../src/encoder/model.js';
 import { matrix, row, type Matrix } from '../../../src/core/matrix.js';
 import { Rng } from '../../../src/core/rng.js';
-import { openCliPlace, type CliPlace } from '../../support/store/cli-fixture.js';
+import { openCliPlace, type CliPlace } from '../../support/cli/cli-on-test-server.js';
 import { testsOn } from '../../support/server/test-server.js';
 
 const test = await testsOn('any');

@@ -4,13 +4,13 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ExamplesTask } from '../../support/examples/run-child.js';
-import { pages } from '../../support/examples/pages.js';
+import { pages } from '../../support/examples/doc-snippets.js';
 import {
   compiledSnippet,
   compileErrors,
   packageExports,
   pageTypeScript,
-} from '../../support/examples/snippets.js';
+} from '../../support/examples/typescript-snippets.js';
 import { startTestServer, testsOn, type TestServer } from '../../support/server/test-server.js';
 
 const serverTest = await testsOn('any');

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test as plainTest } from '@jest/
 import type { Server } from 'node:http';
 import { pcaEncoder } from '../../support/migrate/pca-encoder.js';
 import { VECTORS } from '../../support/examples/docs-collection.js';
-import { allSnippets, pageSnippets, type PageSnippet } from '../../support/examples/pages.js';
+import { allSnippets, pageSnippets, type PageSnippet } from '../../support/examples/doc-snippets.js';
 import {
   addressOf,
   GIVEN_NAMES,

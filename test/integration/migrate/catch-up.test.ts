@@ -8,7 +8,7 @@ import { Rng } from '../../../src/core/rng.js';
 import type { QdrantStore } from '../../../adapters/qdrant/index.js';
 import type { PointBatch } from '../../../src/store/points.js';
 import { COMPACT_DIM, DIM, fill, tinyEncoder } from '../../support/migrate/fixtures.js';
-import { openCliPlace, type CliPlace } from '../../support/store/cli-fixture.js';
+import { openCliPlace, type CliPlace } from '../../support/cli/cli-on-test-server.js';
 import { testsOn } from '../../support/server/test-server.js';
 
 const test = await testsOn('any');

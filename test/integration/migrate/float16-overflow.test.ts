@@ -8,7 +8,7 @@ import { matrix } from '../../../src/core/matrix.js';
 import { PointSync } from '../../../src/migrate/dual-write/point-sync.js';
 import { encodeRequest, pathOf } from '../../support/wire/grpc-schemas.js';
 import { COMPACT_DIM, DIM, tinyEncoder } from '../../support/migrate/fixtures.js';
-import { openCliPlace, type CliPlace } from '../../support/store/cli-fixture.js';
+import { openCliPlace, type CliPlace } from '../../support/cli/cli-on-test-server.js';
 import { fetchOnce } from '../../support/server/fetch-once.js';
 import { PlainGrpc } from '../../support/server/grpc-call.js';
 import { endServing, startServe } from '../../support/serve/serve-child.js';

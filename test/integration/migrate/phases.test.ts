@@ -13,7 +13,7 @@ import { startMigration } from '../../../src/migrate/run/migrate-collection.js';
 import { stateFile } from '../../../src/migrate/state/in-file.js';
 import { rollBack } from '../../../src/migrate/cutover/roll-back.js';
 import { COMPACT_DIM, contentOf, DIM, fill, idAt, tinyEncoder } from '../../support/migrate/fixtures.js';
-import { openCliPlace, type CliPlace } from '../../support/store/cli-fixture.js';
+import { openCliPlace, type CliPlace } from '../../support/cli/cli-on-test-server.js';
 import { fetchOnce } from '../../support/server/fetch-once.js';
 import { testsOn, type TestServer } from '../../support/server/test-server.js';
 

@@ -18,7 +18,7 @@ import { stateInDatabase } from '../../../src/migrate/state/in-database.js';
 import { Leases } from '../../../src/migrate/state/lease.js';
 import { runCli } from '../../support/cli/run-cli.js';
 import { contentOf, DIM, fill, tinyEncoder } from '../../support/migrate/fixtures.js';
-import { openCliPlace, type CliPlace } from '../../support/store/cli-fixture.js';
+import { openCliPlace, type CliPlace } from '../../support/cli/cli-on-test-server.js';
 import { testsOn } from '../../support/server/test-server.js';
 
 const test = await testsOn('any');

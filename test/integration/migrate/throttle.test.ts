@@ -5,7 +5,7 @@ import type { QdrantStore } from '../../../adapters/qdrant/index.js';
 import { startMigration } from '../../../src/migrate/run/migrate-collection.js';
 import { stateFile } from '../../../src/migrate/state/in-file.js';
 import { DIM, fill, tinyEncoder } from '../../support/migrate/fixtures.js';
-import { openCliPlace, type CliPlace } from '../../support/store/cli-fixture.js';
+import { openCliPlace, type CliPlace } from '../../support/cli/cli-on-test-server.js';
 import { testsOn, type TestServer } from '../../support/server/test-server.js';
 
 const test = await testsOn('any');

@@ -5,7 +5,7 @@ import { migrateCollection } from '../../../src/migrate/run/migrate-collection.j
 import type { Layout } from '../../../src/store/collection.js';
 import { encodeRequest, pathOf } from '../../support/wire/grpc-schemas.js';
 import { COMPACT_DIM, DIM, fill, tinyEncoder } from '../../support/migrate/fixtures.js';
-import { openCliPlace, type CliPlace } from '../../support/store/cli-fixture.js';
+import { openCliPlace, type CliPlace } from '../../support/cli/cli-on-test-server.js';
 import { fetchOnce } from '../../support/server/fetch-once.js';
 import { PlainGrpc } from '../../support/server/grpc-call.js';
 import { endServing, startServe, type Serving } from '../../support/serve/serve-child.js';

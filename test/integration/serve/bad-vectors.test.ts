@@ -6,7 +6,7 @@ import { matrix, row } from '../../../src/core/matrix.js';
 import { Rng } from '../../../src/core/rng.js';
 import { tinyEncoder } from '../../support/migrate/fixtures.js';
 import type { CliResult } from '../../support/cli/run-cli.js';
-import { openCliPlace, type CliPlace } from '../../support/store/cli-fixture.js';
+import { openCliPlace, type CliPlace } from '../../support/cli/cli-on-test-server.js';
 import { fetchOnce } from '../../support/server/fetch-once.js';
 import { testsOn } from '../../support/server/test-server.js';
 

@@ -7,7 +7,7 @@ import { migrateCollection } from '../../../src/migrate/run/migrate-collection.j
 import { decodeAnswer, encodeRequest, pathOf } from '../../support/wire/grpc-schemas.js';
 import { COMPACT_DIM, DIM, tinyEncoder } from '../../support/migrate/fixtures.js';
 import { answerTo, ask, objectText, sorted } from '../../support/store/send-json-text.js';
-import { openCliPlace, type CliPlace } from '../../support/store/cli-fixture.js';
+import { openCliPlace, type CliPlace } from '../../support/cli/cli-on-test-server.js';
 import { PlainGrpc } from '../../support/server/grpc-call.js';
 import { endServing, startServe, type Serving } from '../../support/serve/serve-child.js';
 import { testsOn } from '../../support/server/test-server.js';

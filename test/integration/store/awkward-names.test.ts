@@ -5,7 +5,7 @@ import { Encoder } from '../../../src/encoder/model.js';
 import { COMPACT_DIM, DIM } from '../../support/migrate/fixtures.js';
 import { decodeAnswer, encodeRequest, pathOf } from '../../support/wire/grpc-schemas.js';
 import { ask, objectText, sorted } from '../../support/store/send-json-text.js';
-import { openCliPlace, type CliPlace } from '../../support/store/cli-fixture.js';
+import { openCliPlace, type CliPlace } from '../../support/cli/cli-on-test-server.js';
 import { PlainGrpc } from '../../support/server/grpc-call.js';
 import { endServing, startServe, type Serving } from '../../support/serve/serve-child.js';
 import { testsOn } from '../../support/server/test-server.js';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { stateFileIn } from '../../../src/migrate/state/state-file-name.js';
 import type { CliResult } from '../../support/cli/run-cli.js';
 import { DIM } from '../../support/migrate/fixtures.js';
-import { openCliPlace, type CliPlace } from '../../support/store/cli-fixture.js';
+import { openCliPlace, type CliPlace } from '../../support/cli/cli-on-test-server.js';
 import { testsOn } from '../../support/server/test-server.js';
 
 const test = await testsOn('any');

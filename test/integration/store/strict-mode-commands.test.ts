@@ -6,7 +6,7 @@ import { compareCollections } from '../../../src/evaluate/compare-collections.js
 import { migrateCollection, type MigrateOptions } from '../../../src/migrate/run/migrate-collection.js';
 import { runCli } from '../../support/cli/run-cli.js';
 import { DIM, fill as fillStore, tinyEncoder } from '../../support/migrate/fixtures.js';
-import { openCliPlace, type CliPlace } from '../../support/store/cli-fixture.js';
+import { openCliPlace, type CliPlace } from '../../support/cli/cli-on-test-server.js';
 import { ALL_LIMITS, STRICT_LIMITS } from '../../support/store/strict-limits-list.js';
 import { fillCollection, limit, vectorOf } from '../../support/store/strict-collection.js';
 import { startTestServer, testsOn } from '../../support/server/test-server.js';

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect } from '@jest/globals';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { openCliPlace, type CliPlace } from '../../support/store/cli-fixture.js';
+import { openCliPlace, type CliPlace } from '../../support/cli/cli-on-test-server.js';
 import { fetchOnce } from '../../support/server/fetch-once.js';
 import { endServing, startServe, type Serving } from '../../support/serve/serve-child.js';
 import { done, refused } from '../../support/store/strict-cli.js';

@@ -8,7 +8,7 @@ import { pcaEncoder } from '../migrate/pca-encoder.js';
 import { endServing, startServe } from '../serve/serve-child.js';
 import { provideDeclared } from './declared-values.js';
 import { makeDocs, migrateDocs, removeCollections, VECTORS, type Addresses } from './docs-collection.js';
-import type { Snippet } from './snippets.js';
+import type { Snippet } from './typescript-snippets.js';
 
 /** The addresses that examples name; those of the test's server and proxy take their places. */
 const [NAMED_SERVER, NAMED_PROXY] = ["{ url: 'http://localhost:6333'", 'http://localhost:6433'];

@@ -17,7 +17,7 @@ import {
   VECTORS,
   type Addresses,
 } from './docs-collection.js';
-import type { PageSnippet } from './pages.js';
+import type { PageSnippet } from './doc-snippets.js';
 
 const COMMAND = fileURLToPath(new URL('snippet-command-child.js', import.meta.url));
 const ANY_PORT = '127.0.0.1:0';

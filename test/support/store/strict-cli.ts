@@ -1,6 +1,6 @@
 import { expect } from '@jest/globals';
 import type { CliResult } from '../cli/run-cli.js';
-import type { CliPlace } from './cli-fixture.js';
+import type { CliPlace } from '../cli/cli-on-test-server.js';
 
 /** Commands are given more often in a test than a rate limit lets them read: such a call waits for its turn. */
 const WAITS = /^(warning: )?retrying in .*Operation requires \d+ tokens but only [\d.]+ were available/;

@@ -1,5 +1,5 @@
 import { DIM } from '../migrate/fixtures.js';
-import type { CliPlace } from './cli-fixture.js';
+import type { CliPlace } from '../cli/cli-on-test-server.js';
 
 /** Switches strict mode of a collection on, with these limits. */
 export function limit(place: CliPlace, collection: string, limits: object): Promise<void> {

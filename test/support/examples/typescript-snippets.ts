@@ -1,6 +1,6 @@
 import { join, relative } from 'node:path';
 import ts from 'typescript';
-import { allSnippets, type PageSnippet } from './pages.js';
+import { allSnippets, type PageSnippet } from './doc-snippets.js';
 
 const ROOT = process.cwd();
 

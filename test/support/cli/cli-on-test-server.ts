@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openQdrant } from '../../../adapters/qdrant/index.js';
 import type { QdrantStore } from '../../../adapters/qdrant/index.js';
-import { runCli, type CliResult } from '../cli/run-cli.js';
+import { runCli, type CliResult } from './run-cli.js';
 import { tinyEncoder } from '../migrate/fixtures.js';
 import { fetchAgain } from '../server/fetch-once.js';
 import { startTestServer, type TestServer } from '../server/test-server.js';
