@@ -24,12 +24,12 @@ import {
 import { PAYLOAD_DEPTH_MAX } from './payload-depth.js';
 import { pointJson } from './point-json.js';
 import type { Grpc } from '../transport/grpc.js';
-import { limitsOf, setPayload, type CollectionRef } from './transfer.js';
+import { limitsOf, setPayload, type CollectionRef } from './read-and-write-points.js';
 import type { Rest } from '../transport/rest.js';
-import { idJson, idOf, pathOf, shardKeyJson } from './sampling.js';
+import { idJson, idOf, pathOf, shardKeyJson } from './ids-over-rest.js';
 import { textReadAs } from '../transport/server-rounding.js';
 import type { IdReads, StrictLimits } from '../transport/strict-limits.js';
-import { eachPart } from './write-parts.js';
+import { eachPart } from './write-in-halves.js';
 
 /** Most bytes of JSON text in one request, unless a single point is larger. */
 const WRITE_BYTES = 8 * 1024 ** 2;

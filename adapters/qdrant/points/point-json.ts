@@ -3,7 +3,7 @@ import { row } from '../../../src/core/matrix.js';
 import type { WriteBatch } from '../../../src/store/points.js';
 import { stringifyJson } from '../transport/json.js';
 import { doubleJson, extraVectors } from './payload-and-other-vectors.js';
-import { idJson } from './sampling.js';
+import { idJson } from './ids-over-rest.js';
 import type { ProtoReader } from '../../../src/encoder/protobuf.js';
 import { answerReader, decodeFloats } from '../transport/wire.js';
 

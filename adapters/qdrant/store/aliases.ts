@@ -13,7 +13,7 @@ import {
 } from '../transport/json.js';
 import { checkName } from '../transport/check-name.js';
 import type { Rest } from '../transport/rest.js';
-import { pathOf } from '../points/sampling.js';
+import { pathOf } from '../points/ids-over-rest.js';
 import { UNLIMITED } from '../transport/strict-limits.js';
 
 const ALIASES = '/collections/aliases';

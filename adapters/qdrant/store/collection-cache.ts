@@ -4,9 +4,9 @@ import { targetDescription } from '../../../src/store/target-description.js';
 import type { CollectionSpec } from '../../../src/store/collection.js';
 import { numberAt, parseJson } from '../transport/json.js';
 import { isLifted, isRefusedByLimit, LiftedLimits } from './lifted-limits.js';
-import { COUNTED_BATCH_POINTS } from '../points/transfer.js';
+import { COUNTED_BATCH_POINTS } from '../points/read-and-write-points.js';
 import type { Rest } from '../transport/rest.js';
-import { pathOf } from '../points/sampling.js';
+import { pathOf } from '../points/ids-over-rest.js';
 import { KnownLimits, strictLimits, type StrictLimits } from '../transport/strict-limits.js';
 
 /** Expected time of reading a whole collection above which a warning is logged. */

@@ -1,7 +1,7 @@
 import { CallError } from '../transport/call-error.js';
 import { objectAt, valueAt, type Json, type JsonObject } from '../transport/json.js';
 import type { Rest } from '../transport/rest.js';
-import { pathOf } from '../points/sampling.js';
+import { pathOf } from '../points/ids-over-rest.js';
 import { isStrict, UNLIMITED } from '../transport/strict-limits.js';
 import { StrictRefusal } from '../transport/strict-refusal.js';
 

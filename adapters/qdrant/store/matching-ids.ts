@@ -5,9 +5,9 @@ import type { PointCondition } from '../../../src/store/points.js';
 import { CONDITION_FORM } from '../points/condition-form.js';
 import type { Grpc } from '../transport/grpc.js';
 import { num, parseJson, valueAt, type Json, type JsonObject } from '../transport/json.js';
-import { limitsOf, type CollectionRef } from '../points/transfer.js';
+import { limitsOf, type CollectionRef } from '../points/read-and-write-points.js';
 import type { Rest } from '../transport/rest.js';
-import { idOf, idsIn, pathOf } from '../points/sampling.js';
+import { idOf, idsIn, pathOf } from '../points/ids-over-rest.js';
 import { StrictRefusal } from '../transport/strict-refusal.js';
 import { answerReader, decodePointId, encodePointId, retrievedId, selector } from '../transport/wire.js';
 

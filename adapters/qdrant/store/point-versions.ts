@@ -11,9 +11,9 @@ import {
   type Json,
   type JsonObject,
 } from '../transport/json.js';
-import { limitsOf, type CollectionRef } from '../points/transfer.js';
+import { limitsOf, type CollectionRef } from '../points/read-and-write-points.js';
 import type { Rest } from '../transport/rest.js';
-import { idJson, idOf, idsIn, pathOf, shardKeyJson } from '../points/sampling.js';
+import { idJson, idOf, idsIn, pathOf, shardKeyJson } from '../points/ids-over-rest.js';
 
 const PAGE_POINTS = 5_000;
 

@@ -40,15 +40,15 @@ import {
   sampleByIds,
   sampleByScan,
   sum,
-} from '../points/sampling.js';
+} from '../points/ids-over-rest.js';
 import {
   deletePoints,
   retrievePoints,
   scanPoints,
   upsertPoints,
   type VectorPlace,
-} from '../points/transfer.js';
-import { removePartsOfBefore } from '../points/whole-points.js';
+} from '../points/read-and-write-points.js';
+import { removePartsOfBefore } from '../points/remove-old-parts.js';
 import {
   answeredBoolean,
   answeredList,
@@ -59,7 +59,7 @@ import {
   type Json,
 } from '../transport/json.js';
 import { collectionsOf, namesOf } from './aliases.js';
-import { createCollection, finishCollection } from './bulk-load.js';
+import { createCollection, finishCollection } from './create-and-finish-collection.js';
 import type { Connection } from './connection.js';
 import { countPoints } from './count.js';
 import { CollectionCache } from './collection-cache.js';

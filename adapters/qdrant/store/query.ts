@@ -9,7 +9,7 @@ import {
   type JsonObject,
 } from '../transport/json.js';
 import type { Rest } from '../transport/rest.js';
-import { idOf, pathOf, shardKeyJson } from '../points/sampling.js';
+import { idOf, pathOf, shardKeyJson } from '../points/ids-over-rest.js';
 import { searchParams } from './scratch-collection.js';
 
 /** Returns the whole answer to a search, including the time it took. */

@@ -18,9 +18,9 @@ import {
 } from '../transport/json.js';
 import type { Json, JsonObject } from '../transport/json.js';
 import type { Rest } from '../transport/rest.js';
-import { pathOf } from '../points/sampling.js';
+import { pathOf } from '../points/ids-over-rest.js';
 import { distanceName, specFromInfo, vectorsOf } from './collection-settings.js';
-import { tarSizes } from './snapshot-sizes.js';
+import { tarSizes } from './sizes-of-files-in-snapshot.js';
 import { UNLIMITED } from '../transport/strict-limits.js';
 import { FULL_SCAN_THRESHOLD_MIN_KB } from './scaled-limits.js';
 import { mergedIndex, pushDownQuantization, withoutIndex, withStorage } from './vector-storage.js';

@@ -6,7 +6,7 @@ import { countPoints } from './count.js';
 import { CallError } from '../transport/call-error.js';
 import { answeredList, isObject, num, objectAt, valueAt, type JsonObject } from '../transport/json.js';
 import type { Rest } from '../transport/rest.js';
-import { pathOf } from '../points/sampling.js';
+import { pathOf } from '../points/ids-over-rest.js';
 import { hasRateLimits, UNLIMITED } from '../transport/strict-limits.js';
 
 /** Holds the migration states, one point without vectors for each migration. It holds no user data. */

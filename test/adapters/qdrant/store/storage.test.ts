@@ -9,7 +9,7 @@ import {
   specFromInfo,
 } from '../../../../adapters/qdrant/store/collection-settings.js';
 import { readThresholds, THRESHOLDS_KEY } from '../../../../adapters/qdrant/store/scaled-limits.js';
-import { tarSizes } from '../../../../adapters/qdrant/store/snapshot-sizes.js';
+import { tarSizes } from '../../../../adapters/qdrant/store/sizes-of-files-in-snapshot.js';
 import { numberAt, parseJson, stringifyJson } from '../../../../adapters/qdrant/transport/json.js';
 import type { CollectionSpec, Quantization } from '../../../../src/store/collection.js';
 

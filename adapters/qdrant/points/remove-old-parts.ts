@@ -5,7 +5,7 @@ import type { WriteBatch } from '../../../src/store/points.js';
 import type { Grpc } from '../transport/grpc.js';
 import { encodeShardKey } from '../transport/wire.js';
 import { exactPayload, extraVectors, payloadStart } from './payload-and-other-vectors.js';
-import { eachDeletable, idSelector, type CollectionRef } from './transfer.js';
+import { eachDeletable, idSelector, type CollectionRef } from './read-and-write-points.js';
 
 /**
  * Removes from the points of a batch, which has just been written, what they have from before. The server replaces a

@@ -18,7 +18,7 @@ import {
   fieldBytes,
   selector,
 } from '../transport/wire.js';
-import { eachPart } from './write-parts.js';
+import { eachPart } from './write-in-halves.js';
 
 /** Points of a page if a rate limit counts pages: then only the bytes of a page limit it. */
 export const COUNTED_BATCH_POINTS = 4096;

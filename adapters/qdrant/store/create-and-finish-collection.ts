@@ -14,7 +14,7 @@ import {
   type Json,
 } from '../transport/json.js';
 import type { Rest } from '../transport/rest.js';
-import { pathOf } from '../points/sampling.js';
+import { pathOf } from '../points/ids-over-rest.js';
 import {
   createBody,
   patchAfterCreate,

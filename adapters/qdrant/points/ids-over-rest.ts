@@ -18,7 +18,7 @@ import {
   scanPoints,
   type CollectionRef,
   type VectorPlace,
-} from './transfer.js';
+} from './read-and-write-points.js';
 import type { Rest } from '../transport/rest.js';
 import { CONDITION_TOKENS } from '../transport/strict-limits.js';
 
