@@ -45,7 +45,7 @@ export {
   type StorageKind,
 } from './plan/sizing-row.js';
 export { buildKnnGraph, type KnnOptions } from './knn/build-knn-graph.js';
-export { exactTopK, type ExactOptions } from './knn/exact.js';
+export { exactTopK, type ExactOptions } from './knn/exact-search-in-worker.js';
 export type { KnnGraph } from './knn/graph.js';
 export {
   cutOver,
@@ -102,7 +102,7 @@ export {
 export { parseTrainState, serializeTrainState, type TrainState } from './train/state.js';
 export { trainTldr, type TldrResult, type TldrRun } from './train/tldr.js';
 export type { PerQuery } from './core/recall-per-query.js';
-export type { SampleFacts } from './core/sample.js';
+export type { SampleFacts } from './core/clean-and-split-sample.js';
 export type { RequestLimits } from './core/request-pacer.js';
 export type { ReusedRowMemory } from './core/reused-row-memory.js';
 export type { FormReport, Latency, Quality, RecallAtK } from './evaluate/fidelity.js';

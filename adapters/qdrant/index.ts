@@ -10,7 +10,7 @@ import { textAt } from './transport/json.js';
 import { QdrantStore } from './store/qdrant-store.js';
 import { Rest, type RestOptions } from './transport/rest.js';
 import { DEFAULT_RETRY, type RetryOptions } from './transport/retry.js';
-import { maskAddress } from '../../src/core/address.js';
+import { maskAddress } from '../../src/core/masked-address-and-redirect.js';
 import type { Log } from '../../src/core/run-options.js';
 
 export type { QdrantStore };

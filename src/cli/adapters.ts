@@ -1,7 +1,7 @@
 /** The adapters of databases. No other file of the product imports one. */
 import { QDRANT } from '../../adapters/qdrant/adapter.js';
 import { TldrError } from '../core/errors.js';
-import { maskAddress } from '../core/address.js';
+import { maskAddress } from '../core/masked-address-and-redirect.js';
 import type { Adapter } from '../store/adapter.js';
 
 export { serverAddresses } from '../../adapters/qdrant/index.js';

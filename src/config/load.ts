@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { checkApiKey } from '../core/check-api-key.js';
 import { expectDefined, messageOf, TldrError } from '../core/errors.js';
-import { maskAddress } from '../core/address.js';
+import { maskAddress } from '../core/masked-address-and-redirect.js';
 import { readSmallText } from '../core/read-file.js';
 import {
   parseAddress,

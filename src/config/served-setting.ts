@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import * as v from 'valibot';
-import { inForm } from '../core/check-form.js';
+import { inForm } from '../core/check-schema.js';
 import { TldrError } from '../core/errors.js';
 import type { ServedFacts } from '../store/served.js';
 import type { Layout } from '../store/collection.js';

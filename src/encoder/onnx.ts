@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { checkJson } from '../core/check-form.js';
+import { checkJson } from '../core/check-schema.js';
 import { DISTANCES } from '../core/distance.js';
 import { checkNetworks, fingerprintOf, shapeOf } from './network.js';
 import type { EncoderLayer, EncoderMetadata, EncoderNetwork, EncoderNetworks } from './network.js';

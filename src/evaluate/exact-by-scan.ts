@@ -4,7 +4,7 @@ import type { PointId } from '../core/point-id.js';
 import type { RunOptions } from '../core/run-options.js';
 import type { VectorSource } from '../store/vector-source.js';
 import type { ScoredPoint } from '../store/search.js';
-import { exactTopK } from '../knn/exact.js';
+import { exactTopK } from '../knn/exact-search-in-worker.js';
 
 /** Points that are compared at a time. */
 const BLOCK_POINTS = 8192;

@@ -4,7 +4,7 @@ import { expectDefined, TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
 import { THREADS, type RunOptions } from '../core/run-options.js';
 import { runInWorkers, shareFloats } from '../core/worker-task.js';
-import { exactTopK } from '../knn/exact.js';
+import { exactTopK } from '../knn/exact-search-in-worker.js';
 import { bootstrapInterval, mean, recall } from './ranking.js';
 import type { SearchResult, SearchTask } from './search-worker.js';
 

@@ -5,7 +5,7 @@ import { TldrError } from '../core/errors.js';
 import { checkFinite, checkMagnitude, row, type Matrix } from '../core/matrix.js';
 import { projectNatively } from '../encoder/project-natively.js';
 import type { Progress, RunOptions } from '../core/run-options.js';
-import { exactTopK } from '../knn/exact.js';
+import { exactTopK } from '../knn/exact-search-in-worker.js';
 import {
   fidelity,
   headlineK,

@@ -7,7 +7,7 @@ import { Rng } from '../core/rng.js';
 import type { RunOptions } from '../core/run-options.js';
 import { runInWorkers, shareFloats } from '../core/worker-task.js';
 import { DIRECTIONS, HNSW, NEIGHBORS } from '../hyper-parameters/training.js';
-import { exactTopK } from './exact.js';
+import { exactTopK } from './exact-search-in-worker.js';
 import type { HnswShard, HnswTask } from './hnsw-worker.js';
 import type { KnnGraph } from './graph.js';
 

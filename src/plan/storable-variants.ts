@@ -1,6 +1,6 @@
 import type { Encoder } from '../encoder/model.js';
 import { firstOverflow, overflowText } from '../store/stored-component.js';
-import type { PlanSample } from './measure-rows.js';
+import type { PlanSample } from './measure-configurations.js';
 import { variantData, type Variant } from './variants.js';
 
 /** The variants whose datatype can hold all values of the sample, and a note for each of the others. */

@@ -4,7 +4,7 @@ import { renderFigure, renderSection, renderTable, renderTerms } from './html.js
 import type { ReportInput, ReportVerdict } from './input.js';
 import { paretoFigure } from './pareto-chart.js';
 import { perQueryFigure, recallPerDimFigure, type ColourOf } from './recall-charts.js';
-import { lossFigure, mapFigure } from './sample-charts.js';
+import { lossFigure, mapFigure } from './loss-and-map-charts.js';
 import { REPORT_STYLE } from './style.js';
 
 export type { ReportInput, ReportParetoRow } from './input.js';

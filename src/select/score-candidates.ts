@@ -9,7 +9,7 @@ import {
   type Benchmark,
   type NeighborRecall,
 } from '../evaluate/neighbor-recall.js';
-import { exactTopK } from '../knn/exact.js';
+import { exactTopK } from '../knn/exact-search-in-worker.js';
 import { bootstrapInterval, mean } from '../evaluate/ranking.js';
 import { multiplyAdds, type Candidate } from './candidate.js';
 

@@ -3,7 +3,7 @@ import { Encoder, type EncoderMetadata, type EncoderNetwork } from '../encoder/m
 import { expectDefined, TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
 import { BUDGET_SECONDS } from '../hyper-parameters/training.js';
-import { dataFingerprint } from '../core/sample.js';
+import { dataFingerprint } from '../core/clean-and-split-sample.js';
 import { createBenchmark } from '../evaluate/neighbor-recall.js';
 import type { TrainSettings } from '../train/options.js';
 import { resolveSettings } from '../train/run-training.js';

@@ -2,7 +2,7 @@ import { cpus } from 'node:os';
 import { expectDefined } from '../core/errors.js';
 import { shapeOf } from '../encoder/network.js';
 import type { Distance } from '../core/distance.js';
-import type { SampleFacts } from '../core/sample.js';
+import type { SampleFacts } from '../core/clean-and-split-sample.js';
 import { bootstrapInterval, mean } from '../evaluate/ranking.js';
 import type { TldrResult } from '../train/tldr.js';
 import type { LossName } from '../train/options.js';

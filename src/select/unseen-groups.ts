@@ -4,7 +4,7 @@ import { checkFinite, gatherRows, matrix, row, type Matrix } from '../core/matri
 import { Rng } from '../core/rng.js';
 import type { RunOptions } from '../core/run-options.js';
 import { UNSEEN } from '../hyper-parameters/selection.js';
-import { exactTopK } from '../knn/exact.js';
+import { exactTopK } from '../knn/exact-search-in-worker.js';
 
 /**
  * Returns the rows of whole groups of neighbouring vectors, in ascending order: about a tenth of x (n x D). No encoder is fitted to

@@ -1,4 +1,4 @@
-import type { WriteInterceptor } from '../store/write-guard.js';
+import type { WriteInterceptor } from '../store/write-interceptor.js';
 import type { Log } from '../core/run-options.js';
 import type { NameLookup } from './protocol.js';
 import type { ByteBudget } from './byte-budget.js';

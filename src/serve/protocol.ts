@@ -6,7 +6,12 @@
  */
 import type { Matrix } from '../core/matrix.js';
 import type { VectorProjector } from '../store/served.js';
-import type { Aliases, PermissionRequests, AffectedPoints, WriteOutcome } from '../store/write-guard.js';
+import type {
+  Aliases,
+  PermissionRequests,
+  AffectedPoints,
+  WriteOutcome,
+} from '../store/write-interceptor.js';
 
 /** Vectors to project before a rewrite can finish. */
 export interface ProjectionJob {

@@ -1,5 +1,5 @@
 import { SERVE_LIMITS } from '../store/defaults.js';
-import type { WriteInterceptor } from '../store/write-guard.js';
+import type { WriteInterceptor } from '../store/write-interceptor.js';
 import type { Log } from '../core/run-options.js';
 import type {
   FailureAnswer,

@@ -1,5 +1,5 @@
 import { parentPort, Worker } from 'node:worker_threads';
-import type { Aliases } from '../store/write-guard.js';
+import type { Aliases } from '../store/write-interceptor.js';
 import { isTldrError, messageOf, TldrError, type ErrorCode } from '../core/errors.js';
 import {
   finished,

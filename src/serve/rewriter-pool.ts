@@ -1,4 +1,4 @@
-import type { Aliases, WriteOutcome } from '../store/write-guard.js';
+import type { Aliases, WriteOutcome } from '../store/write-interceptor.js';
 import {
   isPendingRewrite,
   type Addressed,

@@ -1,5 +1,5 @@
 import { TldrError } from '../core/errors.js';
-import type { PermissionRequests, WriteInterceptor, WriteOutcome } from '../store/write-guard.js';
+import type { PermissionRequests, WriteInterceptor, WriteOutcome } from '../store/write-interceptor.js';
 import type { Change, Named, Unnamed } from './protocol.js';
 
 /** Sends requests over one transport and reads their answers. */

@@ -1,6 +1,6 @@
 import { constants } from 'node:buffer';
 import * as v from 'valibot';
-import { checkJson } from '../core/check-form.js';
+import { checkJson } from '../core/check-schema.js';
 import { expectDefined, TldrError } from '../core/errors.js';
 import type { StepValues } from './ops.js';
 

@@ -4,7 +4,7 @@ import { dot, squaredNorm } from '../../src/core/distance.js';
 import { gatherRows, matrix, row, type Matrix } from '../../src/core/matrix.js';
 import { Rng } from '../../src/core/rng.js';
 import { buildKnnGraph, directionsFor, methodFor } from '../../src/knn/build-knn-graph.js';
-import { exactTopK } from '../../src/knn/exact.js';
+import { exactTopK } from '../../src/knn/exact-search-in-worker.js';
 
 function random(rows: number, cols: number, seed = 1): Matrix {
   const rng = new Rng(seed);

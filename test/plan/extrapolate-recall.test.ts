@@ -4,7 +4,7 @@ import { readNpy } from '../../src/files/npy.js';
 import { Kernel } from '../../src/encoder/kernel.js';
 import { gatherRows, type Matrix } from '../../src/core/matrix.js';
 import { Rng } from '../../src/core/rng.js';
-import { randomHalves, recallAtTen, recallPerDoubling } from '../../src/plan/ranking.js';
+import { randomHalves, recallAtTen, recallPerDoubling } from '../../src/plan/recall-and-ndcg.js';
 import {
   certaintyOf,
   expectedRecall,
@@ -12,7 +12,7 @@ import {
   probit,
   recallWithInterval,
 } from '../../src/plan/extrapolate-recall.js';
-import { exactTopK } from '../../src/knn/exact.js';
+import { exactTopK } from '../../src/knn/exact-search-in-worker.js';
 
 test('the normal distribution and its inverse', () => {
   expect(normalCdf(0)).toBeCloseTo(0.5, 6);

@@ -9,7 +9,7 @@ import {
   type SizingRow,
   type PointBytes,
 } from '../../src/plan/sizing-row.js';
-import { ndcgOf, randomHalves, recallAtTen, recallPerDoubling } from '../../src/plan/ranking.js';
+import { ndcgOf, randomHalves, recallAtTen, recallPerDoubling } from '../../src/plan/recall-and-ndcg.js';
 
 function rowOf(label: string, recall: number, changes: Partial<SizingRow> = {}): SizingRow {
   return {

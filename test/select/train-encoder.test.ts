@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { normalizedRows } from '../../src/core/distance.js';
 import { gatherRows, matrix, row, type Matrix } from '../../src/core/matrix.js';
 import { Rng } from '../../src/core/rng.js';
-import { cleanSample, splitRows } from '../../src/core/sample.js';
+import { cleanSample, splitRows } from '../../src/core/clean-and-split-sample.js';
 import { trainEncoder } from '../../src/select/train-encoder.js';
 import { VERSION } from '../../src/encoder/package-version.js';
 

@@ -1,4 +1,4 @@
-import { isRedirect, RedirectError } from '../../../src/core/address.js';
+import { isRedirect, RedirectError } from '../../../src/core/masked-address-and-redirect.js';
 
 /** An operation of the official client. */
 export type Call<Payload> = (payload: Payload, init?: unknown) => Promise<ApiResponse>;

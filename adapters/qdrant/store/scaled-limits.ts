@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { jsonOrNull } from '../../../src/core/check-form.js';
+import { jsonOrNull } from '../../../src/core/check-schema.js';
 import type { DenseVectorSpec } from '../../../src/store/collection.js';
 import { num, numberAt, objectAt, type JsonObject } from '../transport/json.js';
 import { mergedIndex } from './vector-storage.js';

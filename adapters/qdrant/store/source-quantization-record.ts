@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { jsonOrNull } from '../../../src/core/check-form.js';
+import { jsonOrNull } from '../../../src/core/check-schema.js';
 
 /** Metadata key of a target for the level of each quantisation: JSON text of `QuantizationRecord`. */
 export const QUANTIZATION_KEY = 'tldr-quantization';

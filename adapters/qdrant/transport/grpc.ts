@@ -1,6 +1,6 @@
 import { connect, constants, type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2';
 import { TldrError } from '../../../src/core/errors.js';
-import { isRedirect, RedirectError } from '../../../src/core/address.js';
+import { isRedirect, RedirectError } from '../../../src/core/masked-address-and-redirect.js';
 import type { Log } from '../../../src/core/run-options.js';
 import { CallError } from './call-error.js';
 import { connectionError, grpcError } from './errors.js';

@@ -1,5 +1,5 @@
 import { TldrError } from '../../../src/core/errors.js';
-import { isRedirect, RedirectError } from '../../../src/core/address.js';
+import { isRedirect, RedirectError } from '../../../src/core/masked-address-and-redirect.js';
 import type { Log } from '../../../src/core/run-options.js';
 import { connectionError, httpError } from './errors.js';
 import { parseJson, stringifyJson, valueAt, type Json } from './json.js';

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import type { Config } from '../../config/load.js';
 import type { Encoder } from '../../encoder/model.js';
 import { expectDefined, TldrError } from '../../core/errors.js';
-import { maskAddress } from '../../core/address.js';
+import { maskAddress } from '../../core/masked-address-and-redirect.js';
 import { matrix, row, rowRange, type Matrix } from '../../core/matrix.js';
 import { throwIfAborted } from '../../core/run-options.js';
 import type { CopyTarget } from '../../store/copy-target.js';

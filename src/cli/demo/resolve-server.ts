@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { Config } from '../../config/load.js';
 import { messageOf, TldrError } from '../../core/errors.js';
-import { maskAddress } from '../../core/address.js';
+import { maskAddress } from '../../core/masked-address-and-redirect.js';
 import { DEFAULT_ADAPTER } from '../adapters.js';
 import type { OpenOptions } from '../../store/adapter.js';
 

@@ -5,7 +5,7 @@ import type { ServedSetting } from '../../config/served-setting.js';
 import { Encoder } from '../../encoder/model.js';
 import { readEncoderFile } from '../../encoder/file.js';
 import { isTldrError, TldrError } from '../../core/errors.js';
-import type { Aliases } from '../../store/write-guard.js';
+import type { Aliases } from '../../store/write-interceptor.js';
 import type { Log } from '../../core/run-options.js';
 import { allNames } from '../../store/facets.js';
 import { checkServed } from '../../store/check-served.js';

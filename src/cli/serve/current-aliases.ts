@@ -1,5 +1,5 @@
 import { turns } from '../../core/run-in-turn.js';
-import type { Aliases } from '../../store/write-guard.js';
+import type { Aliases } from '../../store/write-interceptor.js';
 
 /**
  * The database's aliases as they were last read. Everything in this process that depends on names uses them:

@@ -1,5 +1,5 @@
 import type { Encoder } from '../../encoder/model.js';
-import type { MirroredFacts } from '../../store/write-guard.js';
+import type { MirroredFacts } from '../../store/write-interceptor.js';
 import { targetDescription } from '../../store/target-description.js';
 import type { CopyTarget } from '../../store/copy-target.js';
 

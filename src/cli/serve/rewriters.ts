@@ -6,7 +6,7 @@ import {
   restRewriter,
   readdressedUrl,
 } from '../adapters.js';
-import type { MirroredCollection, MirroredFacts } from '../../store/write-guard.js';
+import type { MirroredCollection, MirroredFacts } from '../../store/write-interceptor.js';
 import type { ServedCollection, ServedFacts } from '../../store/served.js';
 import type { Rewriters } from '../../serve/proxy-options.js';
 import { RewriteThreads } from '../../serve/rewrite-threads.js';

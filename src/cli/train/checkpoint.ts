@@ -1,6 +1,6 @@
 import { constants } from 'node:buffer';
 import * as v from 'valibot';
-import { checkJson } from '../../core/check-form.js';
+import { checkJson } from '../../core/check-schema.js';
 import { openRegular, readFully } from '../../core/read-file.js';
 import { codeOf, messageOf, TldrError } from '../../core/errors.js';
 import { throwIfAborted } from '../../core/run-options.js';

@@ -1,6 +1,6 @@
 import type { Encoder } from '../../encoder/model.js';
 import { hintFields, isTldrError, messageOf, TldrError } from '../../core/errors.js';
-import type { Sent, AffectedPoints, WriteOutcome } from '../../store/write-guard.js';
+import type { Sent, AffectedPoints, WriteOutcome } from '../../store/write-interceptor.js';
 import type { PointId } from '../../core/point-id.js';
 import { sleep, throwIfAborted, type Log } from '../../core/run-options.js';
 import type { CopyTarget } from '../../store/copy-target.js';
@@ -10,7 +10,7 @@ import { UnfinishedEntries } from './unfinished-entries.js';
 import { UnappliedWrites } from './unapplied-writes.js';
 import { checkedMatchingIds } from './matching-ids.js';
 import type { NamesCheck } from './names-check.js';
-import { openSync } from './open-sync.js';
+import { openSync } from './open-point-sync.js';
 import type { PointSync } from './point-sync.js';
 import { setAsideText, type SetAside } from './points-set-aside.js';
 import type { WriteJournal } from './write-journal.js';

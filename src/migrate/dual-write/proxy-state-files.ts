@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import * as v from 'valibot';
-import { checkJson } from '../../core/check-form.js';
+import { checkJson } from '../../core/check-schema.js';
 import { messageOf, TldrError } from '../../core/errors.js';
 import { makeOwnFolder } from './private-folder.js';
 import type { SetAside } from './points-set-aside.js';

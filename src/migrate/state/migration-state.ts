@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { inForm, checkJson } from '../../core/check-form.js';
+import { inForm, checkJson } from '../../core/check-schema.js';
 import { messageOf, TldrError } from '../../core/errors.js';
 import type { PointId } from '../../core/point-id.js';
 import type { StoreKeys } from '../../store/vector-source.js';

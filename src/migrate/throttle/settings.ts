@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { checkJson } from '../../core/check-form.js';
+import { checkJson } from '../../core/check-schema.js';
 import { messageOf, TldrError } from '../../core/errors.js';
 
 /** Throttle settings. They are stored beside the migration state and can change while the migration runs. */

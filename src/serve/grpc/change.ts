@@ -1,6 +1,6 @@
-import type { WriteInterceptor } from '../../store/write-guard.js';
+import type { WriteInterceptor } from '../../store/write-interceptor.js';
 import type { CallStatus, GrpcCall, GrpcChange, GrpcRewrite } from '../protocol.js';
-import type { GrpcAnswer } from './answer.js';
+import type { GrpcAnswer } from './make-call.js';
 import { grpcSender } from './sender.js';
 import type { RewriterPool } from '../rewriter-pool.js';
 import { askPermission, refusalOfServer, makeUnnamed, sendChange } from '../send-change.js';

@@ -6,7 +6,7 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2';
 import { messageOf } from '../../core/errors.js';
-import type { WriteInterceptor } from '../../store/write-guard.js';
+import type { WriteInterceptor } from '../../store/write-interceptor.js';
 import type { AnswerForm, GrpcCall, GrpcRewrite } from '../protocol.js';
 import {
   answerWith,
@@ -29,7 +29,7 @@ import {
   type CallEnd,
 } from './metadata.js';
 import { CLIENT_WINDOW_BYTES, UPSTREAM_WINDOW_BYTES } from './upstream.js';
-import { makeCall, readAnswer, type GrpcAnswer } from './answer.js';
+import { makeCall, readAnswer, type GrpcAnswer } from './make-call.js';
 import { handleGrpcChange, type ChangingCall } from './change.js';
 import { callFailureOf, CODE, isReset, UpstreamStatus, watchReset } from './failures.js';
 import type { AnswerParts, Answering, GrpcDependencies } from './listener-dependencies.js';

@@ -1,6 +1,6 @@
 import { constants, type ClientHttp2Stream } from 'node:http2';
 import { codeOf, isTldrError } from '../../core/errors.js';
-import { RedirectError } from '../../core/address.js';
+import { RedirectError } from '../../core/masked-address-and-redirect.js';
 import { NoRoom } from '../byte-budget.js';
 import { BodyTooLarge, BodyUnreadable, CodingUnsupported } from '../whole-body.js';
 

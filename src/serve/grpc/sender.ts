@@ -1,5 +1,5 @@
 import type { GrpcCall } from '../protocol.js';
-import type { GrpcAnswer } from './answer.js';
+import type { GrpcAnswer } from './make-call.js';
 import { CODE } from './failures.js';
 import type { RewriterPool } from '../rewriter-pool.js';
 import type { ChangeSender } from '../send-change.js';

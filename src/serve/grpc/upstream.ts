@@ -4,7 +4,7 @@ import {
   type ClientHttp2Stream,
   type OutgoingHttpHeaders,
 } from 'node:http2';
-import { isRedirect, RedirectError } from '../../core/address.js';
+import { isRedirect, RedirectError } from '../../core/masked-address-and-redirect.js';
 import type { ProxyLimits, Upstream } from '../proxy-options.js';
 
 /** Clients send megabytes of vectors. With the default window of 64 kB, distant clients would be slow. */

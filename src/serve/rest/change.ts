@@ -1,5 +1,5 @@
 import { TldrError } from '../../core/errors.js';
-import type { Aliases, PermissionRequests, WriteInterceptor } from '../../store/write-guard.js';
+import type { Aliases, PermissionRequests, WriteInterceptor } from '../../store/write-interceptor.js';
 import type { ReadHead, RestAnswer, RestRequest, RestRoute } from '../protocol.js';
 import type { WholeAnswer } from './upstream.js';
 import type { RewriterPool } from '../rewriter-pool.js';

@@ -1,5 +1,5 @@
 import { Client, type Dispatcher } from 'undici';
-import { isRedirect, RedirectError } from '../../core/address.js';
+import { isRedirect, RedirectError } from '../../core/masked-address-and-redirect.js';
 
 /** How users name the database's REST address. */
 const SETTING = 'the setting url';

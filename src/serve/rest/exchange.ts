@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Readable } from 'node:stream';
 import { expectDefined, messageOf } from '../../core/errors.js';
-import type { WriteInterceptor } from '../../store/write-guard.js';
+import type { WriteInterceptor } from '../../store/write-interceptor.js';
 import type {
   AnswerForm,
   LookupAnswer,

@@ -1,5 +1,5 @@
 import { codeOf, isTldrError } from '../../core/errors.js';
-import { RedirectError } from '../../core/address.js';
+import { RedirectError } from '../../core/masked-address-and-redirect.js';
 import type { BodySize, ProxyFailure } from '../protocol.js';
 import { NoRoom } from '../byte-budget.js';
 import type { ProxyLimits } from '../proxy-options.js';

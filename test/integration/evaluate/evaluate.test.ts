@@ -7,7 +7,7 @@ import { readNpy, writeNpy } from '../../../src/files/npy.js';
 import { rowRange, type Matrix } from '../../../src/core/matrix.js';
 import type { QdrantStore } from '../../../adapters/qdrant/index.js';
 import { migrateCollection } from '../../../src/migrate/run/migrate-collection.js';
-import { exactTopK } from '../../../src/knn/exact.js';
+import { exactTopK } from '../../../src/knn/exact-search-in-worker.js';
 import { twoMaps } from '../../support/migrate/fixtures.js';
 import { runCli, type CliResult } from '../../support/cli/run-cli.js';
 import { fetchOnce } from '../../support/server/fetch-once.js';

@@ -6,7 +6,7 @@ import { Rng } from '../../../src/core/rng.js';
 import type { CollectionSpec } from '../../../src/store/collection.js';
 import type { CopyTarget } from '../../../src/store/copy-target.js';
 import type { PointBatch } from '../../../src/store/points.js';
-import type { MirroredCollection } from '../../../src/store/write-guard.js';
+import type { MirroredCollection } from '../../../src/store/write-interceptor.js';
 
 export const DIM = 16;
 export const COMPACT_DIM = 4;

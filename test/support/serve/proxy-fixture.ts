@@ -3,7 +3,7 @@ import { grpcRewriter } from '../../../adapters/qdrant/serve/rewriters/grpc.js';
 import { restRewriter } from '../../../adapters/qdrant/serve/rewriters/rest.js';
 import type { Log } from '../../../src/core/run-options.js';
 import type { ServedCollection } from '../../../src/store/served.js';
-import type { WriteInterceptor } from '../../../src/store/write-guard.js';
+import type { WriteInterceptor } from '../../../src/store/write-interceptor.js';
 import type { ProxyLimits, Rewriters } from '../../../src/serve/proxy-options.js';
 import { RewriterPool } from '../../../src/serve/rewriter-pool.js';
 import type { ShadowOptions } from '../../../src/serve/shadow.js';

@@ -1,4 +1,4 @@
-import type { MirroredCollection, WriteOutcome } from '../../../../src/store/write-guard.js';
+import type { MirroredCollection, WriteOutcome } from '../../../../src/store/write-interceptor.js';
 import { firstNonFiniteRow, matrix, type Matrix } from '../../../../src/core/matrix.js';
 import { FLOAT16_MAX, overflowIn } from '../../../../src/store/stored-component.js';
 import type { PendingRewrite } from '../../../../src/serve/protocol.js';

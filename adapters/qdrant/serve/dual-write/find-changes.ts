@@ -3,7 +3,7 @@ import type {
   Aliases,
   MirroredCollection,
   MirroredFacts,
-} from '../../../../src/store/write-guard.js';
+} from '../../../../src/store/write-interceptor.js';
 import type { Change, ChangeRoute, Named, PendingRewrite, Unnamed } from '../../../../src/serve/protocol.js';
 import { checkMirrorable, type WrittenVector } from './check-written-vectors.js';
 import { mirroredByName, notMirrored, refuseWriteToTarget } from './mirrored-names.js';

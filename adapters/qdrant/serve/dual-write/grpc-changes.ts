@@ -1,4 +1,4 @@
-import type { MirroredCollection, WriteOutcome } from '../../../../src/store/write-guard.js';
+import type { MirroredCollection, WriteOutcome } from '../../../../src/store/write-interceptor.js';
 import {
   type ChangeRoute,
   type GrpcCall,

@@ -1,4 +1,4 @@
-import type { Aliases, MirroredFacts } from '../../../../src/store/write-guard.js';
+import type { Aliases, MirroredFacts } from '../../../../src/store/write-interceptor.js';
 import { Refusal } from '../rules.js';
 
 /** Returns the refusal of a change that is not mirrored. Only points and payload indexes are. */

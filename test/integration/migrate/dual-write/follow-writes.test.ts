@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openQdrant } from '../../../../adapters/qdrant/index.js';
 import { TldrError } from '../../../../src/core/errors.js';
-import type { Sent, AffectedPoints } from '../../../../src/store/write-guard.js';
+import type { Sent, AffectedPoints } from '../../../../src/store/write-interceptor.js';
 import type { PointId } from '../../../../src/core/point-id.js';
 import { formatPointId } from '../../../../adapters/qdrant/points/point-id.js';
 import { Rng } from '../../../../src/core/rng.js';

@@ -3,7 +3,7 @@ import { grpcChanges } from '../../../../adapters/qdrant/serve/dual-write/grpc-c
 import { restChanges } from '../../../../adapters/qdrant/serve/dual-write/rest-changes.js';
 import { grpcRewriter } from '../../../../adapters/qdrant/serve/rewriters/grpc.js';
 import { restRewriter } from '../../../../adapters/qdrant/serve/rewriters/rest.js';
-import type { WriteInterceptor } from '../../../../src/store/write-guard.js';
+import type { WriteInterceptor } from '../../../../src/store/write-interceptor.js';
 import { COMPACT_DIM, DIM } from '../../../support/migrate/fixtures.js';
 import { framed, GrpcProber } from '../../../support/serve/grpc-probe.js';
 import { HttpProber, type Probed } from '../../../support/serve/http-probe.js';

@@ -6,11 +6,11 @@ import { throwIfAborted } from '../core/run-options.js';
 import type { SearchRequest } from '../store/search.js';
 import type { VectorBytes } from '../store/storage.js';
 import { measureSearches, type MeasuredSearches } from './measure-searches.js';
-import { ndcgOf, randomHalves, recallAtTen, recallPerDoubling } from './ranking.js';
+import { ndcgOf, randomHalves, recallAtTen, recallPerDoubling } from './recall-and-ndcg.js';
 import { mean, percentile } from '../evaluate/ranking.js';
 import { bytesAt, type SizingRow, type PointBytes } from './sizing-row.js';
 import { recallWithInterval, type RecallEvidence } from './extrapolate-recall.js';
-import { exactTopK } from '../knn/exact.js';
+import { exactTopK } from '../knn/exact-search-in-worker.js';
 import type { PlanOptions, PlanSetup } from './prepare-plan.js';
 import {
   columnsOf,

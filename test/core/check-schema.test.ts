@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import * as v from 'valibot';
-import { inForm, jsonOrNull } from '../../src/core/check-form.js';
+import { inForm, jsonOrNull } from '../../src/core/check-schema.js';
 
 const FORM = v.looseObject({
   name: v.string(),
