@@ -10,7 +10,7 @@ import { UnfinishedEntries } from './unfinished-entries.js';
 import { UnappliedWrites } from './unapplied-writes.js';
 import { checkedMatchingIds } from './matching-ids.js';
 import type { NamesCheck } from './names-check.js';
-import { openSync } from './open-point-sync.js';
+import { openPointSync } from './open-point-sync.js';
 import type { PointSync } from './point-sync.js';
 import { setAsideText, type SetAside } from './points-set-aside.js';
 import type { WriteJournal } from './write-journal.js';
@@ -165,7 +165,7 @@ export class DualWriter {
   async setState(state: CopyState): Promise<void> {
     if (state === this.#wanted) return;
     if (state === 'copied') {
-      this.#sync = await openSync({ ...this.#options, onBrought: (id) => this.#brought(id) });
+      this.#sync = await openPointSync({ ...this.#options, onBrought: (id) => this.#brought(id) });
       this.#wanted = this.#reached = state;
       this.#later.clear();
       const left = this.#options.journal.openEntries().filter((entry) => !this.#inFlight.has(entry));

@@ -12,7 +12,7 @@ interface SyncedCollections extends Omit<SyncSides, 'identity' | 'componentBytes
  * Returns a point sync to an existing target, as the target's metadata describes it.
  * @throws MISMATCH when the target has another source or encoder, and errors of reading the collections
  */
-export async function openSync(collections: SyncedCollections): Promise<PointSync> {
+export async function openPointSync(collections: SyncedCollections): Promise<PointSync> {
   const { source, target, encoder, sourceCollection, targetCollection } = collections;
   await collections.checkNames?.('recently');
   const targetSpec = await target.describe(targetCollection);
