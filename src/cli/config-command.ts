@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { table } from './console/run.js';
+import { table } from './console/command-output.js';
 import { withConsole, withGlobalFlags, type GlobalFlags } from './console/options.js';
 
 const HELP = `

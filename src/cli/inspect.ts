@@ -5,7 +5,7 @@ import type { CollectionSpec } from '../store/collection.js';
 import { isCopyTarget } from '../store/copy-target.js';
 import type { MemoryEstimate } from '../store/storage.js';
 import { targetDescription } from '../store/target-description.js';
-import { diskText, ramText, table, type ConsoleRun } from './console/run.js';
+import { diskText, ramText, table, type ConsoleRun } from './console/command-output.js';
 import {
   wholeNumber,
   withConsole,

@@ -2,7 +2,7 @@ import { writeWhole } from '../core/write-file.js';
 import { messageOf, TldrError } from '../core/errors.js';
 import { checkFinite, matrixFromRows, row, rowsPerBlock, type Matrix } from '../core/matrix.js';
 import { throwIfAborted } from '../core/run-options.js';
-import type { ConsoleRun } from './console/run.js';
+import type { ConsoleRun } from './console/command-output.js';
 import { openInput, type Input } from '../files/input-stream.js';
 import { parseVector } from '../files/json-vector.js';
 import { linesOf } from '../files/text-lines.js';

@@ -3,7 +3,7 @@ import { Encoder } from '../encoder/model.js';
 import { TldrError } from '../core/errors.js';
 import { checkFinite, rowsPerBlock, type Matrix } from '../core/matrix.js';
 import { throwIfAborted } from '../core/run-options.js';
-import type { ConsoleRun } from './console/run.js';
+import type { ConsoleRun } from './console/command-output.js';
 import { openNpy, writeNpy } from '../files/npy.js';
 import { withConsole, withGlobalFlags, type GlobalFlags } from './console/options.js';
 import { checkOutput } from './console/check-output.js';

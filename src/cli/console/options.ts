@@ -7,7 +7,7 @@ import { TldrError } from '../../core/errors.js';
 import type { AdapterSetting, OpenOptions } from '../../store/adapter.js';
 import { isCopyTarget, type CopyTarget } from '../../store/copy-target.js';
 import type { VectorSource } from '../../store/vector-source.js';
-import { openConsole, type ConsoleFlags, type ConsoleRun } from './run.js';
+import { openConsole, type ConsoleFlags, type ConsoleRun } from './command-output.js';
 
 /** Flags every command has. */
 export interface GlobalFlags extends ConsoleFlags {

@@ -1,4 +1,4 @@
-import { table, type ConsoleRun } from './run.js';
+import { table, type ConsoleRun } from './command-output.js';
 import { writeWhole } from '../../core/write-file.js';
 import type { ReportInput } from '../../report/input.js';
 import { renderReport } from '../../report/render.js';

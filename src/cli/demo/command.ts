@@ -17,7 +17,7 @@ import type { MemoryEstimate } from '../../store/storage.js';
 import { migrateCollection } from '../../migrate/run/migrate-collection.js';
 import { trainEncoder } from '../../select/train-encoder.js';
 import { sayTables } from '../console/show-results.js';
-import { ramText, table, type ConsoleRun } from '../console/run.js';
+import { ramText, table, type ConsoleRun } from '../console/command-output.js';
 import { readNpy } from '../../files/npy.js';
 import { openStore, withConsole, withGlobalFlags, type GlobalFlags } from '../console/options.js';
 import { printReport } from '../train/output.js';

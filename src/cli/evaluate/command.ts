@@ -10,7 +10,7 @@ import type { FormReport } from '../../evaluate/fidelity.js';
 import type { ReportInput } from '../../report/input.js';
 import { formatNumber, megabytes } from '../../report/format.js';
 import type { ResultTable } from '../../report/result-table.js';
-import type { ConsoleRun } from '../console/run.js';
+import type { ConsoleRun } from '../console/command-output.js';
 import { evaluateCollections } from './evaluate-collections.js';
 import { evaluateFiles } from './evaluate-files.js';
 import { evaluationJunit } from './junit.js';

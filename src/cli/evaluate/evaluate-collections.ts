@@ -10,7 +10,7 @@ import {
   type CompareCollectionsOptions,
 } from '../../evaluate/compare-collections.js';
 import type { TargetDescription } from '../../store/target-description.js';
-import type { ConsoleRun } from '../console/run.js';
+import type { ConsoleRun } from '../console/command-output.js';
 import type { EvaluateFlags } from './request.js';
 import { describeMigrated } from '../migrate/migrated-target.js';
 import { readQrels, readQueryVectors } from '../train/relevance-files.js';

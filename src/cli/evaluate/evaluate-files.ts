@@ -6,7 +6,7 @@ import { checkMagnitude, gatherRows, type Matrix } from '../../core/matrix.js';
 import { Rng } from '../../core/rng.js';
 import { judgeEncoder, type EncoderJudgement } from '../../evaluate/score-encoder.js';
 import type { Relevance } from '../../evaluate/relevance.js';
-import type { ConsoleRun } from '../console/run.js';
+import type { ConsoleRun } from '../console/command-output.js';
 import type { EvaluateFlags } from './request.js';
 import { readFiniteNpy } from '../../files/npy.js';
 import { checkReadMemory } from '../console/check-memory.js';

@@ -8,7 +8,7 @@ import type { KeyFigure, ReportInput, ReportVerdict } from '../../report/input.j
 import type { ResultTable } from '../../report/result-table.js';
 import { formatInterval, formatPercent, formatShare, megabytes } from '../../report/format.js';
 import { CREATED_BY } from '../../encoder/package-version.js';
-import { ramText } from '../console/run.js';
+import { ramText } from '../console/command-output.js';
 import { termsTable } from './tables.js';
 
 /** Most methods in the histogram of single queries. */

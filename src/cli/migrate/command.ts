@@ -1,8 +1,8 @@
 import { Command } from 'commander';
-import { cutoverCommand, rollbackCommand } from './cutover.js';
+import { cutoverCommand, rollbackCommand } from './cutover-and-rollback.js';
 import { abortCommand, completeCommand } from './complete-and-abort.js';
-import { resumeCommand, startCommand } from './start.js';
-import { pauseCommand, statusCommand } from './status.js';
+import { resumeCommand, startCommand } from './start-and-resume.js';
+import { pauseCommand, statusCommand } from './status-and-pause.js';
 import { tuneCommand } from './tune.js';
 import { verifyCommand } from './verify.js';
 

@@ -8,7 +8,7 @@ import {
 import { readMigrationState } from '../../migrate/state/with-lock.js';
 import type { MigrationState } from '../../migrate/state/migration-state.js';
 import { workingOn } from '../../migrate/state/shares.js';
-import { stateCommand, withMigration, type MigrationWork, type StateFlags } from './state.js';
+import { stateCommand, withMigration, type MigrationWork, type StateFlags } from './state-flags.js';
 
 interface CompleteFlags extends StateFlags {
   readonly deleteSource?: boolean;

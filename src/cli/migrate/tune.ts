@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { TldrError } from '../../core/errors.js';
 import { readMigrationState } from '../../migrate/state/with-lock.js';
 import { retune, type ThrottleSettings } from '../../migrate/throttle/settings.js';
-import { stateCommand, withMigration, type MigrationWork, type StateFlags } from './state.js';
+import { stateCommand, withMigration, type MigrationWork, type StateFlags } from './state-flags.js';
 import { decimal } from '../console/options.js';
 
 export interface TuneFlags {

@@ -3,7 +3,13 @@ import { TldrError } from '../../core/errors.js';
 import { readMigrationState } from '../../migrate/state/with-lock.js';
 import { verifyAgain } from '../../migrate/verify/from-state.js';
 import { hooksOf, withHookFlags, type HookFlags } from './hooks.js';
-import { encoderOf, stateCommand, withMigration, type MigrationWork, type StateFlags } from './state.js';
+import {
+  encoderOf,
+  stateCommand,
+  withMigration,
+  type MigrationWork,
+  type StateFlags,
+} from './state-flags.js';
 import { wholeNumber } from '../console/options.js';
 
 const VERIFY_HELP = `Reads   the migration state, both collections and the encoder file

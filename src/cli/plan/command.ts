@@ -25,7 +25,7 @@ import {
 } from '../../plan/prepare-plan.js';
 import { formatNumber, megabytes } from '../../report/format.js';
 import { writePage } from '../console/show-results.js';
-import type { ConsoleRun } from '../console/run.js';
+import type { ConsoleRun } from '../console/command-output.js';
 import {
   seconds,
   seedNumber,
@@ -42,7 +42,7 @@ import { planPage } from './page.js';
 import { planJudgements, trainFlagsOf } from './judgements.js';
 import { planCommands, printChoice, printPlan, resultOf, sizingTable } from './print.js';
 import { shellCommand } from '../console/shell-command.js';
-import { checkRelevanceFlags, withRelevanceFlags, type RelevanceFlags } from '../train/relevance.js';
+import { checkRelevanceFlags, withRelevanceFlags, type RelevanceFlags } from '../train/relevance-flags.js';
 
 const SAMPLE_POINTS = 20_000;
 const QUERIES = 300;

@@ -1,9 +1,9 @@
 import { pickVector } from '../../store/pick-vector.js';
 import type { VectorSource } from '../../store/vector-source.js';
 import type { PlanOptions, PlanSetup } from '../../plan/prepare-plan.js';
-import type { ConsoleRun } from '../console/run.js';
+import type { ConsoleRun } from '../console/command-output.js';
 import { readPointJudgements, sampleJudged } from '../train/point-judgements.js';
-import type { RelevanceFlags } from '../train/relevance.js';
+import type { RelevanceFlags } from '../train/relevance-flags.js';
 
 interface PlanJudgementFlags extends RelevanceFlags {
   readonly vector?: string;

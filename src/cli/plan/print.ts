@@ -14,7 +14,7 @@ import type { PlanOptions, PlanSetup } from '../../plan/prepare-plan.js';
 import { formatNumber, megabytes } from '../../report/format.js';
 import type { ResultTable } from '../../report/result-table.js';
 import { sayTables } from '../console/show-results.js';
-import type { ConsoleRun } from '../console/run.js';
+import type { ConsoleRun } from '../console/command-output.js';
 import { shellCommand, shellWord } from '../console/shell-command.js';
 
 const TOP = 10;

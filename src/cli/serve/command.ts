@@ -5,7 +5,7 @@ import { parseServedSettings } from '../../config/served-setting.js';
 import type { Config } from '../../config/load.js';
 import { isTldrError, TldrError } from '../../core/errors.js';
 import { sleep } from '../../core/run-options.js';
-import type { ConsoleRun } from '../console/run.js';
+import type { ConsoleRun } from '../console/command-output.js';
 import {
   configOf,
   decimal,
@@ -16,8 +16,8 @@ import {
   type GlobalFlags,
 } from '../console/options.js';
 import { runSingle } from './run-single.js';
-import { describeServed, loadCollections, servedLine } from './collections.js';
-import { ReloadSignals, sayMigrating } from './run.js';
+import { describeServed, loadCollections, servedLine } from './load-collections.js';
+import { ReloadSignals, sayMigrating } from './reload-and-announce.js';
 import { serveAsWorker } from './worker-process.js';
 import { runCluster } from './run-cluster.js';
 import { readTls } from './proxy-process.js';

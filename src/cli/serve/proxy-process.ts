@@ -13,7 +13,7 @@ import {
   renamed,
   type LoadedCollection,
   type ReadsTarget,
-} from './collections.js';
+} from './load-collections.js';
 import { CurrentNames } from './current-names.js';
 import { openStore } from '../console/options.js';
 import { openMigrating, type MigratingCollections } from './migrating-collections.js';

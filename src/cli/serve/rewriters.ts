@@ -13,7 +13,7 @@ import { RewriteThreads } from '../../serve/rewrite-threads.js';
 import { RewriterPool } from '../../serve/rewriter-pool.js';
 import type { ShadowOptions } from '../../serve/shadow.js';
 import type { ProxyState } from '../../serve/run/start-proxy.js';
-import type { LoadedCollection } from './collections.js';
+import type { LoadedCollection } from './load-collections.js';
 
 /** Bodies of this size or more are rewritten in a thread: smaller ones take a millisecond or two at most. */
 const WORKER_BYTES_MIN = 128 * 1024;

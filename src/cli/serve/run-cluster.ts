@@ -2,9 +2,9 @@ import { countedTogether, Reloads } from '../../serve/metrics.js';
 import { startOperations } from '../../serve/run/health-and-metrics.js';
 import { DEFAULT_LIMITS } from '../../serve/proxy-options.js';
 import { RestUpstream } from '../../serve/rest/upstream.js';
-import { loadCollections } from './collections.js';
+import { loadCollections } from './load-collections.js';
 import { WorkerProcesses } from './worker-processes.js';
-import { announceAddresses, startReloading, untilAborted, type ServeRun } from './run.js';
+import { announceAddresses, startReloading, untilAborted, type ServeRun } from './reload-and-announce.js';
 import { upstreamOf } from './proxy-process.js';
 
 const READY_TIMEOUT_MS = 2_000;

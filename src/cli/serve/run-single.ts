@@ -1,6 +1,6 @@
 import { Reloads } from '../../serve/metrics.js';
 import { startOperations } from '../../serve/run/health-and-metrics.js';
-import { announceAddresses, startReloading, untilAborted, type ServeRun } from './run.js';
+import { announceAddresses, startReloading, untilAborted, type ServeRun } from './reload-and-announce.js';
 import { startProxyProcess } from './proxy-process.js';
 
 /** Serves in this process until it is asked to stop; requests under way are then ended. */

@@ -3,7 +3,7 @@ import type { Config } from '../../config/load.js';
 import type { Address } from '../../config/settings.js';
 import { expectDefined, isTldrError, type ErrorCode } from '../../core/errors.js';
 import type { Counts } from '../../serve/metrics.js';
-import { openLog } from '../console/run.js';
+import { openLog } from '../console/command-output.js';
 import { startProxyProcess, type ProxyProcess } from './proxy-process.js';
 
 /** Messages from the first process to a serving process. */

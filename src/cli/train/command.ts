@@ -22,7 +22,7 @@ import {
 } from '../../train/options.js';
 import type { Config } from '../../config/load.js';
 import { writePage } from '../console/show-results.js';
-import type { ConsoleRun } from '../console/run.js';
+import type { ConsoleRun } from '../console/command-output.js';
 import {
   decimal,
   seconds,
@@ -38,7 +38,7 @@ import { namingFlags } from './flags-in-errors.js';
 import { loadTraining, type TrainInputFlags } from './input.js';
 import { printReport } from './output.js';
 import { trainingPage } from './page.js';
-import { checkRelevanceFlags, withRelevanceFlags, type TrainRelevance } from './relevance.js';
+import { checkRelevanceFlags, withRelevanceFlags, type TrainRelevance } from './relevance-flags.js';
 import type { TrainSample } from './sample.js';
 
 interface TrainFlags extends GlobalFlags, TrainInputFlags {

@@ -2,11 +2,11 @@ import type { Config } from '../../config/load.js';
 import type { Distance } from '../../core/distance.js';
 import { expectDefined, TldrError } from '../../core/errors.js';
 import { pickVector } from '../../store/pick-vector.js';
-import type { ConsoleRun } from '../console/run.js';
+import type { ConsoleRun } from '../console/command-output.js';
 import { openNpy } from '../../files/npy.js';
 import { withSource } from '../console/options.js';
 import { readPointJudgements, sampleJudged, type JudgedSample } from './point-judgements.js';
-import { relevanceOfRows, type RelevanceFlags } from './relevance.js';
+import { relevanceOfRows, type RelevanceFlags } from './relevance-flags.js';
 import { sampleNpy } from './sample.js';
 
 const SAMPLE_POINTS_MAX = 10_000_000;

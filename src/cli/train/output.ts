@@ -1,7 +1,7 @@
 import { isWithinNoise, type TrainReport } from '../../select/train-report.js';
 import type { ResultRow, ResultTable } from '../../report/result-table.js';
 import { sayTables } from '../console/show-results.js';
-import type { ConsoleRun } from '../console/run.js';
+import type { ConsoleRun } from '../console/command-output.js';
 
 /** Returns the table of candidates; a star marks the candidate that is saved. */
 export function candidateTable({

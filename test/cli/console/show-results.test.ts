@@ -4,7 +4,7 @@ import { sizingTable } from '../../../src/cli/plan/print.js';
 import { candidateTable } from '../../../src/cli/train/output.js';
 import { comparisonTables, termsTable } from '../../../src/cli/evaluate/tables.js';
 import { sayTables } from '../../../src/cli/console/show-results.js';
-import type { ConsoleRun } from '../../../src/cli/console/run.js';
+import type { ConsoleRun } from '../../../src/cli/console/command-output.js';
 import { judgeTerms, parseTerms } from '../../../src/evaluate/acceptance.js';
 import type { SizingRow } from '../../../src/plan/sizing-row.js';
 import type { CandidateReport } from '../../../src/select/train-report.js';

@@ -1,4 +1,4 @@
-import { openConsole } from '../../../src/cli/console/run.js';
+import { openConsole } from '../../../src/cli/console/command-output.js';
 import { isTldrError } from '../../../src/core/errors.js';
 
 /** Asks one question on its terminal and says how that ended. */

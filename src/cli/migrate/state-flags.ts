@@ -12,7 +12,7 @@ import { stateFile } from '../../migrate/state/in-file.js';
 import { stateInDatabase } from '../../migrate/state/in-database.js';
 import { stateFileIn } from '../../migrate/state/state-file-name.js';
 import type { StateLocation } from '../../migrate/state/location.js';
-import type { ConsoleRun } from '../console/run.js';
+import type { ConsoleRun } from '../console/command-output.js';
 import { shellCommand } from '../console/shell-command.js';
 import { withConsole, withGlobalFlags, withStore, type GlobalFlags } from '../console/options.js';
 

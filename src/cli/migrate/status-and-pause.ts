@@ -6,8 +6,14 @@ import { setAsideText } from '../../migrate/dual-write/points-set-aside.js';
 import { migrationStatus, type MigrationStatus, type NextStep } from '../../migrate/run/migration-status.js';
 import { workingOn } from '../../migrate/state/shares.js';
 import type { LoadSeen } from '../../migrate/throttle/throttle.js';
-import type { ConsoleRun } from '../console/run.js';
-import { commandFor, stateCommand, withMigration, type MigrationWork, type StateFlags } from './state.js';
+import type { ConsoleRun } from '../console/command-output.js';
+import {
+  commandFor,
+  stateCommand,
+  withMigration,
+  type MigrationWork,
+  type StateFlags,
+} from './state-flags.js';
 import { tuningLine } from './tune.js';
 
 /** `migrate status`: shows the migration state and what the server says now. */

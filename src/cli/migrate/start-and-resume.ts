@@ -23,9 +23,15 @@ import { planMigration, type MigrationPlan, type MigrationRequest } from '../../
 import type { StateLocation } from '../../migrate/state/location.js';
 import { checkThrottleSettings, UNTHROTTLED } from '../../migrate/throttle/settings.js';
 import { migrationRequestOf } from '../../migrate/verify/from-state.js';
-import { ramText, type ConsoleRun } from '../console/run.js';
+import { ramText, type ConsoleRun } from '../console/command-output.js';
 import { TldrError } from '../../core/errors.js';
-import { checkCatchUpFlags, lagMaxOf, passesText, withCatchUpFlags, type CatchUpFlags } from './catch-up.js';
+import {
+  checkCatchUpFlags,
+  lagMaxOf,
+  passesText,
+  withCatchUpFlags,
+  type CatchUpFlags,
+} from './catch-up-flags.js';
 import { hooksOf, withHookFlags, type HookFlags } from './hooks.js';
 import {
   commandFor,
@@ -37,7 +43,7 @@ import {
   withStateFlags,
   type MigrationWork,
   type StateFlags,
-} from './state.js';
+} from './state-flags.js';
 import { tuningOf, withTuneFlags, type TuneFlags } from './tune.js';
 import { wholeNumber, withConsole, withGlobalFlags, withStore, withWriteFlags } from '../console/options.js';
 

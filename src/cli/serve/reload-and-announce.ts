@@ -3,8 +3,8 @@ import type { Config } from '../../config/load.js';
 import type { Address } from '../../config/settings.js';
 import type { Log } from '../../core/run-options.js';
 import type { Reloads } from '../../serve/metrics.js';
-import type { ConsoleRun } from '../console/run.js';
-import { describeServed, servedLine, type LoadedCollection } from './collections.js';
+import type { ConsoleRun } from '../console/command-output.js';
+import { describeServed, servedLine, type LoadedCollection } from './load-collections.js';
 import { reloadable } from './proxy-process.js';
 
 /** The settings and tools that `serve` runs with. */

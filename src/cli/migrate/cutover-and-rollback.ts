@@ -13,8 +13,20 @@ import { readMigrationState } from '../../migrate/state/with-lock.js';
 import type { MigrationState } from '../../migrate/state/migration-state.js';
 import { FORCE_BACK_WORDS, planRollBack, rollBack, type WayBack } from '../../migrate/cutover/roll-back.js';
 import { hooksOf, withHookFlags, type HookFlags } from './hooks.js';
-import { checkCatchUpFlags, lagMaxOf, passesText, withCatchUpFlags, type CatchUpFlags } from './catch-up.js';
-import { encoderOf, stateCommand, withMigration, type MigrationWork, type StateFlags } from './state.js';
+import {
+  checkCatchUpFlags,
+  lagMaxOf,
+  passesText,
+  withCatchUpFlags,
+  type CatchUpFlags,
+} from './catch-up-flags.js';
+import {
+  encoderOf,
+  stateCommand,
+  withMigration,
+  type MigrationWork,
+  type StateFlags,
+} from './state-flags.js';
 import { seconds, wholeNumber } from '../console/options.js';
 
 /**
