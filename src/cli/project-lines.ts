@@ -25,8 +25,10 @@ export interface LineProjection {
 /**
  * Projects JSON arrays line by line, from a file or standard input to a file or standard output.
  * @returns the number of vectors
- * @throws NOT_FOUND, INVALID_DATA naming the line, INVALID_ARGUMENT when `out` cannot be written, ABORTED as
- * soon as the signal fires, whether or not the input ever ends
+ * @throws NOT_FOUND when the input cannot be read
+ * @throws INVALID_DATA when a line is no vector of the encoder's dimension, naming the line
+ * @throws INVALID_ARGUMENT when `out` cannot be written
+ * @throws ABORTED as soon as the signal fires, even if the input never ends
  */
 export async function projectLines(
   projection: LineProjection,

@@ -147,7 +147,9 @@ async function readQuery(flags: SearchFlags, dim: number, signal: AbortSignal): 
 }
 
 /**
- * @throws NOT_FOUND, INVALID_DATA when it is not text or too long for a vector, ABORTED when the signal fires
+ * @throws NOT_FOUND when the file cannot be read
+ * @throws INVALID_DATA when it is not text, or too long for a vector
+ * @throws ABORTED when the signal fires
  */
 async function readText(path: string, signal: AbortSignal): Promise<string> {
   const { name, stream } = await openInput(path, signal);

@@ -24,7 +24,7 @@ export class RequestPacer {
     this.#left = perMinute;
   }
 
-  /** Resolves when one more request may be sent. @throws ABORTED */
+  /** Resolves when one more request may be sent. @throws ABORTED when the signal fires before that */
   async next(signal?: AbortSignal): Promise<void> {
     if (this.#perMinute === Infinity) return;
     for (;;) {

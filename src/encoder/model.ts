@@ -46,7 +46,9 @@ export class Encoder {
 
   /**
    * Reads an encoder file.
-   * @throws NOT_FOUND, INVALID_ARGUMENT, INVALID_DATA as `readEncoderFile` and `fromBytes`
+   * @throws NOT_FOUND when it cannot be read
+   * @throws INVALID_ARGUMENT when it is no regular file
+   * @throws INVALID_DATA when it is no encoder
    * @throws MISMATCH when the weights do not have the fingerprint that the file states
    */
   static async load(path: string): Promise<Encoder> {

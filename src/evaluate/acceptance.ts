@@ -19,7 +19,7 @@ export interface TermResult extends AcceptTerm {
 }
 
 /**
- * Thresholds commonly published for verifying a migration or a change of the embedding model: agreement of
+ * Thresholds often published for verifying a migration or a change of the embedding model: agreement of
  * the first result and of the first ten, then the mean recall at 10 and its median, minimum and 5th
  * percentile.
  */

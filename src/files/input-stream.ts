@@ -50,7 +50,7 @@ export async function openInput(path: string | undefined, signal?: AbortSignal):
   }
 }
 
-/** Opens a pipe as soon as it has a writer. @throws ABORTED */
+/** Opens a pipe as soon as it has a writer. @throws ABORTED when the signal fires before that */
 async function openPipe(path: string, signal: AbortSignal | undefined): Promise<number> {
   throwIfAborted(signal);
   const opening = openFile(path, constants.O_RDONLY);

@@ -58,7 +58,8 @@ export type ShapeCheck = (shape: Pick<NpyFile, 'rows' | 'cols'>) => void;
 
 /**
  * Reads the whole file as one matrix of finite values.
- * @throws INVALID_DATA as `readNpy`, and for the first row that holds NaN or infinity
+ * @throws NOT_FOUND when it cannot be opened
+ * @throws INVALID_DATA when it is no such file, is too large for one matrix, or holds NaN or infinity
  * @throws any error of `check`, which runs before the values are read
  */
 export async function readFiniteNpy(path: string, check: ShapeCheck, signal?: AbortSignal): Promise<Matrix> {
@@ -69,7 +70,8 @@ export async function readFiniteNpy(path: string, check: ShapeCheck, signal?: Ab
 
 /**
  * Reads the whole file as one matrix.
- * @throws NOT_FOUND, INVALID_DATA as `openNpy`, and when it holds too many numbers
+ * @throws NOT_FOUND when it cannot be opened
+ * @throws INVALID_DATA when it is no such file, or holds too many numbers for one matrix
  * @throws ABORTED as soon as the signal fires
  * @throws any error of `check`, which runs before the values are read
  */

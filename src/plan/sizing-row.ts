@@ -93,7 +93,7 @@ export interface PlanChoice {
 
 /**
  * Reads `recall@10>=0.97` or `recall@10 >= 97%`.
- * @throws INVALID_ARGUMENT
+ * @throws INVALID_ARGUMENT when the text has another form, or a share that is not from 0 to 1
  * @example
  * ```ts
  * import { parseTarget } from 'qdrant-tldr';

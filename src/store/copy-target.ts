@@ -69,7 +69,8 @@ export interface HidingNames {
   /**
    * Makes the name of an existing collection lead to another one, in one atomic step. This hides the first
    * collection until the name is dropped; `CopyTarget.drop` of the name removes the hidden one. A store that
-   * does not promise this tries it on temporary collections first. @throws UNSUPPORTED
+   * does not promise this tries it on temporary collections first.
+   * @throws UNSUPPORTED when the store cannot do so
    */
   readonly hide: (name: string, collection: string) => Promise<void>;
 }
@@ -78,7 +79,12 @@ export interface HidingNames {
 export interface CopyTarget extends VectorSource {
   readonly capabilities: TargetCapabilities;
   readonly codec: PointCodec;
-  /** Returns the source's spec with the change. Pure. @throws UNSUPPORTED, NOT_FOUND, INVALID_ARGUMENT */
+  /**
+   * Returns the source's spec with the change. Pure.
+   * @throws UNSUPPORTED when the store cannot store the target in this way
+   * @throws NOT_FOUND when the source has no such vector
+   * @throws INVALID_ARGUMENT when the change is impossible, for example by a name that is taken
+   */
   deriveTarget(source: CollectionSpec, change: TargetChange): CollectionSpec;
   /**
    * Returns one readable line for each setting in which two specs differ, except names and metadata. Pure.

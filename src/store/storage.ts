@@ -57,17 +57,18 @@ export interface MemoryEstimate {
 
 /** What a store knows of the memory that vectors take up. `plan` also needs the measurements. */
 export interface Storage {
-  /** Returns how a vector is stored, from its spec. Pure. @throws NOT_FOUND */
+  /** Returns how a vector is stored, according to the collection's spec. Pure. @throws NOT_FOUND when the spec has no such vector */
   readonly of: (spec: CollectionSpec, vectorName: string) => KeptVector;
   /** Returns the expected memory of a collection with this many points. Pure. */
   readonly estimate: (spec: CollectionSpec, pointCount: number) => MemoryEstimate;
   /**
    * Returns the spec of a temporary collection that always uses its vector index, even when it is small
-   * enough for a full scan. Pure. @throws UNSUPPORTED when the store cannot store vectors that way, NOT_FOUND
+   * enough for a full scan. Pure. @throws UNSUPPORTED when the store
+   * cannot store vectors that way, NOT_FOUND when the source has no such vector
    */
   readonly scratch: (source: CollectionSpec, scratch: ScratchRequest) => CollectionSpec;
   /** Measures the storage of each dense vector. May leave files in the store, which `dropScratch` removes. */
   readonly measure: (collection: string, run?: RunOptions) => Promise<readonly VectorBytes[]>;
-  /** Removes a temporary collection and the files that measuring left. No error if there is none. */
+  /** Removes a temporary collection and the files that `measure` made in the store, such as snapshots. No error if there is none. */
   readonly dropScratch: (collection: string) => Promise<void>;
 }

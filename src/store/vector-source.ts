@@ -87,7 +87,7 @@ export interface VectorSource {
   readonly keys: StoreKeys;
   listCollections(): Promise<readonly string[]>;
   exists(collection: string): Promise<boolean>;
-  /** @throws NOT_FOUND */
+  /** Returns the settings of a collection. @throws NOT_FOUND when there is no such collection */
   describe(collection: string): Promise<CollectionSpec>;
   /** Returns the exact number of points. */
   count(collection: string, options?: InPartition): Promise<number>;

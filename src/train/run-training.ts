@@ -130,7 +130,7 @@ function checkFinite(values: readonly Float32Array[], { learningRate }: TrainSet
   );
 }
 
-/** The loss's default settings, overridden by the options, and checked. @throws INVALID_ARGUMENT */
+/** The loss's default settings, overridden by the options. @throws INVALID_ARGUMENT when a setting is out of range */
 export function resolveSettings(options: Partial<TrainSettings>): TrainSettings {
   const defaults = defaultSettings(options.loss ?? 'neighbourhood-kl');
   const given = Object.fromEntries(

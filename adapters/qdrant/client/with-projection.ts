@@ -39,7 +39,9 @@ export interface ProjectionOptions {
  * while its searches and writes go to compact collections, as through the proxy. The given client stays as it
  * is.
  * @throws UNSUPPORTED for another kind of client
- * @throws NOT_FOUND, INVALID_ARGUMENT, MISMATCH when a collection and its encoder do not belong together
+ * @throws NOT_FOUND when a compact collection does not exist
+ * @throws INVALID_ARGUMENT when no migration made a collection, or an option is out of range
+ * @throws MISMATCH when a collection and its encoder do not belong together
  * @example
  * ```ts
  * // Given: Qdrant, a finished migration, enc.onnx

@@ -80,7 +80,8 @@ export class BatchBuilder {
 
   /**
    * Adds a RetrievedPoint: id 1, payload 2, vectors 4.
-   * @throws UNAVAILABLE, INVALID_DATA when it is malformed
+   * @throws UNAVAILABLE when it is malformed, has no id, or is one more than was asked for
+   * @throws INVALID_DATA when its vector has another dimension than the collection says
    */
   add(point: ProtoReader): void {
     const i = this.#ids.length;

@@ -218,7 +218,10 @@ interface Writable {
   readonly after: readonly Uint8Array[];
 }
 
-/** Returns the payload in a form that reads the same once the server has stored it. @throws INVALID_DATA */
+/**
+ * Returns the payload in a form that reads the same once the server has stored it.
+ * @throws INVALID_DATA when no transport can carry all of its values, or when it is nested too deep
+ */
 function writable(at: PointPlace, payload: string): Writable {
   const value = parseJson(payload);
   const whole = written(value);

@@ -85,7 +85,7 @@ export function unknownVector(name: string): Refusal {
   return new Refusal(400, `Wrong input: Not existing vector name error: ${name}`);
 }
 
-/** @throws Refusal in the server's words */
+/** @throws Refusal when a vector has another dimension, or values that are not finite; in the server's words */
 export function checkDim(values: Float32Array, served: ServedCollection): void {
   if (values.length !== served.inputDim)
     throw new Refusal(
@@ -241,7 +241,7 @@ export interface LookupPlace {
   readonly reduced: ServedCollection | null;
 }
 
-/** Returns the place that a client names. @throws Refusal as `lookedUp` */
+/** Returns the place that a client names. @throws Refusal for the name of a target that clients know by another name */
 export function lookupPlace(
   name: string,
   asked: string,

@@ -198,7 +198,12 @@ function quantizationTold(
   return recordText({ own, collection: isOwn ? named : undefined });
 }
 
-/** Returns the vector to reduce. @throws NOT_FOUND, UNSUPPORTED, INVALID_ARGUMENT for an impossible name */
+/**
+ * Returns the vector to reduce.
+ * @throws NOT_FOUND when the source has no such dense vector
+ * @throws UNSUPPORTED when it is a multivector
+ * @throws INVALID_ARGUMENT when the compact vector cannot have this name
+ */
 function reducible(source: CollectionSpec, change: TargetChange): DenseVectorSpec {
   const reduced = source.vectors.find(({ name }) => name === change.vectorName);
   if (reduced === undefined) {

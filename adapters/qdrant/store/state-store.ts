@@ -132,7 +132,10 @@ async function unlessGone<T>(call: () => Promise<T>): Promise<T | null> {
   }
 }
 
-/** Creates the collection and its indexes if they are missing. @throws ALREADY_EXISTS as `isOurs` */
+/**
+ * Creates the collection and its indexes if they are missing. @throws ALREADY_EXISTS when
+ * a collection of this name was not made for migration states
+ */
 async function makeCollection(rest: Rest): Promise<void> {
   if (!(await isOurs(rest))) {
     const peers = Object.keys(objectAt(await rest.call('GET', '/cluster'), 'peers')).length;
@@ -164,7 +167,7 @@ function settings(replicas: number): JsonObject {
   };
 }
 
-/** Returns whether the collection exists. @throws ALREADY_EXISTS when it was not made by this file */
+/** Returns whether the collection exists. @throws ALREADY_EXISTS when it was not made for migration states */
 async function isOurs(rest: Rest): Promise<boolean> {
   const info = await unlessGone(() => rest.call('GET', PATH));
   if (info === null) return false;

@@ -29,7 +29,7 @@ export function isGiven(config: Config): boolean {
 /**
  * Finds a Qdrant server and says which. In this order: the given URL; a running Docker engine, through the
  * package's docker-compose.yml; the packaged linux-x64 server.
- * @throws UNSUPPORTED, with what to do, when there is none
+ * @throws UNSUPPORTED when there is none; the error says what to do
  */
 export async function resolveServer(config: Config, say: (line: string) => void): Promise<ResolvedServer> {
   if (isGiven(config)) {

@@ -12,7 +12,8 @@ interface PlanJudgementFlags extends RelevanceFlags {
 
 /**
  * Returns how the encoders of a plan are scored. Files are read at once, the sample when it is drawn.
- * @throws NOT_FOUND, INVALID_DATA with line numbers
+ * @throws NOT_FOUND when a file cannot be read
+ * @throws INVALID_DATA when a line of a file is unusable, naming the line
  */
 export async function planJudgements(
   collection: string,

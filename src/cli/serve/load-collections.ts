@@ -144,7 +144,10 @@ export function renamed(
   return { ...loaded, served: { ...served, names: [...new Set([...own, ...others])] } };
 }
 
-/** @throws NOT_FOUND, MISMATCH when the target cannot have been made from this collection */
+/**
+ * @throws NOT_FOUND when the full collection does not exist
+ * @throws MISMATCH when the target cannot have been made from this collection
+ */
 async function checkFull(store: CopyTarget, full: string, served: ServedCollection): Promise<void> {
   const { vectors } = await store.describe(full);
   const dim = vectors.find((one) => one.name === served.vector)?.dim;

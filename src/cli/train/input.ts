@@ -21,7 +21,10 @@ export interface TrainInputFlags extends RelevanceFlags {
 /**
  * Returns the training sample, from a file or a collection, with its labels, queries and qrels. Flags and
  * files are checked before the sample is read.
- * @throws INVALID_ARGUMENT, INVALID_DATA, NOT_FOUND, MISMATCH
+ * @throws INVALID_ARGUMENT when flags are unusable or contradict each other
+ * @throws INVALID_DATA when a file or a stored vector is unusable
+ * @throws NOT_FOUND when a file, the collection or its vector does not exist
+ * @throws MISMATCH when data have another dimension than expected
  */
 export async function loadTraining(
   collection: string | undefined,

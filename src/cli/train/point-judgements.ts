@@ -29,7 +29,8 @@ export interface PointJudgements {
 /**
  * Reads the files of the relevance flags, for training on a collection.
  * @param vector dimensions and distance that query vectors must fit, and the keys of its points
- * @throws NOT_FOUND, INVALID_DATA with line numbers
+ * @throws NOT_FOUND when a file cannot be read
+ * @throws INVALID_DATA when a line of a file is unusable, naming the line
  */
 export async function readPointJudgements(
   flags: RelevanceFlags,

@@ -21,8 +21,9 @@ const GAIN_MAX = 1e15;
  * Query vectors: a .npy file of N x D (float32 or float16), or a text file with one JSON array per line.
  * @param of dimensions and distance of the vectors; unless the distance is cosine, values beyond 1e15 are
  * refused
- * @throws NOT_FOUND, INVALID_DATA with the number of the row or line, MISMATCH for a .npy file of another
- * dimension
+ * @throws NOT_FOUND when the file cannot be read
+ * @throws INVALID_DATA when a row or line is unusable, naming it
+ * @throws MISMATCH when a .npy file has another dimension
  */
 export async function readQueryVectors(
   path: string,
@@ -61,7 +62,8 @@ export async function readQueryVectors(
 /**
  * Labels, one per row: a .npy file of whole numbers with one axis, or a text file with one label per line.
  * @param rows labels expected
- * @throws NOT_FOUND, INVALID_DATA with the line number
+ * @throws NOT_FOUND when the file cannot be read
+ * @throws INVALID_DATA when a line is unusable, naming the line
  */
 export async function readLabels(
   path: string,
@@ -92,7 +94,8 @@ async function labelLines(path: string, rows: number, signal?: AbortSignal): Pro
 
 /**
  * Labels of points, one `id<TAB>label` per line. Blanks belong to the id, since some databases have such ids.
- * @throws NOT_FOUND, INVALID_DATA with the line number
+ * @throws NOT_FOUND when the file cannot be read
+ * @throws INVALID_DATA when a line is unusable, naming the line
  */
 export async function readPointLabels(
   path: string,
@@ -162,7 +165,8 @@ export interface QrelsShape<Doc> {
  * - `query<TAB>document` or `query<TAB>document<TAB>gain`, also for pairs of a query and a click: no gain
  *   means 1. Blanks belong to the document, since some databases have such ids.
  * Query is the row of the query file. The first line decides the form.
- * @throws NOT_FOUND, INVALID_DATA with the line number
+ * @throws NOT_FOUND when the file cannot be read
+ * @throws INVALID_DATA when a line is unusable, naming the line
  */
 export async function readQrels<Doc>(
   path: string,

@@ -74,7 +74,9 @@ export function checkRelevanceFlags(flags: RelevanceFlags): void {
 /**
  * Reads the files of the relevance flags, for training on a .npy file.
  * @param shape rows of the input file, dimensions and distance
- * @throws NOT_FOUND, INVALID_DATA with line numbers, INVALID_ARGUMENT when --sample is smaller than the file
+ * @throws NOT_FOUND when a file cannot be read
+ * @throws INVALID_DATA when a line of a file is unusable, naming the line
+ * @throws INVALID_ARGUMENT when --sample is smaller than the file
  */
 export async function relevanceOfRows(
   flags: RelevanceFlags,

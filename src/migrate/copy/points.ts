@@ -37,7 +37,8 @@ export interface CopyRequest {
  * Copies every range that is not complete. Reading, projecting and writing overlap. A cursor moves only after
  * its write was acknowledged, so that after a kill at most some points are written again.
  * @returns the number of points copied
- * @throws INVALID_DATA naming a point that cannot be projected, ABORTED
+ * @throws INVALID_DATA when a point cannot be projected, naming the point
+ * @throws ABORTED when the signal fires
  */
 export async function copyPoints(request: CopyRequest, run: RunOptions = {}): Promise<number> {
   const { state, concurrency, points, saveIntervalMs } = request;

@@ -95,7 +95,11 @@ export async function planCutOver(request: CutOverRequest, state: MigrationState
   return { form, name, from, to, made };
 }
 
-/** Returns where the name leads now. @throws INVALID_ARGUMENT, UNSUPPORTED when it cannot be switched */
+/**
+ * Returns where the name leads now.
+ * @throws INVALID_ARGUMENT when this name must not be switched
+ * @throws UNSUPPORTED when the store cannot switch a collection's own name
+ */
 async function whereNameLeads(
   { target, form, name }: Pick<CutOverRequest, 'target' | 'form'> & { readonly name: string },
   state: MigrationState,
@@ -131,7 +135,9 @@ async function whereNameLeads(
 /**
  * Checks that a verification found the copy equal. Without a proxy, counts both collections again, because
  * later writes are not in the target.
- * @throws VERIFY_FAILED, INVALID_ARGUMENT, UNAVAILABLE
+ * @throws VERIFY_FAILED when the copy is not finished, not verified, or has changed since
+ * @throws INVALID_ARGUMENT when `force` holds other words
+ * @throws UNAVAILABLE when the cut-over is by the proxy and none is running
  */
 async function checkVerified(
   { source, target, form, force, catchUp: how }: CutOverRequest,
@@ -315,9 +321,7 @@ async function makeSwitch(
   await place.write(state);
 }
 
-/**
- * Makes the proxy switch; if that fails, clients stay on the source. @throws TIMEOUT, UNAVAILABLE, ABORTED
- */
+/** Makes the proxy switch. If that fails, clients stay on the source. @throws the errors of `ProxyControl.toTarget` */
 async function switchProxy(
   { place, waitMs = PROXY_WAIT_MS, signal, log, onProgress }: CutOverRequest,
   state: MigrationState,

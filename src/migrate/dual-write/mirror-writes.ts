@@ -183,7 +183,10 @@ export class DualWriter {
     this.#reached = state;
   }
 
-  /** Resolves when every point written before the copy was finished is equal or set aside. @throws TIMEOUT */
+  /**
+   * Resolves when every point written before the copy was finished is equal or set aside.
+   * @throws TIMEOUT when that takes longer than `timeoutMs`
+   */
   async caughtUp(timeoutMs: number): Promise<void> {
     const inTime = await endsWithin(this.#replay, timeoutMs);
     if (!inTime || !this.#caughtUp)

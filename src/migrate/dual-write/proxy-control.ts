@@ -130,7 +130,10 @@ export class ProxyControl {
 
   /**
    * Sends clients to the target. If that takes too long, withdraws the request; clients stay on the source.
-   * @throws TIMEOUT, UNAVAILABLE, ABORTED
+   * @throws TIMEOUT when the proxy makes no progress for `waitMs`
+   * @throws UNAVAILABLE when no proxy is running
+   * @throws INVALID_DATA when points were set aside
+   * @throws ABORTED when the signal fires
    */
   async toTarget(run: RunOptions, waitMs: number): Promise<void> {
     try {
@@ -193,7 +196,13 @@ export class ProxyControl {
     if (!(await this.#want(plan, { silenceMs: SILENCE_MS, ...wait }))) throw await this.#noneLives();
   }
 
-  /** Requests a state and waits for it. @returns false if no proxy runs @throws TIMEOUT, ABORTED */
+  /**
+   * Requests a state and waits for it.
+   * @returns false if no proxy runs
+   * @throws TIMEOUT when the proxy makes no progress for too long
+   * @throws INVALID_DATA when clients cannot be sent to the target because points were set aside
+   * @throws ABORTED when the signal fires
+   */
   async #want(
     plan: DesiredState,
     { run: { signal, onProgress }, until = () => true, noProgressMs, silenceMs }: Wait,

@@ -139,7 +139,10 @@ export async function planMigration(
   };
 }
 
-/** @throws UNSUPPORTED, INVALID_ARGUMENT */
+/**
+ * @throws UNSUPPORTED when points of the source cannot be copied into a store of the target's kind
+ * @throws INVALID_ARGUMENT when source and target are the same collection
+ */
 function checkSides({ source, target, sourceCollection, targetCollection }: MigrationRequest): void {
   if (source.codec.format !== target.codec.format) {
     throw new TldrError(

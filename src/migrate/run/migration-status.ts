@@ -70,7 +70,8 @@ export type NextStep =
 
 /**
  * Returns the status of a migration without disturbing its runs.
- * @throws NOT_FOUND, MISMATCH
+ * @throws NOT_FOUND when there is no migration state
+ * @throws MISMATCH when the state belongs to other servers
  * @example
  * ```ts
  * // Given: Qdrant, a finished migration

@@ -106,7 +106,10 @@ export async function runPhases(work: Work): Promise<{ copied: number; verify: V
   return done;
 }
 
-/** Runs the remaining phases until at most `lagMax` points differ from the source. @throws VERIFY_FAILED */
+/**
+ * Runs the remaining phases until at most `lagMax` points differ from the source.
+ * @throws VERIFY_FAILED when too many points still differ after 20 passes
+ */
 export async function runWithCatchUp(
   work: Work,
   lagMax: number,

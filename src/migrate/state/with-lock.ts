@@ -86,7 +86,10 @@ export function pausedError(): TldrError {
   return new TldrError('ABORTED', 'paused', { hint: 'resume-paused' });
 }
 
-/** Returns the error that a stopped run throws: the reason of its signal, if that is known. */
+/**
+ * Returns the error to throw in place of `error`: if `error` only says that the run was aborted, the reason that its signal
+ * gives, otherwise `error` itself.
+ */
 export function stopReason(error: unknown, signal: AbortSignal): unknown {
   const reason: unknown = signal.reason;
   return isTldrError(error, 'ABORTED') && isTldrError(reason) ? reason : error;

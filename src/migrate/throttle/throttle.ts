@@ -30,7 +30,10 @@ export interface LoadSeen {
   readonly waiting: string | null;
   /** Rest after a batch as a multiple of its duration: `nice`, and more while the servers are busy. */
   readonly resting: number;
-  /** Time waited and rested so far, summed over ranges that are copied at once. */
+  /**
+   * Time for which the copy was slowed down so far: rests after batches, and waits while a server was busy. The times of ranges
+   * that are copied at once are added up.
+   */
   readonly waitedMs: number;
 }
 

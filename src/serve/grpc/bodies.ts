@@ -22,7 +22,10 @@ interface MessageOptions {
 
 /**
  * Returns the one message of a client's call, decompressed.
- * @throws CodingUnsupported, BodyTooLarge, BodyUnreadable, NoRoom
+ * @throws CodingUnsupported when it is in a compression that the server does not read
+ * @throws BodyTooLarge when it is above the limit
+ * @throws BodyUnreadable when the body holds no message, several messages or a damaged one
+ * @throws NoRoom when the requests of all clients take too much memory
  */
 export async function wholeMessage(
   stream: ServerHttp2Stream,
@@ -44,7 +47,10 @@ export async function wholeMessage(
 
 /**
  * Returns the one message of an answer, rewritten. The message is counted as long as it is held.
- * @throws BodyTooLarge, BodyUnreadable, NoRoom, and the errors of `rewrite`
+ * @throws BodyTooLarge when it is above the limit
+ * @throws BodyUnreadable when the body holds no message, several messages or a damaged one
+ * @throws NoRoom when the requests of all clients take too much memory
+ * @throws any error of `rewrite`
  */
 export async function rewrittenMessage(
   body: Buffer,

@@ -2,7 +2,10 @@ import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { OpenAnswers } from '../open-answers.js';
 
-/** The event for a connection that is ready for requests: of an https server and of an http server. */
+/**
+ * Name of the event that a server emits when a connection is ready for requests: `secureConnection` on an https server,
+ * `connection` on an http server.
+ */
 type ConnectionEvent = 'secureConnection' | 'connection';
 
 /**

@@ -50,7 +50,7 @@ export class ProtoMessage {
     }
   }
 
-  /** @throws Malformed */
+  /** @throws Malformed when the bytes are no message */
   constructor(raw: Uint8Array) {
     this.raw = raw;
     this.spans = scan(raw);
@@ -66,7 +66,7 @@ export class ProtoMessage {
     return span === null ? null : this.value(span);
   }
 
-  /** @throws Malformed */
+  /** @throws Malformed when the field is repeated, of another wire type, or not UTF-8 */
   text(field: number): string | null {
     const bytes = this.bytes(field);
     return bytes === null ? null : decodeText(bytes);
@@ -87,7 +87,7 @@ export class ProtoMessage {
     return this.varint(field) ?? 0n;
   }
 
-  /** @throws Malformed */
+  /** @throws Malformed when the field is repeated or of another wire type */
   varint(field: number): bigint | null {
     const span = this.#only(field, 0);
     return span === null ? null : new ProtoReader(this.value(span), malformed).uint64();
