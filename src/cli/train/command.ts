@@ -88,6 +88,7 @@ A candidate is an encoder that competes, PCA among them. The table compares all 
   recall@10        share of the true ten nearest neighbours that are among the first ten results
   R10@30, R10@100  share that is among the first 30 and 100 results, where rescoring can find it
   confirmed        the same figure on rows that took no part in the choice
+  unseen groups    recall@10 of groups of vectors that nothing was fitted to
 The best candidate is saved, unless --ship names another one. If two candidates tie, the cheaper one is saved.
 
 With 90 or more --queries of a cosine or dot-product space, a third of them trains two more candidates,
@@ -96,7 +97,8 @@ queries.
 
 --loss, --preset and the other training settings replace the planned trainings by a single one of your own.
 
-Documentation: docs/quality.md (candidates), docs/evaluate.md (labels, qrels, queries), docs/encoder-file.md`;
+Documentation: docs/train.md (how it chooses), docs/quality.md (candidates), docs/evaluate.md (labels, qrels,
+queries), docs/encoder-file.md`;
 
 /** `train`: learn an encoder from a collection or a .npy file. */
 export function trainCommand(): Command {
