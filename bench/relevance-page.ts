@@ -24,8 +24,6 @@ export interface RelevanceRun {
   readonly cores: number;
   readonly seeds: number;
   readonly parts: string;
-  readonly concurrency: number;
-  readonly minutes: number;
   readonly date: string;
   readonly cpu: string;
   readonly node: string;
@@ -124,6 +122,9 @@ ${table([
 ])}`;
 }
 
+const seconds = (sizes: readonly RelevanceSize[]): string =>
+  mean(sizes.flatMap(({ results }) => results.map((result) => result.seconds))).toFixed(0);
+
 /** What queries with one right answer say, where there are some. */
 function answersText(sizes: readonly RelevanceSize[]): string {
   const lines = sizes.flatMap((size) => {
@@ -174,8 +175,8 @@ ${answersText(sizes)}
 - **Data**, ${count(run.rows)} rows of each set at most: ${sets.map((name) => (DATA[name] === undefined ? name : `${name} (${DATA[name]})`)).join('; ')}.
 - **Queries**: neither training nor the choice of an encoder saw them. Labels of the training rows choose among the candidates; no candidate is fitted to labels.
 - **Search**: exact, in the full and in the compact space.
-- **Budget**: the default of \`train\`, ${run.budgetSeconds} seconds of ${run.cores} cores. Seeds 1 to ${run.seeds}; figures are means.
-- **Command**: \`npm run bench:relevance -- --parts=${run.parts}\`; ${run.minutes.toFixed(0)} minutes, ${run.concurrency} trainings side by side with one thread each.
+- **Budget**: the default of \`train\`, ${run.budgetSeconds} seconds of ${run.cores} cores. ${run.seeds === 1 ? 'Seed 1.' : `Seeds 1 to ${run.seeds}; figures are means.`}
+- **Command**: \`npm run bench:relevance -- --parts=${run.parts} --seeds=${run.seeds}\`; trainings run side by side with one thread each, ${seconds(sizes)} seconds on average.
 - **Hardware and versions**: ${run.cpu}, Node ${run.node}.
 - **Date**: ${run.date}.
 

@@ -5,7 +5,7 @@ import type { Encoder } from '../src/encoder/model.js';
 import { createBenchmark, FOUND_K, recallOf, searchCompact } from '../src/evaluate/neighbor-recall.js';
 import { rankingQuality, type Relevance } from '../src/evaluate/relevance.js';
 import { readNpy, readNpyIntegers } from '../src/files/npy.js';
-import { exactTopK } from '../src/knn/exact.js';
+import { exactTopK } from '../src/knn/exact-search-in-worker.js';
 import { trainEncoder } from '../src/select/train-encoder.js';
 
 /** Vectors with labels, and how many rows of them to train on. */

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus } from 'node:os';
 import { basename, join } from 'node:path';
@@ -22,6 +22,7 @@ const options = optionsOf(
     parts: ['8,16', 'sizes: the dimensions divided by these numbers'],
     seeds: [3, 'per size'],
     sets: ['', 'names of folders, separated by commas; all where nothing is given'],
+    keep: ['', 'folder where finished trainings are kept: a later run goes on from there'],
     write: [false, 'replace docs/relevance.md'],
   },
 );
@@ -68,11 +69,24 @@ const trainings = Array.from({ length: options.seeds }, (_, i) =>
   }),
 ).flat();
 
+/** Runs a training, unless an earlier run has kept its result. */
+async function resultOf(training: RelevanceTraining): Promise<RelevanceResult> {
+  const { set, dim, seed } = training;
+  const file = options.keep === '' ? null : join(options.keep, `${basename(set.folder)}-${dim}-${seed}.json`);
+  if (file !== null && existsSync(file)) {
+    const kept = JSON.parse(readFileSync(file, 'utf8')) as { training: unknown; result: RelevanceResult };
+    if (JSON.stringify(kept.training) === JSON.stringify(training)) return kept.result;
+  }
+  const result = (await runScript(TRAINING, [`--training=${JSON.stringify(training)}`])) as RelevanceResult;
+  if (file !== null) writeFileSync(file, JSON.stringify({ training, result }));
+  return result;
+}
+
 const answers = new Map<RelevanceTraining, RelevanceResult>();
 const left = trainings.values();
 const lane = async (): Promise<void> => {
   for (const training of left) {
-    const answer = (await runScript(TRAINING, [`--training=${JSON.stringify(training)}`])) as RelevanceResult;
+    const answer = await resultOf(training);
     answers.set(training, answer);
     const { set, dim, seed } = training;
     const shipped = answer.candidates[answer.shipped]?.labels.toFixed(3) ?? '';
@@ -81,7 +95,8 @@ const lane = async (): Promise<void> => {
     );
   }
 };
-const beganAtMs = performance.now();
+if (options.keep !== '') mkdirSync(options.keep, { recursive: true });
+
 await Promise.all(Array.from({ length: LANES }, lane));
 
 const results = sizes.map(({ set, dim }): RelevanceSize => {
@@ -101,8 +116,6 @@ const page = relevancePage(results, {
   cores: CORES,
   seeds: options.seeds,
   parts: options.parts,
-  concurrency: LANES,
-  minutes: (performance.now() - beganAtMs) / 60_000,
   date: new Date().toISOString().slice(0, 10),
   cpu: cpus()[0]?.model ?? '',
   node: process.versions.node,

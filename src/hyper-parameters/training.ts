@@ -298,8 +298,8 @@ export const NEIGHBORS = {
   manhattanExactRowsMax: 10_000,
   // With more rows, even the fewest directions take minutes, and an HNSW index is faster. Chosen.
   reducedRowsMax: 200_000,
-  // Below this measured recall an exact search replaces the graph. TLDR keeps its quality with approximate
-  // neighbours. Chosen.
+  // Below this measured recall an exact search replaces the graph. With .94, TLDR loses less than a point
+  // (docs/benchmarks/tldr.md, approximate neighbours).
   recallMin: 0.9,
   // Rows by which that recall is measured. Chosen.
   recallQueries: 200,
