@@ -4,6 +4,7 @@
  */
 export type { Distance } from './core/distance.js';
 export { Encoder, type EncoderLayer, type EncoderMetadata, type EncoderNetwork } from './encoder/model.js';
+export type { SampleSummary } from './encoder/sample-summary.js';
 export { type ErrorCode, type Hint, isTldrError, TldrError } from './core/errors.js';
 export { matrix, matrixFromRows, type Matrix } from './core/matrix.js';
 export type { PointId } from './core/point-id.js';
@@ -105,7 +106,7 @@ export type { PerQuery } from './core/recall-per-query.js';
 export type { SampleFacts } from './core/clean-and-split-sample.js';
 export type { RequestLimits } from './core/request-pacer.js';
 export type { ReusedRowMemory } from './core/reused-row-memory.js';
-export type { FormReport, Latency, Quality, RecallAtK } from './evaluate/fidelity.js';
+export type { DriftMeasures, FormReport, Latency, Quality, RecallAtK } from './evaluate/fidelity.js';
 export type { JudgedPoints } from './evaluate/existing-judgements.js';
 export type { Strata, Stratum } from './evaluate/payload-strata.js';
 export type { QuerySet } from './evaluate/send-queries.js';

@@ -14,6 +14,7 @@ export { grpcRewriter } from '../../adapters/qdrant/serve/rewriters/grpc.js';
 export { restRewriter } from '../../adapters/qdrant/serve/rewriters/rest.js';
 export { readdressedCall, readdressedUrl } from '../../adapters/qdrant/serve/shadow/readdress-search.js';
 export { NAME_BYTES_MAX } from '../../adapters/qdrant/store/aliases.js';
+export { jsonCondition } from '../../adapters/qdrant/points/condition-form.js';
 export { STATE_COLLECTION } from '../../adapters/qdrant/store/state-store.js';
 
 /** The database that is used where none is named. */

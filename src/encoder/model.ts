@@ -4,6 +4,7 @@ import type { EncoderMetadata, EncoderNetwork } from './network.js';
 import { encoderFromOnnx, encoderToOnnx } from './onnx.js';
 import { isTldrError, TldrError } from '../core/errors.js';
 import { Kernel } from './kernel.js';
+import { farFromSample, type SampleSummary } from './sample-summary.js';
 import type { Matrix } from '../core/matrix.js';
 
 export type { EncoderLayer, EncoderMetadata, EncoderNetwork } from './network.js';
@@ -95,6 +96,20 @@ export class Encoder {
   get fingerprint(): string {
     this.#fingerprint ??= fingerprintOf(this);
     return this.#fingerprint;
+  }
+
+  /** Where the training sample lies; null if the file does not tell, or tells it of other weights. */
+  get sample(): SampleSummary | null {
+    const { sample } = this.metadata;
+    return sample?.encoder === this.fingerprint ? sample : null;
+  }
+
+  /**
+   * Returns 1 for each projected vector (n x outputDim) that lies far from the sample that the encoder was fitted to, 0
+   * for the others; null if the file has no summary of that sample. Of the sample's own kind, about 5 % are far.
+   */
+  farFromSample(compact: Matrix, as: 'points' | 'queries'): Uint8Array | null {
+    return this.sample === null ? null : farFromSample(this.sample, compact, as);
   }
 
   /**

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Distance } from '../core/distance.js';
 import { expectDefined, TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
+import type { SampleSummary } from './sample-summary.js';
 
 /** y = x W + b, then max(0, y) where `relu`. W is in x out, row-major; b has length out. */
 export interface EncoderLayer {
@@ -34,6 +35,8 @@ export interface EncoderMetadata {
   /** Held-out metrics, for example `recall@10`. */
   readonly metrics: Readonly<Record<string, number>>;
   readonly createdBy: string;
+  /** Where the training sample lies; absent in files of earlier versions. */
+  readonly sample?: SampleSummary | undefined;
 }
 
 function checkNetwork({ layers }: EncoderNetwork): void {

@@ -7,6 +7,7 @@ import { expectDefined, TldrError } from '../core/errors.js';
 import { matrix } from '../core/matrix.js';
 import { decodeOnnxModel, encodeOnnxModel, ONNX_DOUBLE, ONNX_FLOAT } from './onnx-model.js';
 import type { OnnxModel, OnnxNode, OnnxTensor } from './onnx-model.js';
+import { parseSummary, summaryText } from './sample-summary.js';
 
 /** Format versions of encoders with one network, and with a second network for queries. */
 const FORMAT_VERSIONS = { symmetric: '1', asymmetric: '2' } as const;
@@ -14,6 +15,8 @@ const INPUT = 'vectors';
 const OUTPUT = 'projected';
 const QUERY_OUTPUT = 'projected_queries';
 const QUERY_PREFIX = 'query_';
+/** An entry of its own, so that people can read the other metadata. */
+const SAMPLE_KEY = 'tldr.sample';
 
 const METADATA = v.looseObject({
   method: v.string(),
@@ -36,14 +39,16 @@ export function encoderToOnnx(networks: EncoderNetworks, metadata: EncoderMetada
   const symmetric = queryNetwork === network;
   const graphs = [graphOf(network, { output: OUTPUT, prefix: '' })];
   if (!symmetric) graphs.push(graphOf(queryNetwork, { output: QUERY_OUTPUT, prefix: QUERY_PREFIX }));
-  return encodeGraphs(
-    graphs,
-    new Map([
-      ['tldr.format_version', symmetric ? FORMAT_VERSIONS.symmetric : FORMAT_VERSIONS.asymmetric],
-      ['tldr.fingerprint', fingerprintOf(networks)],
-      ['tldr.metadata', JSON.stringify(metadata)],
-    ]),
-  );
+  const fingerprint = fingerprintOf(networks);
+  const { sample, ...plain } = metadata;
+  const entries: [string, string][] = [
+    ['tldr.format_version', symmetric ? FORMAT_VERSIONS.symmetric : FORMAT_VERSIONS.asymmetric],
+    ['tldr.fingerprint', fingerprint],
+    ['tldr.metadata', JSON.stringify(plain)],
+  ];
+  // A summary made for other weights would take every vector for a far one.
+  if (sample?.encoder === fingerprint) entries.push([SAMPLE_KEY, summaryText(sample)]);
+  return encodeGraphs(graphs, new Map(entries));
 }
 
 /**
@@ -133,7 +138,11 @@ export function encoderFromOnnx(bytes: Uint8Array): EncoderNetworks & { readonly
       `encoder file is damaged: its weights have fingerprint ${actual}, but it states ${expected}`,
     );
   }
-  return { ...networks, metadata: parseMetadata(model.metadata.get('tldr.metadata')) };
+  const metadata = parseMetadata(model.metadata.get('tldr.metadata'));
+  const summary = model.metadata.get(SAMPLE_KEY);
+  if (summary === undefined) return { ...networks, metadata };
+  const sample = parseSummary(summary, shapeOf(networks.network).outputDim);
+  return { ...networks, metadata: sample.encoder === actual ? { ...metadata, sample } : metadata };
 }
 
 /** Reads the chain of nodes for points and, after it, the chain for queries if there is one. */
@@ -203,7 +212,7 @@ function readLayer(node: OnnxNode, tensors: ReadonlyMap<string, OnnxTensor>): En
   return { weight: matrix(rows, cols, weight.data), bias, relu: false };
 }
 
-function parseMetadata(json: string | undefined): EncoderMetadata {
+function parseMetadata(json: string | undefined): Omit<EncoderMetadata, 'sample'> {
   const refuse = (problem: string, cause?: unknown): TldrError =>
     new TldrError('INVALID_DATA', `encoder file: its metadata cannot be used: ${problem}`, { cause });
   if (json === undefined) throw refuse('there is none');

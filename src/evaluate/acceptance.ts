@@ -26,10 +26,14 @@ export interface TermResult extends AcceptTerm {
 export const DEFAULT_TERMS =
   'top1>=0.80, top10>=0.70, recall@10>=0.85, median@10>=0.90, min@10>=0.50, p5@10>=0.60';
 
+/** Terms that the published ones are joined by if drift is measured: twice the share without drift. */
+export const DRIFT_TERMS = 'drift<=0.10';
+
 const AT_K = ['recall', 'median', 'min', 'p5'] as const;
 const QUALITY = ['map@100', 'ndcg@10', 'mrr@10'] as const;
 const LATENCY = ['latency-p50', 'latency-p95', 'latency-p99'] as const;
-const METRICS = `top1, top10, ${AT_K.map((name) => `${name}@K`).join(', ')}, tau, ${QUALITY.join(', ')}, ${LATENCY.join(', ')}`;
+const DRIFT = ['drift', 'new-recall', 'old-recall'] as const;
+const METRICS = `top1, top10, ${AT_K.map((name) => `${name}@K`).join(', ')}, ${['tau', ...QUALITY, ...LATENCY, ...DRIFT].join(', ')}`;
 
 /**
  * Reads terms such as `recall@10>=0.9, min>=0.4`. A percent sign divides by 100; without `@K`, `@10` is
@@ -60,7 +64,7 @@ export function parseTerms(text: string): AcceptTerm[] {
 function metricNamed(name: string, term: string): string {
   if (name === 'top10') return 'recall@10';
   if (name === 'top1' || name === 'tau') return name;
-  if ([...QUALITY, ...LATENCY].some((known) => known === name)) return name;
+  if ([...QUALITY, ...LATENCY, ...DRIFT].some((known) => known === name)) return name;
   const [measure = '', k = '10'] = name.split('@');
   const isAtK = AT_K.some((known) => known === measure);
   if (!isAtK || !/^[1-9]\d{0,4}$/.test(k) || name.split('@').length > 2) {
@@ -87,12 +91,17 @@ export function needsLatency(terms: readonly AcceptTerm[]): boolean {
   return terms.some(({ metric }) => LATENCY.some((known) => known === metric));
 }
 
+/** True if a term is about drift, which is measured only on request. */
+export function needsDrift(terms: readonly AcceptTerm[]): boolean {
+  return terms.some(({ metric }) => DRIFT.some((known) => known === metric));
+}
+
 /**
  * The measured values that a term can be about, by name: shares from 0 to 1, latencies in milliseconds.
  * Values that are not finite are omitted.
  */
 export function measuresOf(form: FormReport): ReadonlyMap<string, number> {
-  const { recall, topOne, rankCorrelation, quality, latencyMs } = form;
+  const { recall, topOne, rankCorrelation, quality, latencyMs, drift } = form;
   const measures = new Map<string, number>([['top1', topOne]]);
   for (const { k, ...values } of recall) {
     measures.set(`recall@${k}`, values.mean);
@@ -106,6 +115,11 @@ export function measuresOf(form: FormReport): ReadonlyMap<string, number> {
   }
   if (latencyMs !== null) {
     for (const name of ['p50', 'p95', 'p99'] as const) measures.set(`latency-${name}`, latencyMs[name]);
+  }
+  if (drift !== undefined) {
+    measures.set('drift', drift.share);
+    measures.set('new-recall', drift.newRecall ?? Number.NaN);
+    measures.set('old-recall', drift.oldRecall ?? Number.NaN);
   }
   return new Map([...measures].filter(([, value]) => Number.isFinite(value)));
 }

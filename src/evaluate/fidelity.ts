@@ -45,12 +45,23 @@ export interface Latency {
 /** Mean ranking quality, without the values of each query. */
 export type Quality = Omit<RankingQuality, 'perQuery'>;
 
+/** The measures of drift that acceptance terms can be about, for one form of search. */
+export interface DriftMeasures {
+  /** Share of far vectors: of the new points if a filter names them, otherwise of all. */
+  readonly share: number;
+  /** Mean recall of new points and of the others; null without such points. */
+  readonly newRecall: number | null;
+  readonly oldRecall: number | null;
+}
+
 /** The measures of one form of search. */
 export interface FormReport extends Fidelity {
   readonly name: string;
   readonly dim: number;
   readonly latencyMs: Latency | null;
   readonly quality: Quality | null;
+  /** Only if drift was measured. */
+  readonly drift?: DriftMeasures;
 }
 
 /** The k of the single figures (top-1, order, score shift, strata): 10 if it is in `ks`, else the largest. */

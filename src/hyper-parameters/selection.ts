@@ -54,3 +54,20 @@ export const DISTANCE_MARGIN = 0.01;
  * docs/research.md.
  */
 export const TIE_MARGIN = 0.001;
+
+/** The summary of the sample that an encoder file carries. Chosen. */
+export const SUMMARY = {
+  // More centres tell unseen groups better; each is outputDim bytes of the file.
+  centresMax: 1024,
+  bytesMax: 2 ** 16,
+  // Fewer rows per centre would make every centre a row of the sample.
+  rowsPerCentre: 8,
+  iterations: 4,
+  rowsMax: 10_000,
+  // Rows that say how far the sample's own kind lies. With fewer, the limit is a guess.
+  heldOutShare: 0.1,
+  heldOutMax: 2_000,
+  heldOutMin: 20,
+  // A vector is far if it lies farther than all but this share of the sample's own kind.
+  farShare: 0.05,
+} as const;

@@ -20,6 +20,7 @@ import {
   type Scored,
   type ScoreOptions,
 } from './score-candidates.js';
+import { withSampleSummary } from './summarize-sample.js';
 import { unseenRows } from './unseen-groups.js';
 import { splitSample, type SplitSample } from './split-sample.js';
 import type { Directions } from './principal-directions.js';
@@ -134,8 +135,9 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
   });
   const record = { distance, seed, fingerprint, source: options.source ?? '' };
   const candidates = new Map(judged.map((one) => [one.candidate.name, encoderOf(one, record)]));
+  const encoder = expectDefined(candidates.get(winner.candidate.name), 'the encoder of the winner');
   return {
-    encoder: expectDefined(candidates.get(winner.candidate.name), 'the encoder of the winner'),
+    encoder: await withSampleSummary(encoder, x, { ...options, seed }),
     report,
     states,
     candidates,

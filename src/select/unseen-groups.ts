@@ -46,7 +46,7 @@ function nearestCentre(
 }
 
 /** The mean of each group's rows; a group without rows keeps its centre. */
-function meansOf(x: Matrix, groups: Int32Array, before: Matrix): Matrix {
+export function meansOf(x: Matrix, groups: Int32Array, before: Matrix): Matrix {
   const sums = matrix(before.rows, before.cols);
   const counts = new Int32Array(before.rows);
   groups.forEach((group, i) => {

@@ -13,6 +13,7 @@ import type { ResultTable } from '../../report/result-table.js';
 import type { ConsoleRun } from '../console/command-output.js';
 import { evaluateCollections } from './evaluate-collections.js';
 import { evaluateFiles } from './evaluate-files.js';
+import { driftLines, driftTables } from './drift-table.js';
 import { evaluationJunit } from './junit.js';
 import { comparisonTables, judgementTables, termsTable } from './tables.js';
 import { comparisonPage, formNamed, judgementPage, type EvaluationWords } from './page.js';
@@ -31,6 +32,7 @@ Examples:
   qdrant-tldr evaluate docs docs_c96 --encoder enc.onnx --queries q.npy --by lang --report report.html
   qdrant-tldr evaluate docs docs_c96 --encoder enc.onnx --accept --junit report.xml --json
   qdrant-tldr evaluate docs docs_c96 --encoder enc.onnx --accept "recall@10>=0.9, min>=0.4, latency-p95<=20"
+  qdrant-tldr evaluate docs docs_c96 --encoder enc.onnx --drift --accept "drift<=10%, new-recall>=0.8"
   qdrant-tldr evaluate --base base.npy --queries q.npy --encoder enc.onnx --qrels qrels.tsv
 
 The true results of a query come from exact search of the full vectors. recall@10 is the share of the true
@@ -64,6 +66,11 @@ export function evaluateCommand(): Command {
       wholeNumber,
     )
     .option('--by <field>', 'show recall by the values of a payload field, the worst first')
+    .option('--drift', 'show how far the queries lie from the sample that the encoder was fitted to')
+    .option(
+      '--new-filter <json>',
+      'with --drift: a filter of the database that selects the new points, which are judged apart',
+    )
     .option('--base <file>', 'without a database: .npy file of the vectors to search, N x D')
     .option('--no-pca', 'with --base: do not compare with PCA')
     .option(
@@ -141,45 +148,24 @@ function failedTerms(terms: readonly TermResult[]): string | null {
   return `${failed.length} of ${terms.length} acceptance terms failed: ${each.join(', ')}`;
 }
 
-async function measure(
-  request: EvaluateRequest,
-  using: {
-    readonly encoder: Encoder;
-    readonly flags: EvaluateFlags;
-    readonly run: ConsoleRun;
-    readonly config: Config;
-  },
-): Promise<Evaluation> {
+interface Using {
+  readonly encoder: Encoder;
+  readonly flags: EvaluateFlags;
+  readonly run: ConsoleRun;
+  readonly config: Config;
+}
+
+async function measure(request: EvaluateRequest, using: Using): Promise<Evaluation> {
   const { encoder, flags, run, config } = using;
   const { ks } = request;
-  if (request.collections === null) {
-    const files = { ...flags, base: request.base };
-    const { judgement, queriesFrom } = await evaluateFiles(encoder, { flags: files, ks }, { run, config });
-    const name = `${flags.encoder} on ${request.base}`;
-    const { rows, inputDim, outputDim, distance, bytes, seed } = judgement;
-    const tables = judgementTables(judgement);
-    const facts: Facts = [['Vectors', formatNumber(rows)], ...encoderFacts(encoder, seed)];
-    return {
-      name,
-      form: formNamed(judgement.spaces, 'encoder'),
-      lines: [
-        `${formatNumber(rows)} vectors, ${inputDim} -> ${outputDim} dimensions, ${distance}; ${queriesFrom}`,
-        `as float32: ${megabytes(bytes.full)} full, ${megabytes(bytes.compact)} compact`,
-        'truth: exact search of the full vectors; every space is searched exactly',
-      ],
-      tables,
-      page: (terms) =>
-        judgementPage(judgement, { title: name, queriesFrom, terms, facts, tables, command: commandLine() }),
-      result: { queriesFrom, ...judgement, perQuery: undefined },
-    };
-  }
+  if (request.collections === null) return measureFiles(request, using);
   const { collections } = request;
   return withSource(config, run, async (store) => {
     const found = await evaluateCollections(store, collections, { encoder, flags, ks, run });
-    const { comparison, description, queriesFrom } = found;
+    const { comparison, description, queriesFrom, drift } = found;
     const { source, target } = collections;
     const { layout, inputDim, outputDim } = description;
-    const tables = comparisonTables(comparison);
+    const tables = [...comparisonTables(comparison), ...driftTables(drift)];
     const title = `${target} compared with ${source}`;
     const facts: Facts = [
       ['Full collection', source],
@@ -194,6 +180,7 @@ async function measure(
         `${source} -> ${target} (${layout}), ${inputDim} -> ${outputDim} dimensions, encoder ${encoder.fingerprint.slice(0, 16)}`,
         queriesFrom,
         'truth: exact search of the full vectors',
+        ...driftLines(drift),
       ],
       tables,
       page: (terms) =>
@@ -207,9 +194,40 @@ async function measure(
         queriesFrom,
         ...comparison,
         perQuery: undefined,
+        ...(drift && { drift }),
       },
     };
   });
+}
+
+async function measureFiles(
+  { base, ks }: { readonly base: string; readonly ks: readonly number[] },
+  { encoder, flags, run, config }: Using,
+): Promise<Evaluation> {
+  const files = { ...flags, base };
+  const { judgement, queriesFrom, drift } = await evaluateFiles(
+    encoder,
+    { flags: files, ks },
+    { run, config },
+  );
+  const name = `${flags.encoder} on ${base}`;
+  const { rows, inputDim, outputDim, distance, bytes, seed } = judgement;
+  const tables = [...judgementTables(judgement), ...driftTables(drift)];
+  const facts: Facts = [['Vectors', formatNumber(rows)], ...encoderFacts(encoder, seed)];
+  return {
+    name,
+    form: formNamed(judgement.spaces, 'encoder'),
+    lines: [
+      `${formatNumber(rows)} vectors, ${inputDim} -> ${outputDim} dimensions, ${distance}; ${queriesFrom}`,
+      `as float32: ${megabytes(bytes.full)} full, ${megabytes(bytes.compact)} compact`,
+      'truth: exact search of the full vectors; every space is searched exactly',
+      ...driftLines(drift),
+    ],
+    tables,
+    page: (terms) =>
+      judgementPage(judgement, { title: name, queriesFrom, terms, facts, tables, command: commandLine() }),
+    result: { queriesFrom, ...judgement, perQuery: undefined, ...(drift && { drift }) },
+  };
 }
 
 type Facts = EvaluationWords['facts'];

@@ -2,6 +2,7 @@ import { RESCORE } from '../../store/defaults.js';
 import { checkPoints } from '../../store/check-points.js';
 import type { Encoder } from '../../encoder/model.js';
 import { TldrError } from '../../core/errors.js';
+import { measureDrift, withDrift, type Drift } from '../../evaluate/drift.js';
 import type { VectorSource } from '../../store/vector-source.js';
 import type { QuerySet } from '../../evaluate/send-queries.js';
 import {
@@ -14,12 +15,15 @@ import type { ConsoleRun } from '../console/command-output.js';
 import type { EvaluateFlags } from './request.js';
 import { describeMigrated } from '../migrate/migrated-target.js';
 import { readQrels, readQueryVectors } from '../train/relevance-files.js';
+import { newAndOldPoints } from './new-points.js';
 
 const SAMPLE_QUERIES = 500;
 
 /** The comparison of two collections, and where the queries came from. */
 export interface CollectionEvaluation {
   readonly comparison: CollectionComparison;
+  /** Null without --drift. */
+  readonly drift: Drift | null;
   readonly description: TargetDescription;
   readonly queriesFrom: string;
 }
@@ -48,7 +52,7 @@ export async function evaluateCollections(
       `${names.target} was made from ${description.source}: make sure that ${names.source} holds the same points`,
     );
   }
-  const { queries, queriesFrom } = await readQueries(source, { flags, encoder, run });
+  const { queries, queriesFrom, isNew } = await readQueries(source, { flags, encoder, run });
   const comparison = await compareCollections({
     source,
     target: { store, collection: names.target, ...description },
@@ -73,7 +77,20 @@ export async function evaluateCollections(
       `${names.source} has ${points.source} points, ${names.target} ${points.target}: missing points count as not found`,
     );
   }
-  return { comparison, description, queriesFrom };
+  if (flags.drift !== true) return { comparison, description, queriesFrom, drift: null };
+  const stored = queries.ids !== null;
+  const drift = measureDrift({
+    encoder,
+    vectors: queries.vectors,
+    as: stored ? 'points' : 'queries',
+    of: stored ? `points of ${names.source}` : `queries from ${flags.queries ?? 'a file'}`,
+    isNew,
+    perQuery: comparison.perQuery,
+    k: comparison.headlineK,
+    seed: flags.seed,
+  });
+  const forms = withDrift(comparison.forms, drift);
+  return { comparison: { ...comparison, forms }, description, queriesFrom, drift };
 }
 
 /**
@@ -121,18 +138,20 @@ async function readQueries(
     encoder,
     run,
   }: { readonly flags: EvaluateFlags; readonly encoder: Encoder; readonly run: ConsoleRun },
-): Promise<{ queries: QuerySet; queriesFrom: string }> {
+): Promise<{ queries: QuerySet; queriesFrom: string; isNew: Uint8Array | null }> {
   if (flags.queries !== undefined) {
     const of = { dim: encoder.inputDim, distance: source.distance };
     const vectors = await readQueryVectors(flags.queries, of, run.signal);
     const queriesFrom = `${vectors.rows.toLocaleString('en-US')} queries from ${flags.queries}`;
-    return { queries: { vectors, ids: null }, queriesFrom };
+    return { queries: { vectors, ids: null }, queriesFrom, isNew: null };
   }
   const { store, collection, vectorName, distance } = source;
   const { signal, onProgress } = run;
   const size = flags.sample ?? SAMPLE_QUERIES;
+  if (flags.newFilter !== undefined)
+    return newAndOldPoints(source, { filter: flags.newFilter, size, seed: flags.seed }, run);
   const { ids, vectors } = await store.sample(collection, { vectorName, size, signal, onProgress });
   checkPoints({ ids, vectors }, { collection, vectorName, distance, keys: store.keys });
   const queriesFrom = `${ids.length.toLocaleString('en-US')} stored points of ${collection}, each left out of its own results (the encoder may have learned from them)`;
-  return { queries: { vectors, ids }, queriesFrom };
+  return { queries: { vectors, ids }, queriesFrom, isNew: null };
 }

@@ -4,6 +4,7 @@ import type { Encoder } from '../../encoder/model.js';
 import { expectDefined, TldrError } from '../../core/errors.js';
 import { checkMagnitude, gatherRows, type Matrix } from '../../core/matrix.js';
 import { Rng } from '../../core/rng.js';
+import { measureDrift, withDrift, type Drift } from '../../evaluate/drift.js';
 import { judgeEncoder, type EncoderJudgement } from '../../evaluate/score-encoder.js';
 import type { Relevance } from '../../evaluate/relevance.js';
 import type { ConsoleRun } from '../console/command-output.js';
@@ -20,6 +21,8 @@ type FileFlags = EvaluateFlags & { readonly base: string };
 /** The scores of an encoder on files, and where the queries came from. */
 export interface FileEvaluation {
   readonly judgement: EncoderJudgement;
+  /** Null without --drift. */
+  readonly drift: Drift | null;
   readonly queriesFrom: string;
 }
 
@@ -47,7 +50,19 @@ export async function evaluateFiles(
     signal: run.signal,
     onProgress: run.onProgress,
   });
-  return { judgement, queriesFrom };
+  if (flags.drift !== true) return { judgement, queriesFrom, drift: null };
+  const held = flags.queries === undefined;
+  const drift = measureDrift({
+    encoder,
+    vectors: inputs.queries,
+    as: held ? 'points' : 'queries',
+    of: held ? `rows of ${flags.base}` : `queries from ${flags.queries}`,
+    isNew: null,
+    perQuery: judgement.perQuery,
+    k: judgement.headlineK,
+    seed: flags.seed,
+  });
+  return { judgement: { ...judgement, spaces: withDrift(judgement.spaces, drift) }, queriesFrom, drift };
 }
 
 async function readInputs(encoder: Encoder, flags: FileFlags, signal: AbortSignal): Promise<Inputs> {

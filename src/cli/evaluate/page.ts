@@ -1,5 +1,11 @@
 import { TldrError } from '../../core/errors.js';
-import { DEFAULT_TERMS, judgeTerms, parseTerms, type TermResult } from '../../evaluate/acceptance.js';
+import {
+  DEFAULT_TERMS,
+  DRIFT_TERMS,
+  judgeTerms,
+  parseTerms,
+  type TermResult,
+} from '../../evaluate/acceptance.js';
 import type { CollectionComparison } from '../../evaluate/compare-collections.js';
 import type { FormReport } from '../../evaluate/fidelity.js';
 import type { EncoderJudgement } from '../../evaluate/score-encoder.js';
@@ -125,7 +131,9 @@ function page(parts: {
  * exit code.
  */
 function defaultTiers(form: FormReport): TermResult[] {
-  return judgeTerms(parseTerms(DEFAULT_TERMS), form).filter(({ value }) => value !== null);
+  return judgeTerms(parseTerms(`${DEFAULT_TERMS}, ${DRIFT_TERMS}`), form).filter(
+    ({ value }) => value !== null,
+  );
 }
 
 function verdictOf(

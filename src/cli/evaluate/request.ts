@@ -5,7 +5,9 @@ import { messageOf, TldrError } from '../../core/errors.js';
 import { checkWritable } from '../../core/write-file.js';
 import {
   DEFAULT_TERMS,
+  DRIFT_TERMS,
   depthsOf,
+  needsDrift,
   needsLatency,
   needsRelevance,
   parseTerms,
@@ -22,6 +24,8 @@ export interface EvaluateFlags extends GlobalFlags {
   readonly k: readonly number[];
   readonly rescore?: number;
   readonly by?: string;
+  readonly drift?: boolean;
+  readonly newFilter?: string;
   readonly labels?: string;
   readonly queryLabels?: string;
   readonly qrels?: string;
@@ -63,8 +67,13 @@ export async function checkRequest(
   flags: EvaluateFlags,
 ): Promise<EvaluateRequest> {
   const [source, target] = names;
-  const terms =
-    flags.accept === undefined ? [] : parseTerms(flags.accept === true ? DEFAULT_TERMS : flags.accept);
+  const terms = termsOf(flags);
+  if (needsDrift(terms) && flags.drift !== true)
+    throw usage('--accept uses drift, new-recall or old-recall: give --drift, which measures them');
+  if (flags.newFilter !== undefined && flags.drift !== true)
+    throw usage('--new-filter says which points are new: give --drift, which judges them apart');
+  if (flags.newFilter !== undefined && flags.queries !== undefined)
+    throw usage('--new-filter chooses stored points as queries: leave it out with --queries');
   if (needsRelevance(terms) && flags.qrels === undefined && flags.labels === undefined)
     throw usage('--accept uses mAP, nDCG or MRR: give --qrels or --labels, to say what is relevant');
   if (flags.sample === 0) throw usage('--sample: got 0, expected at least 1');
@@ -88,10 +97,17 @@ export async function checkRequest(
   return { collections: { source, target }, terms, ks };
 }
 
+function termsOf({ accept, drift }: EvaluateFlags): readonly AcceptTerm[] {
+  if (accept === undefined) return [];
+  if (accept !== true) return parseTerms(accept);
+  return parseTerms(drift === true ? `${DEFAULT_TERMS}, ${DRIFT_TERMS}` : DEFAULT_TERMS);
+}
+
 function checkFileFlags(flags: EvaluateFlags, terms: readonly AcceptTerm[]): void {
   for (const [flag, value] of [
     ['--by', flags.by],
     ['--rescore', flags.rescore],
+    ['--new-filter', flags.newFilter],
   ] as const) {
     if (value !== undefined) throw usage(`${flag} needs collections: it cannot go with --base`);
   }

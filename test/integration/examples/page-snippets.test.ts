@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test as plainTest } from '@jest/globals';
 import type { Server } from 'node:http';
+import { withSampleSummary } from '../../../src/select/summarize-sample.js';
 import { pcaEncoder } from '../../support/migrate/pca-encoder.js';
 import { VECTORS } from '../../support/examples/docs-collection.js';
 import { allSnippets, pageSnippets, type PageSnippet } from '../../support/examples/doc-snippets.js';
@@ -75,7 +76,7 @@ describe('a shell snippet of a page', () => {
   let place: ShellPlace;
   beforeAll(async () => {
     [server, chat] = await Promise.all([startTestServer(), startChat()]);
-    const encoder = await pcaEncoder(VECTORS, 96);
+    const encoder = await withSampleSummary(await pcaEncoder(VECTORS, 96), VECTORS, { seed: 1 });
     place = { addresses: server, encoder, chatUrl: addressOf(chat) };
   });
   afterAll(async () => {
