@@ -27,6 +27,13 @@ export const MEMORY_CODEC: PointCodec = {
       .sort();
     return Buffer.from(JSON.stringify([payload, kept]));
   },
+  withoutVector: (extra, name) => {
+    const { payload, vectors } = decodeExtra(extra);
+    return encodeExtra({
+      payload,
+      vectors: Object.fromEntries(Object.entries(vectors).filter(([other]) => other !== name)),
+    });
+  },
   floats: floatsOf,
   vector: floatsOf,
 };

@@ -1,6 +1,7 @@
 import { TldrError } from '../../src/core/errors.js';
 import type { CollectionSpec, Datatype, Quantization } from '../../src/store/collection.js';
 import type { CopyTarget } from '../../src/store/copy-target.js';
+import { hiddenVectorOf } from '../../src/store/target-description.js';
 
 /** Derives and compares specs. */
 export function specSettings(): Pick<CopyTarget, 'deriveTarget' | 'differences'> {
@@ -16,10 +17,12 @@ export function specSettings(): Pick<CopyTarget, 'deriveTarget' | 'differences'>
       refuseOtherThanFloat32(change);
       if (reduced.multivector) throw new TldrError('UNSUPPORTED', 'a multivector cannot be reduced yet');
       const twoStage = change.layout === 'two-stage';
-      if (twoStage && source.vectors.some(({ name }) => name === change.compactName)) {
+      const hidden = hiddenVectorOf(source, change.vectorName);
+      const own = source.vectors.filter((vector) => vector.name !== hidden);
+      if (twoStage && own.some(({ name }) => name === change.compactName)) {
         throw new TldrError('INVALID_ARGUMENT', `"${change.compactName}" is taken in ${source.name}`);
       }
-      const kept = source.vectors.filter(({ name }) => twoStage || name !== change.vectorName);
+      const kept = own.filter(({ name }) => twoStage || name !== change.vectorName);
       const { compactName: name, compactDim: dim, compactDistance: distance } = change;
       const compact = { name, dim, distance, multivector: false, componentBytes: 4 };
       const metadata = { ...source.metadata, ...change.metadata };

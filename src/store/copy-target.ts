@@ -44,6 +44,8 @@ export interface PointCodec {
     extra: Uint8Array,
     options?: { readonly withoutVectors?: readonly string[] },
   ) => Uint8Array;
+  /** Returns the bytes of the point without one of its vectors, in the same format. */
+  readonly withoutVector: (extra: Uint8Array, name: string) => Uint8Array;
   /** Returns all components of a vector, of all rows of a multivector; null if it is not there. */
   readonly floats: (extra: Uint8Array, name: string) => Float32Array | null;
   /** Returns a dense vector of `dim` values; null if it is not there. */
@@ -80,7 +82,9 @@ export interface CopyTarget extends VectorSource {
   readonly capabilities: TargetCapabilities;
   readonly codec: PointCodec;
   /**
-   * Returns the source's spec with the change. Pure.
+   * Returns the source's spec with the change. Pure. If the source is itself a two-stage target whose full
+   * vector is reduced again, the spec has the settings of the collection from which that target was made, and
+   * not its hidden vector (`hiddenVectorOf`).
    * @throws UNSUPPORTED when the store cannot store the target in this way
    * @throws NOT_FOUND when the source has no such vector
    * @throws INVALID_ARGUMENT when the change is impossible, for example by a name that is taken

@@ -58,6 +58,17 @@ export function targetDescription(spec: CollectionSpec): TargetDescription | nul
   return v.is(DESCRIPTION, value) ? value : null;
 }
 
+/**
+ * Returns the name of the hidden vector that an earlier migration made from the full vector `vectorName`: the
+ * compact vector of a two-stage target. Null for any other vector or collection.
+ */
+export function hiddenVectorOf(spec: CollectionSpec, vectorName: string): string | null {
+  const description = targetDescription(spec);
+  if (description?.layout !== 'two-stage' || description.vector !== vectorName) return null;
+  const { compact } = description;
+  return spec.vectors.some(({ name }) => name === compact) ? compact : null;
+}
+
 /** Returns where the target's metadata says that the migration state is kept; null if it does not say. */
 export function stateBackendOf({ metadata }: CollectionSpec): StateBackend | null {
   const text = metadata[STATE_BACKEND_KEY];

@@ -35,3 +35,27 @@ test.each([
     expect.objectContaining({ code, message: expect.stringContaining(message) }),
   );
 });
+
+test('a hidden vector of a two-stage target does not count, but can be named', () => {
+  const description = {
+    format: 1,
+    encoder: 'e',
+    layout: 'two-stage',
+    source: 'docs',
+    vector: 'text',
+    compact: 'small',
+    inputDim: 8,
+    outputDim: 2,
+    distance: 'cosine',
+  };
+  const target = {
+    ...spec(vector('small'), vector('text')),
+    metadata: { tldr: JSON.stringify(description) },
+  };
+  expect(pickVector(target, undefined).name).toBe('text');
+  expect(pickVector(target, 'small').name).toBe('small');
+  const other = { ...description, layout: 'compact' };
+  expect(() => pickVector({ ...target, metadata: { tldr: JSON.stringify(other) } }, undefined)).toThrow(
+    'several vectors',
+  );
+});

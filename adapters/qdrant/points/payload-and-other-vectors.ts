@@ -198,6 +198,15 @@ function canonicalExtra(extra: Uint8Array, withoutVectors: readonly string[] = [
   return Buffer.concat(parts);
 }
 
+/** Returns the extra bytes without one vector. Everything else stays as the server sent it. */
+function withoutVector(extra: Uint8Array, name: string): Uint8Array {
+  const start = payloadStart(extra);
+  const { vectors } = unpackExtra(extra.subarray(0, start));
+  const kept = vectors.filter((entry) => decodeEntry(entry).name !== name);
+  if (kept.length === vectors.length) return extra;
+  return Buffer.concat([packExtra([], kept), extra.subarray(start)]);
+}
+
 /** Returns the vectors in a point's extra bytes, as the server sent them. */
 export function extraVectors(extra: Uint8Array): { name: string; value: Uint8Array }[] {
   return unpackExtra(extra).vectors.map(decodeEntry);
@@ -309,6 +318,7 @@ export const POINT_CODEC: PointCodec = {
   format: EXTRA_FORMAT,
   pack: extraFromJson,
   canonical: (extra, { withoutVectors } = {}) => canonicalExtra(extra, withoutVectors),
+  withoutVector,
   floats: extraFloats,
   vector: extraVector,
 };

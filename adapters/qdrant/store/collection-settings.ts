@@ -27,7 +27,8 @@ import { QUANTIZATION_KEY, recordText } from './source-quantization-record.js';
 import { isStrict } from '../transport/strict-limits.js';
 import { applyThresholds, THRESHOLDS_KEY, thresholdsOf, vectorSizeLimit } from './scaled-limits.js';
 import { sourceSettingsMetadata, SOURCE_SETTINGS_KEYS } from './source-settings-metadata.js';
-import { pushDownQuantization, withoutIndex, withStorage } from './vector-storage.js';
+import { originalSettings } from './original-settings.js';
+import { pushDownQuantization, vectorsOf, withoutIndex, withStorage } from './vector-storage.js';
 
 const DISTANCE_NAMES: Readonly<Record<string, Distance>> = {
   Cosine: 'cosine',
@@ -52,13 +53,6 @@ export function componentBytes(datatype: string): number | undefined {
 /** Returns the server's name of a distance. */
 export function distanceName(distance: Distance): string {
   return Object.entries(DISTANCE_NAMES).find(([, name]) => name === distance)?.[0] ?? 'Cosine';
-}
-
-/** Returns the collection's vectors block as a map. A single unnamed vector has the key ''. */
-export function vectorsOf(native: Json): JsonObject {
-  const block = objectAt(native, 'params', 'vectors');
-  // A named vector may be called `size`: then the value is an object, not a number.
-  return numberAt(block, 'size') === undefined ? block : { '': block };
 }
 
 /** Returns a spec from GET /collections/{name} and the shard keys; `native` is enough to rebuild it. */
@@ -102,8 +96,12 @@ export function specFromInfo(
   };
 }
 
-/** Returns the source's settings with the vector reduced (compact) or a compact one added (two-stage). */
-export function deriveTarget(source: CollectionSpec, change: TargetChange): CollectionSpec {
+/**
+ * Returns the source's settings with the vector reduced (compact) or a compact one added (two-stage). A source
+ * that is itself a two-stage target counts as the collection without its hidden vector.
+ */
+export function deriveTarget(described: CollectionSpec, change: TargetChange): CollectionSpec {
+  const source = originalSettings(described, change.vectorName);
   const reduced = reducible(source, change);
   const twoStage = change.layout === 'two-stage';
   const native = { ...objectAt(parseJson(source.native)) };

@@ -61,7 +61,7 @@ import {
 import { collectionsOf, namesOf } from './aliases.js';
 import { createCollection, finishCollection } from './create-and-finish-collection.js';
 import type { Connection } from './connection.js';
-import { countPoints } from './count.js';
+import { countPoints } from '../points/count.js';
 import { CollectionCache } from './collection-cache.js';
 import { loadOf } from './collection-status.js';
 import { matchingIds, waitForApplied } from './matching-ids.js';

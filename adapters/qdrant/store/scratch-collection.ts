@@ -19,11 +19,11 @@ import {
 import type { Json, JsonObject } from '../transport/json.js';
 import type { Rest } from '../transport/rest.js';
 import { pathOf } from '../points/ids-over-rest.js';
-import { distanceName, specFromInfo, vectorsOf } from './collection-settings.js';
+import { distanceName, specFromInfo } from './collection-settings.js';
 import { tarSizes } from './sizes-of-files-in-snapshot.js';
 import { UNLIMITED } from '../transport/strict-limits.js';
 import { FULL_SCAN_THRESHOLD_MIN_KB } from './scaled-limits.js';
-import { mergedIndex, pushDownQuantization, withoutIndex, withStorage } from './vector-storage.js';
+import { mergedIndex, pushDownQuantization, vectorsOf, withoutIndex, withStorage } from './vector-storage.js';
 
 const INDEXING_THRESHOLD_KB = 1;
 const INDEX_M_DEFAULT = 16;

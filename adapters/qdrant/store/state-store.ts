@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { isTldrError, TldrError } from '../../../src/core/errors.js';
 import type { StateStore, Fields } from '../../../src/store/state-store.js';
 import { sleep } from '../../../src/core/run-options.js';
-import { countPoints } from './count.js';
+import { countPoints } from '../points/count.js';
 import { CallError } from '../transport/call-error.js';
 import { answeredList, isObject, num, objectAt, valueAt, type JsonObject } from '../transport/json.js';
 import type { Rest } from '../transport/rest.js';

@@ -1,5 +1,12 @@
 import type { Datatype, Quantization } from '../../../src/store/collection.js';
-import { isObject, num, type Json, type JsonObject } from '../transport/json.js';
+import { isObject, num, numberAt, objectAt, type Json, type JsonObject } from '../transport/json.js';
+
+/** Returns the collection's vectors block as a map. A single unnamed vector has the key ''. */
+export function vectorsOf(native: Json): JsonObject {
+  const block = objectAt(native, 'params', 'vectors');
+  // A named vector may be called `size`: then the value is an object, not a number.
+  return numberAt(block, 'size') === undefined ? block : { '': block };
+}
 
 /** Returns the JSON of a quantisation whose codes stay in memory; null for none. */
 function quantizationJson(quantization: Quantization): Json {

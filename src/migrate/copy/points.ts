@@ -12,6 +12,7 @@ import {
 } from '../state/migration-state.js';
 import { toWriteBatch } from '../points/project-batch.js';
 import type { Projector } from '../points/compare-points.js';
+import { withoutVector } from '../points/left-out.js';
 
 export interface CopyRequest {
   readonly source: CopyTarget;
@@ -19,6 +20,8 @@ export interface CopyRequest {
   readonly encoder: Encoder;
   readonly projector: Projector;
   readonly state: MigrationState;
+  /** The vector of the source that is not copied (`MigrationPlan.leftOut`). */
+  readonly leftOut: string | null;
   /** Bytes of one stored component of the compact vector. */
   readonly componentBytes: number;
   readonly points: number;
@@ -88,7 +91,7 @@ async function copyRange(
   range: RangeProgress,
   { signal, committed }: { signal: AbortSignal; committed: (count: number) => void },
 ): Promise<void> {
-  const { source, target, encoder, state, batchSize, componentBytes } = request;
+  const { source, target, encoder, state, leftOut, batchSize, componentBytes } = request;
   const partition = range.partition ?? undefined;
   const from = cursorOf(range.cursor ?? range.from, source.keys);
   let repeated = range.cursor === null ? 0 : 1;
@@ -106,7 +109,8 @@ async function copyRange(
     });
     for await (const batch of request.throttle.throttled(scan, signal)) {
       const reduced = await request.projector.project(batch.vectors);
-      const ready = toWriteBatch(encoder, batch, { reduced, destination });
+      const own = withoutVector(batch, leftOut, source.codec);
+      const ready = toWriteBatch(encoder, own, { reduced, destination });
       // One write per range is under way at a time; meanwhile the next page is read and projected.
       await write;
       throwIfAborted(signal);

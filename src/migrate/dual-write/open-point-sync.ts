@@ -1,9 +1,12 @@
 import { TldrError } from '../../core/errors.js';
 import { componentBytesOf } from '../../store/stored-component.js';
-import { targetDescription } from '../../store/target-description.js';
+import { hiddenVectorOf, targetDescription } from '../../store/target-description.js';
 import { PointSync, type SyncSides } from './point-sync.js';
 
-interface SyncedCollections extends Omit<SyncSides, 'identity' | 'componentBytes' | 'partitions'> {
+interface SyncedCollections extends Omit<
+  SyncSides,
+  'identity' | 'leftOut' | 'componentBytes' | 'partitions'
+> {
   readonly sourceCollection: string;
   readonly targetCollection: string;
 }
@@ -22,7 +25,7 @@ export async function openPointSync(collections: SyncedCollections): Promise<Poi
       'MISMATCH',
       `${targetCollection} was not made from ${sourceCollection} with this encoder`,
     );
-  const { partitions } = await source.describe(sourceCollection);
+  const sourceSpec = await source.describe(sourceCollection);
   await collections.checkNames?.('now');
   const identity = {
     sourceEndpoint: source.endpoint,
@@ -35,5 +38,7 @@ export async function openPointSync(collections: SyncedCollections): Promise<Poi
     encoderFingerprint: description.encoder,
   };
   const componentBytes = componentBytesOf(targetSpec, description.compact);
-  return new PointSync({ ...collections, identity, componentBytes, partitions });
+  const leftOut = hiddenVectorOf(sourceSpec, description.vector);
+  const { partitions } = sourceSpec;
+  return new PointSync({ ...collections, identity, leftOut, componentBytes, partitions });
 }

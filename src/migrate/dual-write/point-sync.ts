@@ -5,6 +5,7 @@ import type { Log } from '../../core/run-options.js';
 import type { Partition } from '../../store/collection.js';
 import type { CopyTarget } from '../../store/copy-target.js';
 import { partitionsOf } from '../points/compare-points.js';
+import { withoutVector } from '../points/left-out.js';
 import { projectBatch } from '../points/project-batch.js';
 import type { MigrationIdentity } from '../state/migration-state.js';
 import type { NamesCheck } from './names-check.js';
@@ -27,6 +28,8 @@ export interface SyncSides {
   readonly target: CopyTarget;
   readonly encoder: Encoder;
   readonly identity: MigrationIdentity;
+  /** The vector of the source that is not copied (`MigrationPlan.leftOut`). */
+  readonly leftOut: string | null;
   /** Bytes of one stored component of the compact vector. */
   readonly componentBytes: number;
   /** Shard keys of the source; empty if it is not sharded by key. */
@@ -278,12 +281,13 @@ export class PointSync {
   }
 
   async #bringNow(ids: readonly PointId[]): Promise<void> {
-    const { source, target, encoder, identity, componentBytes } = this.#sides;
+    const { source, target, encoder, identity, leftOut, componentBytes } = this.#sides;
     const destination = { ...identity, componentBytes, keys: source.keys };
     const { sourceCollection, targetCollection, vectorName } = identity;
     // Every shard key can hold a point of the same id, and the write can have changed any of them.
     for (const partition of partitionsOf(this.#sides)) {
-      const found = await source.retrieve(sourceCollection, ids, { vectorName, partition });
+      const read = await source.retrieve(sourceCollection, ids, { vectorName, partition });
+      const found = withoutVector(read, leftOut, source.codec);
       if (found.ids.length > 0)
         await target.upsert(targetCollection, projectBatch(encoder, found, destination), { partition });
       const there = new Set(found.ids);

@@ -3,7 +3,12 @@ import type { Distance } from '../../core/distance.js';
 import type { Encoder } from '../../encoder/model.js';
 import { TldrError } from '../../core/errors.js';
 import { pickVector } from '../../store/pick-vector.js';
-import { METADATA_KEY, targetDescription, type TargetDescription } from '../../store/target-description.js';
+import {
+  hiddenVectorOf,
+  METADATA_KEY,
+  targetDescription,
+  type TargetDescription,
+} from '../../store/target-description.js';
 import type {
   CollectionSpec,
   Datatype,
@@ -41,6 +46,8 @@ export interface MigrationPlan extends MigrationIdentity {
   readonly inputDim: number;
   readonly outputDim: number;
   readonly distance: Distance;
+  /** The source's hidden vector, which is not copied; null if the source is no two-stage target. */
+  readonly leftOut: string | null;
   readonly points: number;
   readonly sourceSpec: CollectionSpec;
   readonly targetSpec: CollectionSpec;
@@ -130,6 +137,7 @@ export async function planMigration(
     inputDim: encoder.inputDim,
     outputDim: encoder.outputDim,
     distance: vector.distance,
+    leftOut: hiddenVectorOf(sourceSpec, vector.name),
     points,
     sourceSpec,
     targetSpec,

@@ -10,6 +10,7 @@ import type { CopyTarget } from '../../store/copy-target.js';
 import type { IdRange, PointBatch } from '../../store/points.js';
 import type { StoreKeys } from '../../store/vector-source.js';
 import type { Throttle } from '../throttle/throttle.js';
+import { eachWithoutVector } from './left-out.js';
 import type { MigrationPlan } from '../plan/migration.js';
 
 const PROGRESS_POINTS = 1000;
@@ -104,7 +105,9 @@ export async function* comparedStreams(
   streams: { readonly source: AsyncIterable<PointBatch>; readonly target: AsyncIterable<PointBatch> },
 ): AsyncGenerator<ComparedPoint> {
   const rescaled = rescaledVectors(plan);
-  for await (const pair of mergeById(pointsOf(streams.source), pointsOf(streams.target), sides.source.keys)) {
+  const { codec, keys } = sides.source;
+  const source = pointsOf(eachWithoutVector(streams.source, plan.leftOut, codec));
+  for await (const pair of mergeById(source, pointsOf(streams.target), keys)) {
     const differences =
       pair.source === undefined
         ? [' is in the target only']
@@ -180,8 +183,9 @@ async function projectedRow({ encoder, projector }: Sides, { batch, i }: PointAt
  * change. In 2 bytes, rounding makes the length inexact, so that a second write moves a component by up to
  * one step of the precision. Only for these vectors is one step allowed.
  */
-function rescaledVectors({ sourceSpec, vectorName, layout }: MigrationPlan): readonly string[] {
+function rescaledVectors({ sourceSpec, vectorName, layout, leftOut }: MigrationPlan): readonly string[] {
   return sourceSpec.vectors
+    .filter(({ name }) => name !== leftOut)
     .filter(({ distance, componentBytes }) => distance === 'cosine' && componentBytes === 2)
     .filter(({ name }) => layout === 'two-stage' || name !== vectorName)
     .map(({ name }) => name);

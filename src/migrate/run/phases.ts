@@ -165,6 +165,7 @@ export async function copyRanges(work: Work, throttle: Throttle): Promise<number
   const request = {
     ...sides,
     state,
+    leftOut: plan.leftOut,
     componentBytes: componentBytesOf(plan.targetSpec, plan.compactName),
     points: plan.points,
     concurrency: options.concurrency ?? COPY_CONCURRENCY,

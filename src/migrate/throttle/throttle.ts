@@ -53,6 +53,8 @@ export interface ThrottleRequest {
   readonly sourceCollection: string;
   readonly targetCollection: string;
   readonly vectorName: string;
+  /** The source's hidden vector, by which its clients search; null if it has none. */
+  readonly leftOut?: string | null;
   /** Lowest baseline of earlier runs, since this run may begin under load. */
   readonly baselineMs: number | null;
   /** Longest time for which one batch is held back, so that a migration always makes progress. */
@@ -166,12 +168,12 @@ class Watch {
 
   async #measureOnce(first: boolean): Promise<void> {
     if (this.#probe !== null) return;
-    const { source, sourceCollection, vectorName } = this.#request;
+    const { source, sourceCollection, vectorName, leftOut = null } = this.#request;
     if (!first) {
       this.#hold('measuring how fast the source answers at rest');
       await sleep(SETTLE_MS, this.#run.signal);
     }
-    const opened = await openProbe(source, sourceCollection, vectorName);
+    const opened = await openProbe(source, sourceCollection, leftOut ?? vectorName);
     if (opened === null) return;
     this.#probe = opened.probe;
     this.#baselineMs = Math.min(this.#baselineMs ?? Infinity, round(opened.baselineMs));

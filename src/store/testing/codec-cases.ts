@@ -55,6 +55,13 @@ async function readsVectors(place: ContractPlace): Promise<void> {
   const without = codec.canonical(extra, { withoutVectors: ['small'] });
   assert.ok(without.length < codec.canonical(extra).length, 'the bytes still hold the vector');
   assert.deepEqual(Buffer.from(without), Buffer.from(codec.canonical(codec.pack(nth(PAYLOADS, 0)))));
+  // The same as bytes of the format, which a store takes back.
+  const left = codec.withoutVector(extra, 'small');
+  assert.equal(codec.vector(left, 'small', 2), null);
+  assert.deepEqual(Buffer.from(codec.canonical(left)), Buffer.from(without));
+  assert.equal(store.payloadJson(left), store.payloadJson(extra));
+  const all = Buffer.from(codec.canonical(extra));
+  assert.deepEqual(Buffer.from(codec.canonical(codec.withoutVector(extra, 'none'))), all);
 }
 
 /** The bytes of a point. */

@@ -18,7 +18,7 @@ const CHECKED: { readonly [Name in PartName]: Readonly<Record<keyof WholeTarget[
   changes: { versions: true, waitForApplied: true, matching: true },
   load: { status: true, limits: true, timeSearch: true, rateLimitCount: true },
   capabilities: { datatypes: true, quantizations: true },
-  codec: { format: true, pack: true, canonical: true, floats: true, vector: true },
+  codec: { format: true, pack: true, canonical: true, withoutVector: true, floats: true, vector: true },
   names: { all: true, switch: true, drop: true, over: true },
   state: { endpoint: true, label: true, read: true, create: true, change: true, remove: true },
 };

@@ -4,6 +4,7 @@ import { expectDefined } from '../../core/errors.js';
 import { DATATYPES, QUANTIZATIONS } from '../collection.js';
 import type { CollectionSpec } from '../collection.js';
 import type { TargetChange } from '../copy-target.js';
+import { METADATA_KEY } from '../target-description.js';
 import { assertCode, nth, type CaseOf, type ContractPlace } from './fixtures.js';
 
 /** A change to a compact collection of two dimensions. */
@@ -71,6 +72,52 @@ async function resumes(place: ContractPlace): Promise<void> {
   await again({ more: '"y"' });
 }
 
+async function derivesAgain(place: ContractPlace): Promise<void> {
+  const { target: store, vectorName } = place;
+  const name = await place.empty('contract-again', { dim: 8, distance: nth(place.opened.distances, 0) });
+  const source = await store.describe(name);
+  const { distance } = nth(source.vectors, 0);
+  const made = (from: CollectionSpec, to: string, compactDim: number): CollectionSpec => {
+    const description = {
+      format: 1,
+      encoder: String(compactDim),
+      layout: 'two-stage' as const,
+      source: from.name,
+      vector: vectorName,
+      compact: 'small',
+      inputDim: 8,
+      outputDim: compactDim,
+      distance,
+    };
+    return store.deriveTarget(from, {
+      name: to,
+      layout: description.layout,
+      vectorName,
+      compactName: description.compact,
+      compactDim,
+      compactDistance: compactDistance(distance),
+      metadata: { [METADATA_KEY]: JSON.stringify(description) },
+    });
+  };
+  const first = made(source, 'contract-again-first', 4);
+  await store.create(first);
+  await store.finishBulkLoad(first);
+  // From a target with a hidden vector as from the collection that it was made of.
+  const again = made(await store.describe(first.name), 'contract-again-second', 2);
+  assert.deepEqual(store.differences(made(source, 'contract-again-third', 2), again), []);
+  await store.create(again);
+  await store.finishBulkLoad(again);
+  const actual = await store.describe(again.name);
+  assert.deepEqual(store.differences(again, actual), []);
+  assert.deepEqual(
+    actual.vectors.map((vector) => [vector.name, vector.dim]).sort(),
+    [
+      [vectorName, 8],
+      ['small', 2],
+    ].sort(),
+  );
+}
+
 async function keepsInOtherWays(place: ContractPlace): Promise<void> {
   const { target: store, vectorName } = place;
   const name = await place.empty('contract-kept', { dim: 8, distance: nth(place.opened.distances, 0) });
@@ -135,6 +182,11 @@ export const TARGET_CASES: readonly CaseOf[] = [
     facet: 'target',
     name: 'derives a target kept in another way, or says that it cannot',
     check: keepsInOtherWays,
+  },
+  {
+    facet: 'target',
+    name: 'derives from a two-stage target as from the collection that it was made of',
+    check: derivesAgain,
   },
   { facet: 'target', name: 'drops a collection and no other', check: drops },
 ];

@@ -289,6 +289,7 @@ test('a followed write keeps every payload value, beside a point that gRPC refus
       sourceEndpoint: store.endpoint,
       targetEndpoint: store.endpoint,
     },
+    leftOut: null,
     componentBytes: 4,
     partitions: [],
   });

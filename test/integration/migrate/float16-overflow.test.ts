@@ -186,6 +186,7 @@ test('repair, followed writes, clients of the proxy and of the wrapper meet the 
     source: place.store,
     target: place.store,
     encoder,
+    leftOut: null,
     componentBytes: 2,
     partitions: [],
     identity: {

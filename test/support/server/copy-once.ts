@@ -29,7 +29,8 @@ export async function copyOnce({ plan, store, encoder, batchSize }: CopyOnce): P
   const componentBytes = componentBytesOf(plan.targetSpec, plan.compactName);
   const projector = new RecordedProjector(encoder, await chooseProjector(plan.points, {}));
   const sides = { source: store, target: store, encoder, projector };
-  const request = { ...sides, state, componentBytes, points: plan.points };
+  const { leftOut, points } = plan;
+  const request = { ...sides, state, leftOut, componentBytes, points };
   const save = (): Promise<void> => Promise.resolve();
   const place = { readTuning: () => Promise.resolve(UNTHROTTLED) };
   const watched = { ...plan, source: store, target: store, place, baselineMs: null };

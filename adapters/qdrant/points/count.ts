@@ -1,7 +1,7 @@
 import { answeredList, answeredNumber, num, valueAt, type Json } from '../transport/json.js';
-import { limitsOf, type CollectionRef } from '../points/read-and-write-points.js';
+import { limitsOf, type CollectionRef } from './read-and-write-points.js';
 import type { Rest } from '../transport/rest.js';
-import { pathOf, shardKeyJson } from '../points/ids-over-rest.js';
+import { pathOf, shardKeyJson } from './ids-over-rest.js';
 import { StrictRefusal } from '../transport/strict-refusal.js';
 
 const PAGE_POINTS = 10_000;
