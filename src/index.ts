@@ -91,6 +91,7 @@ export { runPlan, type PlanEncoder, type PlanResult } from './plan/run-plan.js';
 export { preparePlan, type PlanOptions, type PlanSetup, type DrawnSample } from './plan/prepare-plan.js';
 export { trainEncoder, type TrainEncoderResult, type TrainDetails } from './select/train-encoder.js';
 export type { NeighbourSearch, TrainEncoderOptions } from './select/train-encoder-options.js';
+export type { LabelField, MeasuredCandidate, RelevanceReport } from './select/measure-relevance.js';
 export type { CandidateReport, TrainReport, LearnedReport } from './select/train-report.js';
 export {
   REFERENCE,

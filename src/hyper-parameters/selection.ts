@@ -71,3 +71,20 @@ export const SUMMARY = {
   // A vector is far if it lies farther than all but this share of the sample's own kind.
   farShare: 0.05,
 } as const;
+
+/** Labels that are measured beside the choice, and have no part in it. Chosen. */
+export const MEASURED_LABELS = {
+  // Labelled rows that are searched, and held-out rows that are their queries: the differences of 400 queries, on the
+  // same queries, are good to about a point.
+  rowsMax: 10_000,
+  queriesMax: 1_000,
+  // With fewer queries, a mean says nothing.
+  queriesMin: 30,
+  // Fields that were found to look like labels are reported if the first ten results of the full vectors agree with
+  // them: 0 is chance, 1 full agreement. Page numbers and days of the week stay below.
+  agreementDepth: 10,
+  agreementMin: 0.1,
+  guessedMax: 3,
+  // Relevance is recommended from this lead over the shipped candidate, if it is also beyond chance.
+  leadMin: 0.01,
+} as const;

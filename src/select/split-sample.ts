@@ -3,8 +3,9 @@ import { checkFinite, checkMagnitude, checkNotTiny, gatherRows, type Matrix } fr
 import { sharedFloats, shareFloats } from '../core/worker-task.js';
 import { cleanSample, splitRows, type SampleFacts } from '../core/clean-and-split-sample.js';
 import { SPLIT, UNSEEN } from '../hyper-parameters/selection.js';
-import { rankingQuality, type Relevance } from '../evaluate/relevance.js';
+import { hasRelevant, rankingQuality, type Relevance } from '../evaluate/relevance.js';
 import { FOUND_K } from '../evaluate/neighbor-recall.js';
+import { labelledPart, type RelevanceSets } from './measure-relevance.js';
 import { FIDELITY, type Objective } from './score-candidates.js';
 import type { TrainEncoderOptions } from './train-encoder-options.js';
 
@@ -20,6 +21,8 @@ export interface SplitSample {
   readonly fitQueries: Matrix | null;
   readonly objective: Objective;
   readonly objectiveName: string;
+  /** Labels or judgements that are measured beside the choice; null if there are none. */
+  readonly beside: RelevanceSets | null;
   readonly facts: SampleFacts;
 }
 
@@ -48,6 +51,13 @@ export function splitSample(
   if (labels !== undefined && labels.length !== x.rows) {
     throw new TldrError('INVALID_ARGUMENT', `labels: got ${labels.length}, expected ${x.rows}, one per row`);
   }
+  for (const { name, labels: ofField } of options.labelFields ?? []) {
+    if (ofField.length !== x.rows)
+      throw new TldrError(
+        'INVALID_ARGUMENT',
+        `labelFields: "${name}" has ${ofField.length} labels, expected ${x.rows}, one per row`,
+      );
+  }
   if (queries !== undefined) return withQueries(clean, queries, { rowOf, facts, options });
   const known = labels === undefined ? null : movedLabels(labels, { rowOf, rows: clean.rows });
   const apart = new Set(Array.from(unseen ?? [], (i) => expectDefined(rowOf[i], 'a row of the sample')));
@@ -65,9 +75,33 @@ export function splitSample(
     selectionQueries: parts.train.length,
     unseen: apart.size === 0 ? null : unseenPart(clean, { apart, train, seed }),
     fitQueries: null,
+    beside: labelsBeside(options, { rowOf, rows: clean.rows, train, heldOut: Int32Array.from(order) }),
     facts,
     ...objectiveOf(options, { relevance, selectionQueries: parts.train.length }),
   };
+}
+
+/** The labels that have no part in the choice; those that choose are among them if agreement with neighbours chooses. */
+function labelsBeside(
+  { objective = 'fidelity', labels, labelFields = [] }: TrainEncoderOptions,
+  parts: { rowOf: Int32Array; rows: number; train: Int32Array; heldOut: Int32Array },
+): RelevanceSets | null {
+  const given = labels === undefined || objective === 'relevance' ? [] : [{ name: 'labels', labels }];
+  const fields = [...given, ...labelFields].map((field) => ({
+    ...field,
+    labels: movedLabels(field.labels, parts),
+  }));
+  return labelledPart(fields, parts);
+}
+
+/** Judgements of the queries, if agreement with neighbours chooses. */
+function judgementsBeside(
+  relevance: Relevance | null,
+  { objective = 'fidelity' }: TrainEncoderOptions,
+): RelevanceSets | null {
+  if (relevance === null || objective === 'relevance' || !hasRelevant(relevance)) return null;
+  const sets = [{ name: 'judged queries', guessed: false, relevance }];
+  return { baseRows: null, queryRows: null, sets };
 }
 
 type Split = ReturnType<typeof splitRows>;
@@ -133,6 +167,7 @@ function withQueries(
     train: { ...clean, data: shareFloats(clean.data) },
     queries: gatherRows(queries, order),
     selectionQueries: parts.train.length,
+    beside: judgementsBeside(relevance, options),
     unseen: null,
     fitQueries: fitting.length === 0 ? null : gatherRows(queries, fitting),
     facts,

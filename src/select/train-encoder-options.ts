@@ -11,6 +11,7 @@ import { checkTfjsMemory } from '../train/tfjs-executor.js';
 import { checkSettings, type EngineName, type TrainSettings } from '../train/options.js';
 import type { TrainState } from '../train/state.js';
 import { CLOSED_FORMS } from './fit-closed-forms.js';
+import type { LabelField } from './measure-relevance.js';
 import { firstLayerBytes, LEARNED } from './training-schedules.js';
 
 /** Ways to find the nearest neighbours that training uses. */
@@ -48,8 +49,16 @@ export interface TrainEncoderOptions extends RunOptions, Partial<TrainSettings> 
    * judgements.
    */
   readonly objective?: 'fidelity' | 'relevance';
-  /** A label for each row of x, below 0 for none. Rows with a held-out row's label are relevant to it. */
+  /**
+   * A label for each row of x, below 0 for none. Rows with a held-out row's label are relevant to it. For the fidelity
+   * objective they are only measured, as judgements (`gains`) are.
+   */
   readonly labels?: Int32Array | undefined;
+  /**
+   * Labels that are only measured: the report compares the candidates and the full vectors by them, and the choice does
+   * not see them. With real queries, no row is held out, and they are not measured.
+   */
+  readonly labelFields?: readonly LabelField[] | undefined;
   /** Real queries for scoring instead of held-out rows: m x D. */
   readonly queries?: Matrix | undefined;
   /** For each real query, the gain of rows of x. */

@@ -21,6 +21,7 @@ import {
   type ScoreOptions,
 } from './score-candidates.js';
 import { withSampleSummary } from './summarize-sample.js';
+import { measureRelevance } from './measure-relevance.js';
 import { unseenRows } from './unseen-groups.js';
 import { splitSample, type SplitSample } from './split-sample.js';
 import type { Directions } from './principal-directions.js';
@@ -118,12 +119,17 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
   if (winner === undefined) throw new TldrError('INTERNAL', 'no candidate was judged');
   const full =
     options.objective === 'relevance' ? await scoreFullVectors(benchmarks.benchmark, judgeOptions) : null;
+  const relevance =
+    split.beside === null
+      ? []
+      : await measureRelevance(split.beside, split, { ...options, judged, winner, distance, seed });
   const fingerprint = dataFingerprint(train);
   const report = trainReport({
     judged,
     confirmed,
     winner,
     full,
+    relevance,
     objectiveName: split.objectiveName,
     learned,
     inputDim: x.cols,

@@ -7,6 +7,7 @@ import { bootstrapInterval, mean } from '../evaluate/ranking.js';
 import type { TldrResult } from '../train/tldr.js';
 import type { LossName } from '../train/options.js';
 import { multiplyAdds } from './candidate.js';
+import type { RelevanceReport } from './measure-relevance.js';
 import { pairedInterval, type Scored } from './score-candidates.js';
 import type { TrainingSchedule } from './training-schedules.js';
 import { CREATED_BY } from '../encoder/package-version.js';
@@ -57,6 +58,8 @@ export interface TrainReport {
     readonly confirmed: number;
     readonly lead: readonly [number, number];
   } | null;
+  /** What labels or judgements say that had no part in the choice; empty if there are none. */
+  readonly relevance: readonly RelevanceReport[];
   /** Distance of the shipped candidate to the best on the confirmation queries; 0 if it is the best. */
   readonly confirmedGap: number;
   readonly inputDim: number;
@@ -89,6 +92,7 @@ export interface ReportParts {
   readonly winner: Scored;
   /** The objective's values of the full vectors, for selection and confirmation; null for recall@10. */
   readonly full: readonly [Float64Array, Float64Array] | null;
+  readonly relevance: readonly RelevanceReport[];
   readonly objectiveName: string;
   readonly learned: readonly Learned[];
   readonly inputDim: number;
@@ -117,6 +121,7 @@ export function trainReport(parts: ReportParts): TrainReport {
     candidates,
     leadOverPca: pca === undefined || pca === winner ? null : pairedInterval(winner.scores, pca.scores, seed),
     fullVectors: fullVectorsOf(parts),
+    relevance: parts.relevance,
     confirmedGap: bestConfirmed - mean(shipped.scores),
     inputDim,
     outputDim: shapeOf(winner.candidate.network).outputDim,
