@@ -23,7 +23,7 @@ export async function areDifferent(paths: readonly string[]): Promise<boolean> {
   return new Set(reached.map(({ path }) => path)).size === paths.length;
 }
 
-/** The command line of this process, quoted so that it can be pasted into a shell. */
-export function commandLine(): string {
-  return ['qdrant-tldr', ...process.argv.slice(2)].map(shellWord).join(' ');
+/** The command line of this process, or of these words, quoted so that it can be pasted into a shell. */
+export function commandLine(words: readonly string[] = process.argv.slice(2)): string {
+  return ['qdrant-tldr', ...words].map(shellWord).join(' ');
 }

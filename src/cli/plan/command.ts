@@ -146,7 +146,7 @@ export function planCommand(): Command {
         ),
       ),
     );
-  withRelevanceFlags(command, { labels: 'lines id<TAB>label', documents: 'point ids' });
+  withRelevanceFlags(command, { labels: 'lines id<TAB>label', fields: '', documents: 'point ids' });
   command.addHelpText('after', HELP);
   return withWriteFlags(withGlobalFlags(command));
 }

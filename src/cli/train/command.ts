@@ -12,6 +12,7 @@ import {
   type TrainEncoderOptions,
 } from '../../select/train-encoder-options.js';
 import { checkTrainMemory } from '../../select/train-memory.js';
+import type { RelevanceReport } from '../../select/measure-relevance.js';
 import { trainEncoder } from '../../select/train-encoder.js';
 import {
   referenceSettings,
@@ -35,6 +36,8 @@ import {
 import { areDifferent, checkOutput, commandLine } from '../console/check-output.js';
 import { checkCheckpointSize, readCheckpoint, writeCheckpoint } from './checkpoint.js';
 import { namingFlags } from './flags-in-errors.js';
+import { labelFieldChoice } from './label-fields.js';
+import { relevanceCommandWords } from './relevance-output.js';
 import { loadTraining, type TrainInputFlags } from './input.js';
 import { printReport } from './output.js';
 import { trainingPage } from './page.js';
@@ -82,6 +85,7 @@ Examples:
   qdrant-tldr train --input base.npy --dim 64 --out enc.onnx --objective relevance --labels labels.npy
   qdrant-tldr train docs --dim 96 --out enc.onnx --objective relevance --labels-field topic
   qdrant-tldr train docs --dim 96 --out enc.onnx --objective relevance --queries q.npy --qrels clicks.tsv
+  qdrant-tldr train docs --dim 96 --out enc.onnx --labels-field topic,author
   qdrant-tldr train docs --dim 96 --out enc.onnx --preset reference --ship tldr
 
 A candidate is an encoder that competes, PCA among them. The table compares all candidates on held-out rows:
@@ -90,6 +94,9 @@ A candidate is an encoder that competes, PCA among them. The table compares all 
   confirmed        the same figure on rows that took no part in the choice
   unseen groups    recall@10 of groups of vectors that nothing was fitted to
 The best candidate is saved, unless --ship names another one. If two candidates tie, the cheaper one is saved.
+
+Payload fields that look like labels (or those of --labels-field) are measured beside the choice, which does not
+see them. A second table shows what every candidate and the full vectors reach by them.
 
 With 90 or more --queries of a cosine or dot-product space, a third of them trains two more candidates,
 leanvec-sphering and leanvec-sphering-0.1 (which trusts the queries more): one map for points, another for
@@ -147,6 +154,7 @@ export function trainCommand(): Command {
     .option('--threads <n>', `threads (default: ${THREADS})`, wholeNumber);
   withRelevanceFlags(command, {
     labels: 'one label per row of --input, or lines id<TAB>label for a collection',
+    fields: ', or several with commas; for fidelity, which only measures them, also auto (default) or none',
     documents: 'point ids, or by rows of --input',
   });
   addTrainingFlags(command).action((collection: string | undefined, flags: TrainFlags) =>
@@ -213,7 +221,8 @@ async function train(
   if ((collection === undefined) === (flags.input === undefined)) {
     throw new TldrError('INVALID_ARGUMENT', 'give either a collection or --input with a .npy file');
   }
-  checkRelevanceFlags(flags);
+  checkRelevanceFlags(flags, true);
+  labelFieldChoice(flags);
   const settings = settingsOf(flags);
   if (flags.auto === true && Object.keys(settings).length > 0) {
     throw new TldrError(
@@ -307,7 +316,9 @@ async function trainAndSave(
     throw new TldrError('ABORTED', `stopped while training; ${how}`);
   }
   await encoder.save(flags.out);
-  printReport(run, report);
+  const commandFor = (set: RelevanceReport): string =>
+    commandLine(relevanceCommandWords(process.argv.slice(2), set));
+  printReport(run, report, { commandFor, lookedFor: labelFieldChoice(flags) === 'auto' });
   if (flags.report !== undefined) {
     await writePage(
       run,
@@ -321,6 +332,7 @@ async function trainAndSave(
         labels: relevance.labels === undefined ? undefined : namesOf(relevance.labels, labelNames),
         source,
         command: commandLine(),
+        commandFor,
       }),
     );
   }

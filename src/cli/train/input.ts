@@ -5,6 +5,7 @@ import { pickVector } from '../../store/pick-vector.js';
 import type { ConsoleRun } from '../console/command-output.js';
 import { openNpy } from '../../files/npy.js';
 import { withSource } from '../console/options.js';
+import { labelFieldChoice, readLabelFields } from './label-fields.js';
 import { readPointJudgements, sampleJudged, type JudgedSample } from './point-judgements.js';
 import { relevanceOfRows, type RelevanceFlags } from './relevance-flags.js';
 import { sampleNpy } from './sample.js';
@@ -58,12 +59,17 @@ export async function loadTraining(
     return { sample: await sampleNpy(flags.input, { size, seed, distance }, run), relevance };
   }
   const name = expectDefined(collection, 'the collection to train on');
+  const choice = labelFieldChoice(flags);
   return withSource(config, run, async (store) => {
     const vector = pickVector(await store.describe(name), flags.vector);
     check(vector.dim, vector.distance);
     checkRows(Math.min(size, await store.count(name)), vector.dim);
     const judgements = await readPointJudgements(flags, { ...vector, keys: store.keys }, run.signal);
     const ids = context.ids?.map((text) => store.keys.parse(text)) ?? null;
-    return sampleJudged({ store, collection: name, vector }, judgements, { size, seed, ids, run });
+    const place = { store, collection: name, vector };
+    const { sample, relevance } = await sampleJudged(place, judgements, { size, seed, ids, run });
+    const sampled = expectDefined(sample.ids, "the ids of a collection's sample");
+    const labelFields = await readLabelFields(place, sampled, { choice, seed, run });
+    return { sample, relevance: { ...relevance, labelFields } };
   });
 }

@@ -1,7 +1,9 @@
+import type { RelevanceReport } from '../../select/measure-relevance.js';
 import { isWithinNoise, type TrainReport } from '../../select/train-report.js';
 import type { ResultRow, ResultTable } from '../../report/result-table.js';
 import { sayTables } from '../console/show-results.js';
 import type { ConsoleRun } from '../console/command-output.js';
+import { relevanceTable, relevanceWords } from './relevance-output.js';
 
 /** Returns the table of candidates; a star marks the candidate that is saved. */
 export function candidateTable({
@@ -63,8 +65,20 @@ function fullVectorsRow(fullVectors: TrainReport['fullVectors']): ResultRow[] {
   return [{ cells: ['full vectors', objective, 1, [1, 1], confirmed, 1, 1], starred: false }];
 }
 
+/** What the command of a training knows about relevance. */
+export interface RelevanceContext {
+  /** Returns the command that ships by these labels or judgements. */
+  readonly commandFor: (set: RelevanceReport) => string;
+  /** Whether labels were looked for in the payload. */
+  readonly lookedFor: boolean;
+}
+
 /** Prints the scores of a training. */
-export function printReport(run: ConsoleRun, report: TrainReport): void {
+export function printReport(
+  run: ConsoleRun,
+  report: TrainReport,
+  relevance: RelevanceContext = { commandFor: () => '', lookedFor: false },
+): void {
   run.say('');
   run.say(
     `recall of the true 10 nearest neighbours, ${report.inputDim} -> ${report.outputDim} dimensions; ${report.heldOutQueries} held-out queries choose, ${report.confirmQueries} others confirm:`,
@@ -73,7 +87,8 @@ export function printReport(run: ConsoleRun, report: TrainReport): void {
     run.say(
       `leanvec-sphering was trained with ${report.fitQueries} other queries, which do not measure recall`,
     );
-  sayTables(run, [candidateTable(report)]);
+  const measured = relevanceTable(report);
+  sayTables(run, [candidateTable(report), ...(measured === null ? [] : [measured])]);
   if (report.leadOverPca !== null) {
     const points = report.leadOverPca.map((value) => `${value >= 0 ? '+' : ''}${(value * 100).toFixed(1)}`);
     if (isWithinNoise(report.leadOverPca))
@@ -86,6 +101,11 @@ export function printReport(run: ConsoleRun, report: TrainReport): void {
     );
   }
   if (report.fullVectors !== null) sayLeadOverFull(run, report.fullVectors.lead, report.objective);
+  for (const line of relevanceWords(report, relevance.commandFor)) run.say(line);
+  if (report.relevance.length === 0 && relevance.lookedFor)
+    run.say(
+      'relevance was not measured: no payload field looks like labels that the full vectors agree with; name one with --labels-field, or give judged queries with --queries and --qrels',
+    );
   if (report.graph !== null) {
     const { method, k, recall } = report.graph;
     const trained = report.training.map(({ name, steps }) => `${name} ${steps}`).join(', ');

@@ -5,8 +5,10 @@ import { Rng } from '../../core/rng.js';
 import { formatInterval, formatNumber, formatPercent, formatShare } from '../../report/format.js';
 import type { KeyFigure, ReportInput, ReportVerdict } from '../../report/input.js';
 import type { TrainDetails } from '../../select/train-encoder.js';
+import type { RelevanceReport } from '../../select/measure-relevance.js';
 import { isWithinNoise, type TrainReport } from '../../select/train-report.js';
 import { candidateTable } from './output.js';
+import { relevanceTable, relevanceWords } from './relevance-output.js';
 
 /** Most points on the map. */
 const MAP_POINTS = 2000;
@@ -23,6 +25,8 @@ export interface TrainingPageParts {
   readonly source: string;
   /** The command that was run. */
   readonly command: string;
+  /** The command that ships by a set of labels or judgements. */
+  readonly commandFor: (set: RelevanceReport) => string;
 }
 
 /** Returns a training as the input of a report. */
@@ -33,10 +37,11 @@ export function trainingPage(parts: TrainingPageParts): ReportInput {
   );
   const shown = [...details.losses].find(([name]) => name === report.shipped) ?? [...details.losses].at(-1);
   const map = mapOf(parts);
+  const measured = relevanceTable(report);
   return {
     title: `${source}: ${report.inputDim} to ${report.outputDim} dimensions`,
     createdBy: encoder.metadata.createdBy,
-    verdict: verdictOf(report),
+    verdict: verdictOf(parts),
     facts: factsOf(report, source),
     figures: figuresOf(report),
     perQuery: shownPerQuery.map((name) => ({
@@ -48,7 +53,7 @@ export function trainingPage(parts: TrainingPageParts): ReportInput {
       : { lossCurve: { name: shown[0], values: shown[1] } }),
     ...(map === null ? {} : { map }),
     reproduce: [command],
-    tables: [candidateTable(report)],
+    tables: [candidateTable(report), ...(measured === null ? [] : [measured])],
   };
 }
 
@@ -58,7 +63,7 @@ function betterPca({ candidates }: TrainReport): string | undefined {
     .sort((a, b) => b.objective - a.objective)[0]?.name;
 }
 
-function verdictOf(report: TrainReport): ReportVerdict {
+function verdictOf({ report, commandFor }: TrainingPageParts): ReportVerdict {
   const shipped = report.candidates.find(({ name }) => name === report.shipped);
   if (shipped === undefined) return { tone: 'bad', headline: 'No candidate was chosen', details: [] };
   const share = (value: number): string => formatPercent(value, 1);
@@ -74,6 +79,7 @@ function verdictOf(report: TrainReport): ReportVerdict {
       leadWords(report),
       `${share(shipped.r10At100)} of them are among the first 100 results: rescoring with the full vectors recovers these.`,
       `On queries that took no part in choosing it finds ${share(shipped.confirmed.recallAt10)}; by ${report.objective}, which chose it, it is ${(report.confirmedGap * 100).toFixed(1)} points below the best candidate there.`,
+      ...relevanceWords(report, commandFor),
     ],
   };
 }

@@ -43,7 +43,8 @@ export async function readPointJudgements(
     objective,
     ...(vectors === undefined ? {} : { queries: vectors }),
     ...(labels === undefined ? {} : { labels: await readPointLabels(labels, vector.keys, signal) }),
-    ...(labelsField === undefined ? {} : { field: labelsField }),
+    // Beside fidelity there may be several fields: `readLabelFields` reads them.
+    ...(labelsField === undefined || objective === 'fidelity' ? {} : { field: labelsField }),
     ...(qrels === undefined || vectors === undefined
       ? {}
       : { gains: await readQrels(qrels, { queries: vectors.rows, doc: vector.keys.parse }, signal) }),
@@ -89,7 +90,7 @@ export async function sampleJudged(
 }
 
 function namedPoints(
-  { gains, labels }: PointJudgements,
+  { gains, labels, objective }: PointJudgements,
   { size, seed }: { readonly size: number; readonly seed: number },
 ): readonly PointId[] {
   if (gains !== undefined) {
@@ -100,7 +101,8 @@ function namedPoints(
       `--qrels names ${named.size.toLocaleString('en-US')} points, which must all be in the sample; --sample takes ${size.toLocaleString('en-US')}: raise --sample`,
     );
   }
-  const named = [...(labels?.keys() ?? [])];
+  // Labels that are only measured must not decide what is learned from.
+  const named = objective === 'fidelity' ? [] : [...(labels?.keys() ?? [])];
   const room = Math.floor(size * LABELLED_SHARE);
   if (named.length <= room) return named;
   const chosen = Array.from(new Rng(seed).permutation(named.length).subarray(0, room));

@@ -16,17 +16,20 @@ export interface RelevanceFlags {
 }
 
 /** The training options that say how candidates are scored, and the texts of the labels by their numbers. */
-export type TrainRelevance = Pick<TrainEncoderOptions, 'objective' | 'labels' | 'queries' | 'gains'> & {
+export type TrainRelevance = Pick<
+  TrainEncoderOptions,
+  'objective' | 'labels' | 'queries' | 'gains' | 'labelFields'
+> & {
   readonly labelNames?: readonly string[];
 };
 
 /**
  * Adds the relevance flags.
- * @param forms what labels and documents look like for this command, for its help
+ * @param forms what labels, their fields and documents look like for this command, for its help
  */
 export function withRelevanceFlags(
   command: Command,
-  forms: { readonly labels: string; readonly documents: string },
+  forms: { readonly labels: string; readonly fields: string; readonly documents: string },
 ): Command {
   return command
     .addOption(
@@ -41,17 +44,20 @@ export function withRelevanceFlags(
     )
     .option(
       '--labels-field <key>',
-      'payload field that holds the labels of a collection: a key, or a path with dots',
+      `payload field that holds the labels of a collection: a key, or a path with dots${forms.fields}`,
     )
     .option('--qrels <file>', `relevance judgements of --queries, by ${forms.documents}: TREC, TSV or .npy`);
 }
 
 /**
  * Checks the relevance flags before any file is read.
+ * @param besideFidelity whether labels and judgements are measured if agreement with neighbours chooses
  * @throws INVALID_ARGUMENT when they contradict each other
  */
-export function checkRelevanceFlags(flags: RelevanceFlags): void {
-  const { objective = 'fidelity', labels, labelsField, queries, qrels, input } = flags;
+export function checkRelevanceFlags(flags: RelevanceFlags, besideFidelity = false): void {
+  const { objective = 'fidelity', labels, queries, qrels, input } = flags;
+  const isOff = besideFidelity && objective === 'fidelity' && flags.labelsField === 'none';
+  const labelsField = isOff ? undefined : flags.labelsField;
   if (labelsField !== undefined && input !== undefined)
     throw usage('--labels-field reads the payload of a collection: with --input give --labels');
   if (labels !== undefined && labelsField !== undefined)
@@ -67,7 +73,7 @@ export function checkRelevanceFlags(flags: RelevanceFlags): void {
       '--objective relevance needs --labels or --labels-field, or --queries with --qrels: see docs/evaluate.md for the formats',
     );
   }
-  if (objective === 'fidelity' && (labelled !== undefined || qrels !== undefined))
+  if (!besideFidelity && objective === 'fidelity' && (labelled !== undefined || qrels !== undefined))
     throw usage('--labels, --labels-field and --qrels are used by --objective relevance only');
 }
 

@@ -186,7 +186,12 @@ test('what is wrong is said before anything is trained or written', async () => 
       stderr: expect.stringContaining(message),
     });
   }
-  const fidelity = await train('--labels-field', 'about.tags', '--out', 'no.onnx');
-  expect(fidelity).toMatchObject({ code: 2, stderr: expect.stringContaining('--objective relevance only') });
+  for (const [fields, code, message] of [
+    ['about.subject', 3, 'none of 900 points of the sample has a label from payload field "about.subject"'],
+    ['about.tags,', 2, '--labels-field: got "about.tags,", expected auto, none, or up to 12 keys'],
+  ] as const) {
+    const fidelity = await train('--labels-field', fields, '--out', 'no.onnx');
+    expect(fidelity).toMatchObject({ code, stderr: expect.stringContaining(message) });
+  }
   expect(await readdir(cwd)).toEqual(before);
 });
