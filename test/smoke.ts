@@ -1,5 +1,5 @@
 import { Encoder, matrix, trainEncoder } from '../src/index.js';
-import { checkZstdBodies } from './support/serve/compressed-smoke.js';
+import { checkZstdBodies } from './support/serve/check-zstd-bodies.js';
 
 /** Loads the package as built, trains something tiny, saves, projects: run on every supported Node version. */
 const ROWS = 400;

@@ -1,6 +1,6 @@
 import { Rng } from '../../src/core/rng.js';
 import { forAWhile, type Scenario } from '../support/migrate/migrating-scenario.js';
-import type { Copying } from './copying.js';
+import type { Copying } from './copy-workers.js';
 import type { FrailServer } from './frail-server.js';
 
 /** Every kind of fault, in words. */

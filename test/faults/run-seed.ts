@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import { Rng } from '../../src/core/rng.js';
 import { writeDesiredState } from '../../src/migrate/dual-write/proxy-state-files.js';
 import { Scenario } from '../support/migrate/migrating-scenario.js';
-import { Copying } from './copying.js';
+import { Copying } from './copy-workers.js';
 import type { FrailServer } from './frail-server.js';
 import { Trouble, type FaultCounts } from './fault-injection.js';
 import { fetchAgain } from '../support/server/fetch-once.js';

@@ -15,7 +15,7 @@ import { endServing, startServe } from '../../support/serve/serve-child.js';
 import { startTestServer, testsOn } from '../../support/server/test-server.js';
 
 const run = promisify(execFile);
-const FILL = fileURLToPath(new URL('../../support/server/connect-child.js', import.meta.url));
+const FILL = fileURLToPath(new URL('../../support/server/tls-connect-child.js', import.meta.url));
 const KEY = 'correct-horse-battery';
 const AT = '127.0.0.1:0';
 

@@ -9,7 +9,7 @@ import { describeWithCertificates, makeCertificates, tlsSettings } from '../../s
 import { startTestServer, testsOn } from '../../support/server/test-server.js';
 
 const run = promisify(execFile);
-const CHILD = fileURLToPath(new URL('../../support/server/connect-child.js', import.meta.url));
+const CHILD = fileURLToPath(new URL('../../support/server/tls-connect-child.js', import.meta.url));
 const KEY = 'correct-horse-battery';
 
 const test = await testsOn('a process');

@@ -9,7 +9,7 @@ import {
   lookInto,
   markingCollections,
   mutated,
-} from '../../../support/wire/grpc-messages.js';
+} from '../../../support/wire/random-grpc-requests.js';
 import { METHOD_NAMES, pathOf } from '../../../support/wire/grpc-schemas.js';
 
 const RUNS = 2_000;

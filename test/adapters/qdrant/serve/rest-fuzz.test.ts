@@ -6,7 +6,7 @@ import {
   brokenRestRequest,
   misplacedIn,
   WITHOUT_VECTORS,
-} from '../../../support/wire/rest-bodies.js';
+} from '../../../support/wire/random-rest-requests.js';
 import { fixtureRewriter } from '../../../support/wire/rest-fixture.js';
 
 const RUNS = 2_000;

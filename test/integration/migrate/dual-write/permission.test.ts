@@ -18,7 +18,7 @@ import {
   REST,
   restPermission,
   vector,
-} from '../../../support/migrate/guarded-writes.js';
+} from '../../../support/migrate/every-form-of-write.js';
 import { copyOnce } from '../../../support/server/copy-once.js';
 import { fetchOnce } from '../../../support/server/fetch-once.js';
 import { PlainGrpc } from '../../../support/server/grpc-call.js';

@@ -11,9 +11,13 @@ import {
   lookInto,
   markingCollections,
   mutated,
-} from '../../../support/wire/grpc-messages.js';
+} from '../../../support/wire/random-grpc-requests.js';
 import { pathOf } from '../../../support/wire/grpc-schemas.js';
-import { anyRestRequest, brokenRestRequest, misplacedIn } from '../../../support/wire/rest-bodies.js';
+import {
+  anyRestRequest,
+  brokenRestRequest,
+  misplacedIn,
+} from '../../../support/wire/random-rest-requests.js';
 import {
   startAnsweringUpstream,
   type AnsweringUpstream,
@@ -21,7 +25,7 @@ import {
 } from '../../../support/serve/answering-upstream.js';
 import { framed, GrpcProber } from '../../../support/serve/grpc-probe.js';
 import { HttpProber, type Probe } from '../../../support/serve/http-probe.js';
-import { keptBytes } from '../../../support/store/kept-bytes.js';
+import { keptBytes } from '../../../support/store/memory-in-use.js';
 import { startTestProxy, type TestProxy } from '../../../support/serve/proxy-fixture.js';
 
 /** The proxy's own listeners with a recording upstream behind them: what the rewriters are asked is tested beside. */

@@ -9,7 +9,7 @@ import type { ProxyLimits } from '../../../../src/serve/proxy-options.js';
 import { encodeRequest } from '../../../support/wire/grpc-schemas.js';
 import { framed, GrpcProber } from '../../../support/serve/grpc-probe.js';
 import { HttpProber } from '../../../support/serve/http-probe.js';
-import { keptBytes } from '../../../support/store/kept-bytes.js';
+import { keptBytes } from '../../../support/store/memory-in-use.js';
 import { startTestProxy, type TestProxy } from '../../../support/serve/proxy-fixture.js';
 import { startRelay, type Chunk, type Fate, type Relay } from '../../../support/serve/relay.js';
 import { testsOn } from '../../../support/server/test-server.js';
