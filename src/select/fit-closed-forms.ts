@@ -73,7 +73,7 @@ export async function fitClosedForms(
   const forMoments = performance.now() - startedAt;
   const directions = await principalDirections(x, moments, { ...shared, distance });
   const near = { ...shared, d: dim, start: directions.axes };
-  // The time of PCA includes the moments, but not the directions, which are for training.
+  // The time of PCA includes mean and second moment, but not the directions, which are for training.
   startedAt = performance.now() - forMoments;
   const axes = await principalAxes(moments, { ...near, centred: false });
   const pca = (of: PrincipalAxes, gamma: number): Pick<Candidate, 'network' | 'hyperParameters'> => ({

@@ -57,7 +57,10 @@ export interface MemoryEstimate {
 
 /** What a store knows of the memory that vectors take up. `plan` also needs the measurements. */
 export interface Storage {
-  /** Returns how a vector is stored, according to the collection's spec. Pure. @throws NOT_FOUND when the spec has no such vector */
+  /**
+   * Returns how a vector is stored, according to the collection's spec. Pure.
+   * @throws NOT_FOUND when the spec has no such vector
+   */
   readonly of: (spec: CollectionSpec, vectorName: string) => KeptVector;
   /** Returns the expected memory of a collection with this many points. Pure. */
   readonly estimate: (spec: CollectionSpec, pointCount: number) => MemoryEstimate;
@@ -69,6 +72,9 @@ export interface Storage {
   readonly scratch: (source: CollectionSpec, scratch: ScratchRequest) => CollectionSpec;
   /** Measures the storage of each dense vector. May leave files in the store, which `dropScratch` removes. */
   readonly measure: (collection: string, run?: RunOptions) => Promise<readonly VectorBytes[]>;
-  /** Removes a temporary collection and the files that `measure` made in the store, such as snapshots. No error if there is none. */
+  /**
+   * Removes a temporary collection and the files that `measure` made in the store, such as snapshots. No error
+   * if there is none.
+   */
   readonly dropScratch: (collection: string) => Promise<void>;
 }

@@ -15,7 +15,7 @@ const WASM_PACKAGE = '@tensorflow/tfjs-backend-wasm';
 const BACKEND_PACKAGES = ['@tensorflow/tfjs-node-gpu', NATIVE_PACKAGE, WASM_PACKAGE];
 /** A WebAssembly memory has addresses of 32 bits. */
 const WASM_BYTES_MAX = 2 ** 32;
-/** Copies of the weights that a step holds together: with 65,536 x 880 weights it just fits (measured). */
+/** Number of copies of the weights that a step holds at the same time. 65,536 x 880 weights just fit (measured). */
 const WASM_COPIES = 17;
 const require = createRequire(import.meta.url);
 

@@ -8,7 +8,7 @@ import { megabytes } from '../../report/format.js';
 import type { Log, Progress, RunOptions } from '../../core/run-options.js';
 import { withAdvice } from './advice.js';
 
-/** What a store does not tell. */
+/** The text shown in place of a value that a store does not report. */
 const UNKNOWN = 'not known';
 /** Without a terminal: the first line of a step, then the following ones. */
 const FIRST_PLAIN_LINE_MS = 2_000;

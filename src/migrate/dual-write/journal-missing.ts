@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import { codeOf, messageOf, TldrError } from '../../core/errors.js';
 import { readDesiredState, readReport } from './proxy-state-files.js';
 
-/** What is lost with a journal: nobody must take a lost one for an empty one. */
+/** Says for people what is lost with a journal, so that nobody takes a lost journal for an empty one. */
 export const LOST_WITH_IT =
   'without it, nobody knows which writes the target still lacks. The source has every write that was made through the proxy, the target may lack some of them, and deleting the source would lose these for good';
 

@@ -87,8 +87,8 @@ export function pausedError(): TldrError {
 }
 
 /**
- * Returns the error to throw in place of `error`: if `error` only says that the run was aborted, the reason that its signal
- * gives, otherwise `error` itself.
+ * Returns the error to throw in place of `error`. If `error` only says that the run was aborted, it is the
+ * reason that the run's signal gives; otherwise it is `error` itself.
  */
 export function stopReason(error: unknown, signal: AbortSignal): unknown {
   const reason: unknown = signal.reason;

@@ -31,8 +31,8 @@ export interface LoadSeen {
   /** Rest after a batch as a multiple of its duration: `nice`, and more while the servers are busy. */
   readonly resting: number;
   /**
-   * Time for which the copy was slowed down so far: rests after batches, and waits while a server was busy. The times of ranges
-   * that are copied at once are added up.
+   * Time for which the copy was slowed down so far: rests after batches, and waits while a server was busy.
+   * The times of ranges that are copied at once are added up.
    */
   readonly waitedMs: number;
 }

@@ -60,7 +60,7 @@ async function resumes(place: ContractPlace): Promise<void> {
     [...Object.keys(metadata), 'more'].sort(),
   );
   assert.ok(Object.keys(metadata).includes('tldr'));
-  // Still the collection that was begun, whatever else was added; what says otherwise of it is another.
+  // Added metadata does not matter: it is still the collection that was begun. A collection with another value of a key is another one.
   const again = (other: CollectionSpec['metadata']): Promise<void> =>
     store.create({ ...target, metadata: other }, { resume: true });
   await again(metadata);
