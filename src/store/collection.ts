@@ -44,7 +44,8 @@ export type Datatype = (typeof DATATYPES)[number];
 
 /**
  * Quantisations: codes that the database searches in place of the vectors. One byte per component, product
- * codes 8 to 32 times smaller than the vectors, or one bit per component.
+ * codes 8 to 32 times smaller than the vectors, or one, one and a half or two bits per component. `binary` also
+ * reduces a query to one bit per component; the other binary forms keep 8 bits per component of a query.
  */
 export const QUANTIZATIONS = [
   'none',
@@ -53,6 +54,9 @@ export const QUANTIZATIONS = [
   'product-x16',
   'product-x32',
   'binary',
+  'binary-1bit',
+  'binary-1.5bit',
+  'binary-2bit',
 ] as const;
 /** A quantisation, by its name. */
 export type Quantization = (typeof QUANTIZATIONS)[number];

@@ -28,7 +28,7 @@ import { isStrict } from '../transport/strict-limits.js';
 import { applyThresholds, THRESHOLDS_KEY, thresholdsOf, vectorSizeLimit } from './scaled-limits.js';
 import { sourceSettingsMetadata, SOURCE_SETTINGS_KEYS } from './source-settings-metadata.js';
 import { originalSettings } from './original-settings.js';
-import { pushDownQuantization, vectorsOf, withoutIndex, withStorage } from './vector-storage.js';
+import { binaryBits, pushDownQuantization, vectorsOf, withoutIndex, withStorage } from './vector-storage.js';
 
 const DISTANCE_NAMES: Readonly<Record<string, Distance>> = {
   Cosine: 'cosine',
@@ -385,7 +385,8 @@ export function estimateMemory(spec: CollectionSpec, pointCount: number): Memory
 /** Returns the bytes of one code: with an offset of 4 bytes if scalar, in words of 128 bits if binary. */
 function quantizedBytes(config: Json | undefined, dim: number): number {
   if (isObject(valueAt(config, 'scalar'))) return dim + 4;
-  if (isObject(valueAt(config, 'binary'))) return Math.ceil(dim / 128) * 16;
+  const binary = valueAt(config, 'binary');
+  if (isObject(binary)) return Math.ceil((dim * binaryBits(binary)) / 128) * 16;
   const ratio = /^x(\d+)$/.exec(textAt(config, 'product', 'compression') ?? '')?.[1];
   return ratio === undefined ? 0 : (dim * 4) / Number(ratio);
 }

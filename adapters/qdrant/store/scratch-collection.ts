@@ -1,6 +1,6 @@
 import { isTldrError, TldrError } from '../../../src/core/errors.js';
 import type { RunOptions } from '../../../src/core/run-options.js';
-import { DATATYPES, QUANTIZATIONS } from '../../../src/store/collection.js';
+import { DATATYPES } from '../../../src/store/collection.js';
 import type { CollectionSpec } from '../../../src/store/collection.js';
 import type { QuantizedSearch } from '../../../src/store/search.js';
 import type { KeptVector, ScratchRequest, ScratchVector, VectorBytes } from '../../../src/store/storage.js';
@@ -23,7 +23,7 @@ import { distanceName, specFromInfo } from './collection-settings.js';
 import { tarSizes } from './sizes-of-files-in-snapshot.js';
 import { UNLIMITED } from '../transport/strict-limits.js';
 import { FULL_SCAN_THRESHOLD_MIN_KB } from './scaled-limits.js';
-import { mergedIndex, pushDownQuantization, vectorsOf, withoutIndex, withStorage } from './vector-storage.js';
+import { mergedIndex, pushDownQuantization, quantizationOf, vectorsOf, withoutIndex, withStorage } from './vector-storage.js';
 
 const INDEXING_THRESHOLD_KB = 1;
 const INDEX_M_DEFAULT = 16;
@@ -65,13 +65,11 @@ export function vectorStorage(spec: CollectionSpec, vectorName: string): KeptVec
   if (!isObject(params))
     throw new TldrError('NOT_FOUND', `collection ${spec.name} has no dense vector "${vectorName}"`);
   const codes = objectAt(params, 'quantization_config');
-  const compression = textAt(codes, 'product', 'compression');
   const index = mergedIndex(native, params);
   const onDisk = valueAt(params, 'on_disk') === true;
   return {
     datatype: DATATYPES.find((name) => name === textAt(params, 'datatype')) ?? 'float32',
-    quantization:
-      QUANTIZATIONS.find((name) => name in codes || name === `product-${compression ?? ''}`) ?? 'none',
+    quantization: quantizationOf(codes),
     onDisk,
     indexed: (numberAt(index, 'm') ?? INDEX_M_DEFAULT) > 0,
     codesInMemory: !onDisk || Object.values(codes).some((one) => valueAt(one, 'always_ram') === true),

@@ -227,6 +227,13 @@ export function planCommands(
   ];
 }
 
+const BINARY_SETTINGS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  binary: {},
+  'binary-1bit': { query_encoding: 'scalar8bits' },
+  'binary-1.5bit': { encoding: 'one_and_half_bits', query_encoding: 'scalar8bits' },
+  'binary-2bit': { encoding: 'two_bits', query_encoding: 'scalar8bits' },
+};
+
 /** Full vectors need no encoder: only the server's storage settings change. */
 function fullCommands(
   row: SizingRow,
@@ -239,8 +246,8 @@ function fullCommands(
   const codes =
     row.datatype === 'scalar'
       ? { scalar: { type: 'int8', always_ram: true } }
-      : row.datatype === 'binary'
-        ? { binary: { always_ram: true } }
+      : row.datatype in BINARY_SETTINGS
+        ? { binary: { ...BINARY_SETTINGS[row.datatype], always_ram: true } }
         : { product: { compression: row.datatype.replace('product-', ''), always_ram: true } };
   const body = { vectors: { [setup.vector.name]: { on_disk: true, quantization_config: codes } } };
   const commands = [

@@ -18,7 +18,17 @@ const UUIDS = ['00000000-0000-4000-8000-000000000001', 'ffffffff-ffff-4fff-bfff-
 const UNUSUAL: readonly PointId[] = [0n, 1n, 2n ** 53n + 1n, 2n ** 63n, 2n ** 64n - 1n, ...UUIDS];
 /** Files are written in blocks of 4 kB. */
 const OVERHEAD_BYTES_MAX = 8191;
-const PRODUCT_BYTES = { 'product-x8': 2, 'product-x16': 4, 'product-x32': 8 };
+const PRODUCT_BYTES: Readonly<Record<string, number>> = {
+  'product-x8': 2,
+  'product-x16': 4,
+  'product-x32': 8,
+};
+const BINARY_BITS: Readonly<Record<string, number>> = {
+  binary: 1,
+  'binary-1bit': 1,
+  'binary-1.5bit': 1.5,
+  'binary-2bit': 2,
+};
 
 const DISTANCE_NAMES = { cosine: 'Cosine', dot: 'Dot', euclid: 'Euclid', manhattan: 'Manhattan' };
 
@@ -47,7 +57,9 @@ async function openOn(server: TestServer): Promise<ContractStore> {
       codeBytes: (quantization, dim) => {
         if (quantization === 'none') return 0;
         if (quantization === 'scalar') return dim + 4;
-        return quantization === 'binary' ? 16 : dim / PRODUCT_BYTES[quantization];
+        if (quantization in BINARY_BITS)
+          return Math.ceil((dim * (BINARY_BITS[quantization] ?? 0)) / 128) * 16;
+        return dim / (PRODUCT_BYTES[quantization] ?? 0);
       },
       overheadBytesMax: OVERHEAD_BYTES_MAX,
     },

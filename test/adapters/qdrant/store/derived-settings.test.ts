@@ -59,6 +59,18 @@ test('a quantisation of the whole collection moves to the vectors when the reduc
   });
 });
 
+test('a binary quantisation is named by its bits for points and for queries', () => {
+  const named = (binary: object): string => {
+    const native = { params: { vectors: { size: 300, distance: 'Dot', quantization_config: { binary } } } };
+    return vectorStorage({ ...source, native: JSON.stringify(native) }, '').quantization;
+  };
+  expect(named({})).toBe('binary');
+  expect(named({ encoding: 'one_bit', query_encoding: 'default', always_ram: true })).toBe('binary');
+  expect(named({ query_encoding: 'scalar4bits' })).toBe('binary-1bit');
+  expect(named({ encoding: 'one_and_half_bits' })).toBe('binary-1.5bit');
+  expect(named({ encoding: 'two_bits', query_encoding: 'scalar8bits' })).toBe('binary-2bit');
+});
+
 test('a scratch collection takes the index settings of the source and walks its indexes', () => {
   const scratch = deriveScratch(source, {
     name: 's',
