@@ -43,7 +43,6 @@ export {
   type PlanReportRow,
   type SizingRow,
   type PlanTarget,
-  type StorageKind,
 } from './plan/sizing-row.js';
 export { buildKnnGraph, type KnnOptions } from './knn/build-knn-graph.js';
 export { exactTopK, type ExactOptions } from './knn/exact-search-in-worker.js';
@@ -90,6 +89,7 @@ export { verifyAgain, type VerifyRequest } from './migrate/verify/from-state.js'
 export { runPlan, type PlanEncoder, type PlanResult } from './plan/run-plan.js';
 export { preparePlan, type PlanOptions, type PlanSetup, type DrawnSample } from './plan/prepare-plan.js';
 export { trainEncoder, type TrainEncoderResult, type TrainDetails } from './select/train-encoder.js';
+export type { StoredReport } from './select/judge-stored.js';
 export type { NeighbourSearch, TrainEncoderOptions } from './select/train-encoder-options.js';
 export type { LabelField, MeasuredCandidate, RelevanceReport } from './select/measure-relevance.js';
 export type { CandidateReport, TrainReport, LearnedReport } from './select/train-report.js';

@@ -5,6 +5,7 @@ import type { Matrix } from '../core/matrix.js';
 import { THREADS, type RunOptions } from '../core/run-options.js';
 import { runInWorkers, shareFloats } from '../core/worker-task.js';
 import { exactTopK } from '../knn/exact-search-in-worker.js';
+import type { StorageKind } from '../store/collection.js';
 import { bootstrapInterval, mean, recall } from './ranking.js';
 import type { SearchResult, SearchTask } from './search-worker.js';
 
@@ -96,13 +97,21 @@ export async function neighborRecall(
 export async function searchCompact(
   { base, queries }: Pick<Benchmark, 'base' | 'queries'>,
   candidates: SearchTask['candidates'],
-  { threads = THREADS, signal, onProgress }: RunOptions & { readonly threads?: number } = {},
+  options: RunOptions & {
+    readonly threads?: number;
+    /** Form in which compact vectors are stored and searched. Default: float32. */
+    readonly storedAs?: StorageKind | undefined;
+    readonly seed?: number;
+  } = {},
 ): Promise<SearchResult> {
+  const { threads = THREADS, signal, onProgress, storedAs = 'float32', seed = 0 } = options;
   const workers = Math.min(threads, candidates.length);
   const shared = {
     base: { ...base, data: shareFloats(base.data) },
     queries: { ...queries, data: shareFloats(queries.data) },
     k: FOUND_K,
+    storedAs,
+    seed,
     threads: Math.max(1, Math.floor(threads / workers)),
   };
   const tasks = Array.from({ length: workers }, (_, w): SearchTask => {

@@ -6,6 +6,8 @@ import type { Matrix } from '../core/matrix.js';
 import { projectSample } from '../encoder/native-projector.js';
 import { errorMessage, throwIfStopped, workerTask } from '../core/worker-task.js';
 import { exactSearch } from '../knn/exact-search.js';
+import type { StorageKind } from '../store/collection.js';
+import { asStored } from './stored-codes.js';
 
 /** The task that `searchCompact` gives its workers; base and queries lie in shared memory. */
 export interface SearchTask {
@@ -18,13 +20,17 @@ export interface SearchTask {
     readonly distances: readonly Distance[];
   }[];
   readonly k: number;
+  /** Form in which the compact vectors are stored, and seed of what is random in it. */
+  readonly storedAs: StorageKind;
+  readonly seed: number;
   readonly threads: number;
 }
 
 /** For each candidate and each of its distances: m x k row indices. */
 export type SearchResult = readonly (readonly Int32Array[])[];
 
-async function search({ base, queries, candidates, k, threads }: SearchTask): Promise<SearchResult> {
+async function search(task: SearchTask): Promise<SearchResult> {
+  const { base, queries, candidates, k, threads, storedAs, seed } = task;
   const results: Int32Array[][] = [];
   for (const [i, { network, queryNetwork, distances }] of candidates.entries()) {
     const [compactBase, compactQueries] = [
@@ -33,8 +39,14 @@ async function search({ base, queries, candidates, k, threads }: SearchTask): Pr
     ];
     const found: Int32Array[] = [];
     for (const distance of distances) {
-      const task = { base: compactBase, queries: compactQueries, k, distance, excludeSelf: false, threads };
-      found.push(await exactSearch(task, { throwIfStopped, onProgress: () => undefined }));
+      throwIfStopped();
+      const stored = asStored({ base: compactBase, queries: compactQueries, distance }, storedAs, seed);
+      found.push(
+        await exactSearch(
+          { ...stored, k, excludeSelf: false, threads },
+          { throwIfStopped, onProgress: () => undefined },
+        ),
+      );
     }
     results.push(found);
     parentPort?.postMessage({

@@ -42,6 +42,15 @@ export const UNSEEN = {
   belowPcaMax: 0.005,
 } as const;
 
+/** Rotations of a compact space whose vectors are stored as codes. Chosen. */
+export const ROTATIONS = {
+  // Rotations of the chosen candidate that are compared with it as it is.
+  tried: 4,
+  // Rows that are searched, and queries, where a plan chooses a rotation.
+  rowsMax: 5_000,
+  queriesMax: 300,
+} as const;
+
 /**
  * Another compact distance than the one that a candidate was fitted for must find at least this much more, by
  * more than chance. In held-out sources, dot products lost up to 5 points that they had won by a tenth of one

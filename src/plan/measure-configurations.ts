@@ -1,5 +1,4 @@
 import { measurableStorage } from '../store/facets.js';
-import type { Encoder } from '../encoder/model.js';
 import { expectDefined, TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
 import { throwIfAborted } from '../core/run-options.js';
@@ -21,6 +20,7 @@ import {
   searchRequestOf,
   variantData,
   type PlanConfig,
+  type PlanEncoders,
   type Variant,
   type VariantData,
 } from './variants.js';
@@ -43,7 +43,7 @@ export interface PlanSample {
 export async function measurePlan(
   options: PlanOptions,
   setup: PlanSetup,
-  { sample, encoders }: { readonly sample: PlanSample; readonly encoders: ReadonlyMap<number, Encoder> },
+  { sample, encoders }: { readonly sample: PlanSample; readonly encoders: PlanEncoders },
 ): Promise<SizingRow[]> {
   const { scratchStore: store, scratchName, oversamplings, seed, threads, signal, onProgress } = options;
   const { vector, variants } = setup;

@@ -13,6 +13,7 @@ import type { Variant } from './variants.js';
 import { movedGains, movedLabels } from '../select/split-sample.js';
 import { storableVariants } from './storable-variants.js';
 import type { TrainEncoderOptions } from '../select/train-encoder-options.js';
+import { encoderFor } from '../select/judge-stored.js';
 import { trainEncoder } from '../select/train-encoder.js';
 
 const QUERIES_SHARE_MAX = 0.2;
@@ -85,12 +86,15 @@ export async function runPlan(options: PlanOptions, setup: PlanSetup): Promise<P
   if (!scratchName.startsWith(SCRATCH_PREFIX))
     throw new TldrError('INVALID_ARGUMENT', `a scratch collection's name begins with ${SCRATCH_PREFIX}`);
   const sample = await takeSample(options, setup);
-  const { encoders, reports } = await trainSizes(options, setup, sample);
+  const { trained, reports } = await trainSizes(options, setup, sample);
+  const encoders = await encodersOf(options, setup, { sample, trained });
   if (await scratchStore.exists(scratchName))
     throw new TldrError('ALREADY_EXISTS', `${scratchName} exists already`);
   const storable = storableVariants(setup.variants, sample, encoders);
   for (const note of storable.notes) log?.('warn', note);
-  const variants = storable.variants.map((variant) => searchedAs(variant, encoders.get(variant.scratch.dim)));
+  const variants = storable.variants.map((variant) =>
+    searchedAs(variant, encoders.get(variant.scratch.name)),
+  );
   let rows: SizingRow[];
   try {
     rows = await measurePlan(options, { ...setup, variants }, { sample, encoders });
@@ -200,9 +204,9 @@ async function trainSizes(
   options: PlanOptions,
   setup: PlanSetup,
   sample: JudgedSample,
-): Promise<{ encoders: Map<number, Encoder>; reports: PlanEncoder[] }> {
+): Promise<{ trained: Map<number, Encoder>; reports: PlanEncoder[] }> {
   const { collection, objective = 'fidelity', seed, threads, signal, log, onProgress } = options;
-  const encoders = new Map<number, Encoder>();
+  const trained = new Map<number, Encoder>();
   const reports: PlanEncoder[] = [];
   for (const dim of setup.dims) {
     throwIfAborted(signal);
@@ -222,7 +226,7 @@ async function trainSizes(
     });
     throwIfAborted(signal);
     if (encoder === null || report === null) throw new TldrError('ABORTED', 'stopped while training');
-    encoders.set(dim, encoder);
+    trained.set(dim, encoder);
     const candidates = report.candidates.map(({ name, recallAt10, interval }) => ({
       name,
       recallAt10,
@@ -230,5 +234,23 @@ async function trainSizes(
     }));
     reports.push({ dim, shipped: report.shipped, objective: report.objective, candidates });
   }
-  return { encoders, reports };
+  return { trained, reports };
+}
+
+/** The encoder of each variant: that of its size, rotated for the codes as `train --for` does it. */
+async function encodersOf(
+  { seed, threads, signal, log }: PlanOptions,
+  { variants }: PlanSetup,
+  { sample, trained }: { readonly sample: JudgedSample; readonly trained: ReadonlyMap<number, Encoder> },
+): Promise<Map<string, Encoder>> {
+  const encoders = new Map<string, Encoder>();
+  for (const { scratch, kind, datatype } of variants) {
+    const encoder = trained.get(scratch.dim);
+    if (kind !== 'compact' || encoder === undefined) continue;
+    throwIfAborted(signal);
+    log?.('info', `choosing a rotation of ${scratch.dim} dimensions for ${datatype}`);
+    const storedAs = datatype === 'as configured' ? 'float32' : datatype;
+    encoders.set(scratch.name, await encoderFor(encoder, sample.base, { storedAs, seed, threads, signal }));
+  }
+  return encoders;
 }

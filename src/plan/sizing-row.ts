@@ -1,21 +1,6 @@
 import { TldrError } from '../core/errors.js';
-import {
-  DATATYPES,
-  type Datatype,
-  type Layout,
-  QUANTIZATIONS,
-  type Quantization,
-} from '../store/collection.js';
+import type { Datatype, Layout, Quantization, StorageKind } from '../store/collection.js';
 import { certaintyOf, type RecallEvidence } from './extrapolate-recall.js';
-
-/** How a vector is stored: a datatype, or a quantisation (the vector on disk, its codes in memory). */
-export type StorageKind = Datatype | Exclude<Quantization, 'none'>;
-
-/** All storage kinds, datatypes first. */
-export const STORAGE_KINDS: readonly StorageKind[] = [
-  ...DATATYPES,
-  ...QUANTIZATIONS.filter((name) => name !== 'none'),
-];
 
 /** The two settings of a storage kind; `datatype` is that of the vectors from which codes are computed. */
 export function storageOf(

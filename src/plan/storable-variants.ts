@@ -1,13 +1,12 @@
-import type { Encoder } from '../encoder/model.js';
 import { firstOverflow, overflowText } from '../store/stored-component.js';
 import type { PlanSample } from './measure-configurations.js';
-import { variantData, type Variant } from './variants.js';
+import { variantData, type PlanEncoders, type Variant } from './variants.js';
 
 /** The variants whose datatype can hold all values of the sample, and a note for each of the others. */
 export function storableVariants(
   variants: readonly Variant[],
   sample: PlanSample,
-  encoders: ReadonlyMap<number, Encoder>,
+  encoders: PlanEncoders,
 ): { readonly variants: readonly Variant[]; readonly notes: readonly string[] } {
   const data = variantData(variants, sample, encoders);
   const notes: string[] = [];

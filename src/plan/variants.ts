@@ -1,11 +1,11 @@
 import { compactDistance, type Distance } from '../core/distance.js';
 import type { Encoder } from '../encoder/model.js';
 import { row, type Matrix } from '../core/matrix.js';
-import type { DenseVectorSpec } from '../store/collection.js';
+import type { DenseVectorSpec, StorageKind } from '../store/collection.js';
 import type { VectorColumn } from '../store/points.js';
 import type { QuantizedSearch, SearchRequest } from '../store/search.js';
 import type { KeptVector, ScratchVector } from '../store/storage.js';
-import { storageOf, type SizingRow, type StorageKind } from './sizing-row.js';
+import { storageOf, type SizingRow } from './sizing-row.js';
 
 const TOP = 10;
 /** Name of the vector that rescores, stored as in the two-stage layout. */
@@ -180,28 +180,32 @@ export function toBytes(x: Matrix, { scale, offset }: ByteMap): Matrix {
   return { rows: x.rows, cols: x.cols, data };
 }
 
+/** The encoder of each variant of compact vectors, by the variant's name. */
+export type PlanEncoders = ReadonlyMap<string, Encoder>;
+
 /** Base and queries in a variant's form. */
 export interface VariantData {
   readonly base: Matrix;
   readonly queries: Matrix;
 }
 
-/** The vectors of each variant, by its name. Variants of the same size share memory. */
+/** The vectors of each variant, by its name. Variants with the same encoder share memory. */
 export function variantData(
   variants: readonly Variant[],
   full: VariantData,
-  encoders: ReadonlyMap<number, Encoder>,
+  encoders: PlanEncoders,
 ): Map<string, VariantData> {
   const reduced = new Map(
-    [...encoders].map(([dim, encoder]) => [
-      dim,
+    [...new Set(encoders.values())].map((encoder) => [
+      encoder,
       { base: encoder.project(full.base), queries: encoder.projectQueries(full.queries) },
     ]),
   );
   const bytes = new Map<number, VariantData>();
   const found = new Map<string, VariantData>();
   for (const { scratch, kind, datatype } of variants) {
-    const own = kind === 'compact' ? reduced.get(scratch.dim) : full;
+    const encoder = encoders.get(scratch.name);
+    const own = kind === 'compact' ? encoder && reduced.get(encoder) : full;
     if (own === undefined) continue;
     if (kind !== 'compact' || datatype !== 'uint8') {
       found.set(scratch.name, own);

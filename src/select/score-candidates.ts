@@ -11,6 +11,7 @@ import {
 } from '../evaluate/neighbor-recall.js';
 import { exactTopK } from '../knn/exact-search-in-worker.js';
 import { bootstrapInterval, mean } from '../evaluate/ranking.js';
+import type { StorageKind } from '../store/collection.js';
 import { multiplyAdds, type Candidate } from './candidate.js';
 
 /** The objective of the selection: one value for each held-out query, larger is better. */
@@ -46,6 +47,8 @@ export interface ScoreOptions extends RunOptions {
   readonly selectionQueries: number;
   readonly seed: number;
   readonly threads?: number;
+  /** Form in which compact vectors will be stored; they are searched in that form. Default: float32. */
+  readonly storedAs?: StorageKind | undefined;
 }
 
 /**

@@ -6,6 +6,7 @@ import { SEED_MAX } from '../core/rng.js';
 import type { RunOptions } from '../core/run-options.js';
 import { SPLIT } from '../hyper-parameters/selection.js';
 import { BUDGET_SECONDS } from '../hyper-parameters/training.js';
+import { STORAGE_KINDS, type StorageKind } from '../store/collection.js';
 import { checkArchitectures, resolveSettings } from '../train/run-training.js';
 import { checkTfjsMemory } from '../train/tfjs-executor.js';
 import { checkSettings, type EngineName, type TrainSettings } from '../train/options.js';
@@ -13,6 +14,9 @@ import type { TrainState } from '../train/state.js';
 import { CLOSED_FORMS } from './fit-closed-forms.js';
 import type { LabelField } from './measure-relevance.js';
 import { firstLayerBytes, LEARNED } from './training-schedules.js';
+
+/** Forms in which compact vectors can be stored. Bytes as components would truncate them. */
+export const STORED_FORMS: readonly StorageKind[] = STORAGE_KINDS.filter((kind) => kind !== 'uint8');
 
 /** Ways to find the nearest neighbours that training uses. */
 export const NEIGHBOUR_SEARCHES = ['auto', 'exact', 'hnsw'] as const;
@@ -65,6 +69,11 @@ export interface TrainEncoderOptions extends RunOptions, Partial<TrainSettings> 
   readonly gains?: readonly ReadonlyMap<number, number>[] | undefined;
   /** Distance of the compact space; `auto` tries those that keep the direction of scores. */
   readonly compactDistance?: Distance | 'auto';
+  /**
+   * Form in which the compact vectors will be stored: a datatype or a quantisation. Candidates are scored in that form,
+   * and the shipped one is rotated for it. Default: float32, without a rotation.
+   */
+  readonly storedAs?: StorageKind | undefined;
   /** Name of the collection or file, for the encoder's metadata. */
   readonly source?: string;
   /** States of finished or started trainings of an earlier run, by candidate. */
@@ -135,6 +144,10 @@ export function checkTrainOptions(options: TrainEncoderOptions, inputDim: number
       'INVALID_ARGUMENT',
       `neighbours: got ${neighbours}, expected ${NEIGHBOUR_SEARCHES.join(', ')}`,
     );
+  }
+  const { storedAs } = options;
+  if (storedAs !== undefined && !STORED_FORMS.includes(storedAs)) {
+    throw new TldrError('INVALID_ARGUMENT', `storedAs: got ${storedAs}, expected ${STORED_FORMS.join(', ')}`);
   }
   // Some of these candidates depend on the data: `trainEncoder` checks again.
   checkShip(options.ship ?? 'best', [...LEARNED, ...CLOSED_FORMS]);

@@ -22,6 +22,7 @@ import {
 } from './score-candidates.js';
 import { withSampleSummary } from './summarize-sample.js';
 import { measureRelevance } from './measure-relevance.js';
+import { improveRotation, scoreStored } from './judge-stored.js';
 import { unseenRows } from './unseen-groups.js';
 import { splitSample, type SplitSample } from './split-sample.js';
 import type { Directions } from './principal-directions.js';
@@ -34,7 +35,7 @@ import {
   type TrainEncoderOptions,
 } from './train-encoder-options.js';
 import { checkTrainMemory } from './train-memory.js';
-import { trainReport, type Learned, type TrainReport } from './train-report.js';
+import { trainReport, type Learned, type ReportParts, type TrainReport } from './train-report.js';
 import { CREATED_BY } from '../encoder/package-version.js';
 
 /** The result of a training. If it was stopped, `encoder` is null and `states` can resume it. */
@@ -108,15 +109,10 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
     ...learned.map((one) => learnedCandidate(one, { geometry, compactDistance })),
     ...closed.candidates,
   ];
-  const { selection: judged, confirmation: confirmed } = await scoreCandidates(
-    benchmarks,
-    fitted,
-    judgeOptions,
-  );
-  const winner = choose(
-    ship === 'best' ? withoutOverfitted(judged) : judged.filter(({ candidate }) => candidate.name === ship),
-  );
-  if (winner === undefined) throw new TldrError('INTERNAL', 'no candidate was judged');
+  const { judged, confirmed, winner, stored } = await judgeFitted(benchmarks, fitted, {
+    ...judgeOptions,
+    ship,
+  });
   const full =
     options.objective === 'relevance' ? await scoreFullVectors(benchmarks.benchmark, judgeOptions) : null;
   const relevance =
@@ -130,6 +126,7 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
     winner,
     full,
     relevance,
+    stored,
     objectiveName: split.objectiveName,
     learned,
     inputDim: x.cols,
@@ -149,6 +146,26 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
     candidates,
     details: detailsOf(judged, learned),
   };
+}
+
+/** Scores the candidates, chooses one, and rotates its compact space if it will be stored as codes. */
+async function judgeFitted(
+  benchmarks: Benchmarks,
+  fitted: readonly Candidate[],
+  { ship, ...options }: ScoreOptions & { readonly ship: string },
+): Promise<Pick<ReportParts, 'judged' | 'confirmed' | 'winner' | 'stored'>> {
+  const scored = await scoreStored(benchmarks, fitted, options);
+  const judged = scored.selection;
+  const chosen = choose(
+    ship === 'best' ? withoutOverfitted(judged) : judged.filter(({ candidate }) => candidate.name === ship),
+  );
+  if (chosen === undefined) throw new TldrError('INTERNAL', 'no candidate was judged');
+  const { judgement, winner, stored } = await improveRotation(
+    benchmarks,
+    { judgement: scored, winner: chosen, fitted },
+    options,
+  );
+  return { judged: judgement.selection, confirmed: judgement.confirmation, winner, stored };
 }
 
 function detailsOf(judged: readonly Scored[], learned: readonly Learned[]): TrainEncoderResult['details'] {
@@ -188,7 +205,11 @@ async function judgeStart(
   judgeOptions: ScoreOptions,
 ): Promise<Start> {
   const pca = closed.filter(({ name }) => name === 'pca-uncentred');
-  const { selection } = await scoreCandidates(benchmarks, pca, { ...judgeOptions, onProgress: undefined });
+  const { selection } = await scoreCandidates(benchmarks, pca, {
+    ...judgeOptions,
+    storedAs: undefined,
+    onProgress: undefined,
+  });
   const [judged] = selection;
   if (judged === undefined) throw new TldrError('INTERNAL', 'PCA was not judged');
   return { compactDistance: judged.compactDistance, pcaRecall: judged.recall.recallAt10 };

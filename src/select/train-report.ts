@@ -8,6 +8,7 @@ import type { TldrResult } from '../train/tldr.js';
 import type { LossName } from '../train/options.js';
 import { multiplyAdds } from './candidate.js';
 import type { RelevanceReport } from './measure-relevance.js';
+import type { StoredReport } from './judge-stored.js';
 import { pairedInterval, type Scored } from './score-candidates.js';
 import type { TrainingSchedule } from './training-schedules.js';
 import { CREATED_BY } from '../encoder/package-version.js';
@@ -60,6 +61,8 @@ export interface TrainReport {
   } | null;
   /** What labels or judgements say that had no part in the choice; empty if there are none. */
   readonly relevance: readonly RelevanceReport[];
+  /** How the shipped candidate fares as it will be stored; null if the form of storage was not given. */
+  readonly stored: StoredReport | null;
   /** Distance of the shipped candidate to the best on the confirmation queries; 0 if it is the best. */
   readonly confirmedGap: number;
   readonly inputDim: number;
@@ -93,6 +96,8 @@ export interface ReportParts {
   /** The objective's values of the full vectors, for selection and confirmation; null for recall@10. */
   readonly full: readonly [Float64Array, Float64Array] | null;
   readonly relevance: readonly RelevanceReport[];
+  /** How the winner fares as it will be stored; null if the form of storage was not given. */
+  readonly stored: StoredReport | null;
   readonly objectiveName: string;
   readonly learned: readonly Learned[];
   readonly inputDim: number;
@@ -122,6 +127,7 @@ export function trainReport(parts: ReportParts): TrainReport {
     leadOverPca: pca === undefined || pca === winner ? null : pairedInterval(winner.scores, pca.scores, seed),
     fullVectors: fullVectorsOf(parts),
     relevance: parts.relevance,
+    stored: parts.stored,
     confirmedGap: bestConfirmed - mean(shipped.scores),
     inputDim,
     outputDim: shapeOf(winner.candidate.network).outputDim,

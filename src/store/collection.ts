@@ -60,3 +60,12 @@ export const QUANTIZATIONS = [
 ] as const;
 /** A quantisation, by its name. */
 export type Quantization = (typeof QUANTIZATIONS)[number];
+
+/** How a vector is stored: a datatype, or a quantisation (the vector on disk, its codes in memory). */
+export type StorageKind = Datatype | Exclude<Quantization, 'none'>;
+
+/** All storage kinds, datatypes first. */
+export const STORAGE_KINDS: readonly StorageKind[] = [
+  ...DATATYPES,
+  ...QUANTIZATIONS.filter((name) => name !== 'none'),
+];

@@ -220,6 +220,10 @@ test('queries of an asymmetric encoder are measured by their own map', () => {
   x.data.forEach((_, i) => (x.data[i] = Math.sin(i)));
   const encoder = twoMaps(tinyEncoder());
   const variants = compactVariants(COMPACT_DIM, 'cosine', ['float32']);
-  const [data] = variantData(variants, { base: x, queries: x }, new Map([[COMPACT_DIM, encoder]])).values();
+  const [data] = variantData(
+    variants,
+    { base: x, queries: x },
+    new Map([[`c${COMPACT_DIM}-float32`, encoder]]),
+  ).values();
   expect(data).toEqual({ base: encoder.project(x), queries: encoder.projectQueries(x) });
 });

@@ -23,7 +23,14 @@ import { distanceName, specFromInfo } from './collection-settings.js';
 import { tarSizes } from './sizes-of-files-in-snapshot.js';
 import { UNLIMITED } from '../transport/strict-limits.js';
 import { FULL_SCAN_THRESHOLD_MIN_KB } from './scaled-limits.js';
-import { mergedIndex, pushDownQuantization, quantizationOf, vectorsOf, withoutIndex, withStorage } from './vector-storage.js';
+import {
+  mergedIndex,
+  pushDownQuantization,
+  quantizationOf,
+  vectorsOf,
+  withoutIndex,
+  withStorage,
+} from './vector-storage.js';
 
 const INDEXING_THRESHOLD_KB = 1;
 const INDEX_M_DEFAULT = 16;

@@ -32,6 +32,7 @@ import {
   withCatchUpFlags,
   type CatchUpFlags,
 } from './catch-up-flags.js';
+import type { EncoderMetadata } from '../../encoder/network.js';
 import { hooksOf, withHookFlags, type HookFlags } from './hooks.js';
 import {
   commandFor,
@@ -201,6 +202,7 @@ async function start(
     };
     const plan = await planMigration(request);
     printPlan(run, plan);
+    warnOfOtherStorage(run, encoder.metadata, flags);
     if (flags.dryRun === true) {
       const state = await place.read();
       if (state !== null) {
@@ -218,6 +220,22 @@ async function start(
     await run.confirm(`Create and fill ${target} in ${store.endpoint}?`);
     await copy(request, { place, planned: plan, encoderFile, journal, flags, run, config });
   });
+}
+
+/** Warns if the encoder was trained for vectors that are stored in another form than the target will have. */
+function warnOfOtherStorage(
+  run: ConsoleRun,
+  { hyperParameters }: EncoderMetadata,
+  { datatype, quantization }: StartFlags,
+): void {
+  const trainedFor = hyperParameters['storedAs'];
+  if (trainedFor === undefined || quantization === undefined) return;
+  const kept = quantization === 'none' ? (datatype ?? 'float32') : quantization;
+  if (kept === trainedFor) return;
+  run.log(
+    'warn',
+    `the encoder was trained for vectors stored as ${trainedFor}, and the target stores them as ${kept}: an encoder trained with --for ${kept} may find more`,
+  );
 }
 
 async function resume(work: MigrationWork, flags: ResumeFlags): Promise<void> {

@@ -7,14 +7,9 @@ import { hostname } from 'node:os';
 import { adapterFor } from '../adapters.js';
 import type { Config } from '../../config/load.js';
 import { codeOf, TldrError } from '../../core/errors.js';
+import { STORAGE_KINDS, type StorageKind } from '../../store/collection.js';
 import type { CopyTarget } from '../../store/copy-target.js';
-import {
-  choosePlan,
-  parseTarget,
-  STORAGE_KINDS,
-  type PlanTarget,
-  type StorageKind,
-} from '../../plan/sizing-row.js';
+import { choosePlan, parseTarget, type PlanTarget } from '../../plan/sizing-row.js';
 import { runPlan } from '../../plan/run-plan.js';
 import {
   preparePlan,

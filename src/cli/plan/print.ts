@@ -11,6 +11,7 @@ import {
 } from '../../plan/sizing-row.js';
 import { secondsPerSize, type PlanResult } from '../../plan/run-plan.js';
 import type { PlanOptions, PlanSetup } from '../../plan/prepare-plan.js';
+import { dependsOnRotation } from '../../evaluate/stored-codes.js';
 import { formatNumber, megabytes } from '../../report/format.js';
 import type { ResultTable } from '../../report/result-table.js';
 import { sayTables } from '../console/show-results.js';
@@ -191,6 +192,7 @@ export function planCommands(
         ['--seed', seed],
         ...trainFlags,
         ['--budget', `${secondsPerSize(options, setup)}s`],
+        ...(dependsOnRotation(row.datatype) ? [['--for', row.datatype] as const] : []),
         ['--out', file],
       ],
     }),

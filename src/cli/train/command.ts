@@ -8,6 +8,7 @@ import { splitSample } from '../../select/split-sample.js';
 import {
   checkTrainOptions,
   NEIGHBOUR_SEARCHES,
+  STORED_FORMS,
   type NeighbourSearch,
   type TrainEncoderOptions,
 } from '../../select/train-encoder-options.js';
@@ -21,6 +22,7 @@ import {
   type LossName,
   type OptimizerName,
 } from '../../train/options.js';
+import type { StorageKind } from '../../store/collection.js';
 import type { Config } from '../../config/load.js';
 import { writePage } from '../console/show-results.js';
 import type { ConsoleRun } from '../console/command-output.js';
@@ -64,6 +66,7 @@ interface TrainFlags extends GlobalFlags, TrainInputFlags {
   readonly init?: 'pca' | 'random';
   readonly engine?: EngineName;
   readonly neighbours?: NeighbourSearch;
+  readonly for?: StorageKind;
   readonly preset?: 'reference';
   readonly ship: string;
   readonly heldOut?: number;
@@ -86,6 +89,7 @@ Examples:
   qdrant-tldr train docs --dim 96 --out enc.onnx --objective relevance --labels-field topic
   qdrant-tldr train docs --dim 96 --out enc.onnx --objective relevance --queries q.npy --qrels clicks.tsv
   qdrant-tldr train docs --dim 96 --out enc.onnx --labels-field topic,author
+  qdrant-tldr train docs --dim 192 --out enc.onnx --for scalar
   qdrant-tldr train docs --dim 96 --out enc.onnx --preset reference --ship tldr
 
 A candidate is an encoder that competes, PCA among them. The table compares all candidates on held-out rows:
@@ -97,6 +101,8 @@ The best candidate is saved, unless --ship names another one. If two candidates 
 
 Payload fields that look like labels (or those of --labels-field) are measured beside the choice, which does not
 see them. A second table shows what every candidate and the full vectors reach by them.
+
+With --for, recall is that of the stored codes, and the compact space is rotated so that these find more.
 
 With 90 or more --queries of a cosine or dot-product space, a third of them trains two more candidates,
 leanvec-sphering and leanvec-sphering-0.1 (which trusts the queries more): one map for points, another for
@@ -146,6 +152,12 @@ export function trainCommand(): Command {
         '--neighbours <how>',
         'how nearest neighbours for training are found: exact compares all pairs, hnsw builds a graph (its recall stands in the report)',
       ).choices([...NEIGHBOUR_SEARCHES]),
+    )
+    .addOption(
+      new Option(
+        '--for <storage>',
+        'how the compact vectors will be stored (migrate --datatype, --quantization): candidates are scored in that form',
+      ).choices([...STORED_FORMS]),
     )
     .option('--report <file>', 'write a self-contained HTML report')
     .option('--checkpoint <file>', 'file for the training state; if it exists, training continues from it')
@@ -244,7 +256,7 @@ async function train(
   const options: TrainEncoderOptions = {
     ...settings,
     ...given({ budgetSeconds: flags.budget, compactDistance: flags.compactDistance, engine: flags.engine }),
-    ...given({ neighbours: flags.neighbours }),
+    ...given({ neighbours: flags.neighbours, storedAs: flags.for }),
     ...given({ heldOut: flags.heldOut }),
     dim: flags.dim,
     seed: flags.seed,

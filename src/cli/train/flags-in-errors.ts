@@ -7,6 +7,7 @@ const FLAGS: Readonly<Record<string, string>> = {
   heldOut: '--held-out',
   learningRate: '--lr',
   nNeighbors: '--k',
+  storedAs: '--for',
 };
 const SAME = ['budget', 'epochs', 'lambda', 'perplexity', 'ship', 'steps'];
 

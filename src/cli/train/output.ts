@@ -1,5 +1,6 @@
 import type { RelevanceReport } from '../../select/measure-relevance.js';
 import { isWithinNoise, type TrainReport } from '../../select/train-report.js';
+import type { StoredReport } from '../../select/judge-stored.js';
 import type { ResultRow, ResultTable } from '../../report/result-table.js';
 import { sayTables } from '../console/show-results.js';
 import type { ConsoleRun } from '../console/command-output.js';
@@ -100,6 +101,7 @@ export function printReport(
       `* is saved; compared with the better PCA: ${points.join(' to ')} points of ${report.objective} (95 %, same queries); on the confirming queries ${(report.confirmedGap * 100).toFixed(1)} points below the best candidate`,
     );
   }
+  if (report.stored !== null) run.say(storedWords(report.stored));
   if (report.fullVectors !== null) sayLeadOverFull(run, report.fullVectors.lead, report.objective);
   for (const line of relevanceWords(report, relevance.commandFor)) run.say(line);
   if (report.relevance.length === 0 && relevance.lookedFor)
@@ -116,6 +118,19 @@ export function printReport(
   const { zeroRows, duplicateRows } = report.sample;
   if (zeroRows + duplicateRows > 0)
     run.say(`left out of the sample: ${zeroRows} zero vectors, ${duplicateRows} exact duplicates`);
+}
+
+function storedWords({
+  storedAs,
+  rotation,
+  recallAt10,
+  unrotatedRecallAt10,
+  float32RecallAt10,
+}: StoredReport): string {
+  const [now, plain, whole] = [recallAt10, unrotatedRecallAt10, float32RecallAt10].map((x) => x.toFixed(3));
+  const turned =
+    rotation === 0 ? 'no rotation finds more' : `with rotation ${rotation}; ${plain} without a rotation`;
+  return `all figures are those of vectors stored as ${storedAs}. On the confirming queries the saved candidate has recall@10 ${now}, ${turned}; ${whole} if stored as float32`;
 }
 
 function sayLeadOverFull(run: ConsoleRun, lead: readonly [number, number], objective: string): void {
