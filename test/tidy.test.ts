@@ -64,6 +64,14 @@ const UNREF: Readonly<Record<string, readonly [number, string]>> = {
   ],
   'src/migrate/state/with-lock.ts': [1, 'looks after a lock beside the work that holds it'],
   'src/migrate/state/lease.ts': [1, 'renews a lease beside the work that holds it'],
+  'src/cli/serve/recorded-queries.ts': [
+    1,
+    'writes a sample of queries beside the listeners, and once more at the end',
+  ],
+  'src/cli/serve/searched-batches.ts': [
+    1,
+    'sends a sample of queries beside the listeners, and once more at the end',
+  ],
   'src/cli/serve/migrating-collections.ts': [1, 'reads aliases beside the listeners'],
   'adapters/qdrant/transport/grpc.ts': [2, 'a connection without a call: each call refs it, and has a timer'],
 };

@@ -17,6 +17,8 @@ export interface ServedSetting {
   readonly vectorAnswers?: ServedFacts['vectorAnswers'];
   /** The collection with the full vectors, for shadow searches. */
   readonly full?: string;
+  /** File for a sample of the vectors that clients search for. */
+  readonly recordQueries?: string;
   /** Set while the target is still being made: writes go to the source and are brought over to the target. */
   readonly migrating?: MigratingSetting;
 }
@@ -42,6 +44,7 @@ const SETTING = v.looseObject(
     scoreThreshold: v.exactOptional(oneOf('pass', 'refuse')),
     vectorAnswers: v.exactOptional(oneOf('refuse', 'compact')),
     full: v.exactOptional(TEXT),
+    recordQueries: v.exactOptional(TEXT),
     migrating: v.exactOptional(
       v.custom<MigratingSetting>(
         (value) => v.is(MIGRATING, value),
@@ -54,13 +57,14 @@ const SETTING = v.looseObject(
 
 /**
  * Returns the served collections by the names that clients use.
- * @param folder folder that relative paths of encoders and journals start from
- * @throws INVALID_ARGUMENT for unknown or malformed keys, and for a target that is served twice
+ * @param folder folder that relative paths of encoders, journals and recorded queries start from
+ * @throws INVALID_ARGUMENT for unknown or malformed keys, and for a target or a file of queries that is named twice
  */
 export function parseServedSettings(value: unknown, folder: string): Readonly<Record<string, ServedSetting>> {
   if (!isRecord(value)) throw wrong('collections', 'expected an object of collections by their names');
   const parsed = new Map<string, ServedSetting>();
   const nameOf = new Map<string, string>();
+  const recordedFor = new Map<string, string>();
   for (const [name, one] of Object.entries(value)) {
     const at = `collections.${name}`;
     if (name === '') throw wrong(at, 'expected a name');
@@ -72,11 +76,17 @@ export function parseServedSettings(value: unknown, folder: string): Readonly<Re
         `its target ${setting.target} is also the target of ${other}: serve it under one name, and make the others aliases in the database`,
       );
     nameOf.set(setting.target, name);
-    const { migrating: moved } = setting;
+    const { migrating: moved, recordQueries } = setting;
+    const queries = recordQueries === undefined ? null : resolve(folder, recordQueries);
+    const recorded = queries === null ? undefined : recordedFor.get(queries);
+    if (recorded !== undefined)
+      throw wrong(at, `its file of queries is also that of ${recorded}: give each collection its own`);
+    if (queries !== null) recordedFor.set(queries, name);
     if (moved?.source === setting.target) throw wrong(at, 'its source is its target');
     parsed.set(name, {
       ...setting,
       encoder: resolve(folder, setting.encoder),
+      ...(queries === null ? {} : { recordQueries: queries }),
       ...(moved === undefined ? {} : { migrating: { ...moved, journal: resolve(folder, moved.journal) } }),
     });
   }

@@ -121,6 +121,22 @@ export async function writeWhole(path: string, fill: (file: FileHandle) => Promi
 }
 
 /**
+ * Does the same as `writeWhole` for a file that only this process's user may read, also if others may read the file
+ * that it replaces.
+ * @throws INVALID_ARGUMENT when it cannot be written
+ * @throws any error of `fill`
+ */
+export async function writePrivate(path: string, fill: (file: FileHandle) => Promise<void>): Promise<void> {
+  try {
+    const destination = await destinationOf(path);
+    const own = { mode: 0o600, uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
+    await putInPlace({ ...destination, replaced: own }, fill);
+  } catch (cause) {
+    throw isSystemError(cause) ? cannotWrite(path, cause) : cause;
+  }
+}
+
+/**
  * Creates or replaces a file atomically: at any moment the path has the complete old content or the complete
  * new one. `fill` writes to a neighbour (a temporary file in the same folder), which is flushed and then
  * renamed. `fill` must use `writeFile`, which continues after a short write; `write` does not. A device is

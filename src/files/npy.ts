@@ -3,7 +3,7 @@ import { openRegular, readFully } from '../core/read-file.js';
 import { messageOf, TldrError } from '../core/errors.js';
 import { checkFinite, matrix, rowsPerBlock, type Matrix } from '../core/matrix.js';
 import { throwIfAborted } from '../core/run-options.js';
-import { writeWhole } from '../core/write-file.js';
+import { writePrivate, writeWhole } from '../core/write-file.js';
 import { isDict, isList, parsePythonLiteral, type PythonValue } from './python-literal.js';
 
 const MAGIC = '\x93NUMPY';
@@ -152,14 +152,16 @@ export async function readNpyIntegers(
 
 /**
  * Writes blocks of rows as one float32 .npy file. The file gets its name only when it is complete.
+ * @param shape with `isPrivate`, only this process's user may read the file
  * @throws INVALID_ARGUMENT when it cannot be written, for example on a full disk
  */
 export async function writeNpy(
   path: string,
-  shape: { readonly rows: number; readonly cols: number },
+  shape: { readonly rows: number; readonly cols: number; readonly isPrivate?: boolean },
   blocks: AsyncIterable<Matrix> | Iterable<Matrix>,
 ): Promise<void> {
-  await writeWhole(path, async (file) => {
+  const write = shape.isPrivate === true ? writePrivate : writeWhole;
+  await write(path, async (file) => {
     let written = 0;
     await file.writeFile(header(shape));
     for await (const { data, rows } of blocks) {

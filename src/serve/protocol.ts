@@ -21,8 +21,18 @@ export interface ProjectionJob {
   readonly x: Matrix;
 }
 
+/** Vectors that a client searched for, as it sent them. */
+export interface SearchedVectors {
+  /** The configured name of the served collection. */
+  readonly collection: string;
+  /** A part of them, if the request has many. */
+  readonly rows: readonly Float32Array[];
+}
+
 /** A rewrite that waits for its projected vectors. The proxy projects those of several requests together. */
 export interface PendingRewrite<Result> extends ProjectionJob {
+  /** Set if the collection's queries are recorded. */
+  readonly searched?: SearchedVectors | undefined;
   /** Returns the finished rewrite. Called once. @param y projected vectors, n x outputDim */
   finish(y: Matrix): Result;
 }

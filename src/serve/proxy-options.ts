@@ -8,6 +8,7 @@ import type {
   RestRewriter,
   GrpcChanges,
   RestChanges,
+  SearchedVectors,
 } from './protocol.js';
 
 /**
@@ -82,5 +83,7 @@ export interface ProxyOptions {
   readonly guard?: WriteInterceptor | undefined;
   /** Called with every name by which a request addresses a collection. */
   readonly names?: NameLookup | undefined;
+  /** Called with vectors that a client searched for, once the database has answered the search. */
+  readonly record?: ((searched: SearchedVectors) => void) | undefined;
   readonly log?: Log | undefined;
 }

@@ -3,12 +3,14 @@ import type { Aliases } from '../store/write-interceptor.js';
 import { isTldrError, messageOf, TldrError, type ErrorCode } from '../core/errors.js';
 import {
   finished,
+  isPendingRewrite,
   type AnswerForm,
   type GrpcRewrite,
   type LookupAnswer,
   type PendingRewrite,
   type ReadHead,
   type RestRewrite,
+  type SearchedVectors,
   type GrpcChange,
   type RestChange,
 } from './protocol.js';
@@ -43,6 +45,7 @@ type AnyResult = RewriteResults[RewriteTask['kind']];
 export interface Rewritten<Result> {
   readonly result: Result;
   readonly body: Uint8Array;
+  readonly searched?: SearchedVectors | undefined;
 }
 
 type Reply =
@@ -138,8 +141,10 @@ export class RewriteThreads {
 export function answerRewrites(rewriters: Rewriters): void {
   parentPort?.on('message', ({ id, task }: { readonly id: number; readonly task: RewriteTask }) => {
     try {
-      const result = finished<AnyResult>(begin(rewriters, task));
-      const reply: Reply = { id, result, body: task.body };
+      const begun = begin(rewriters, task);
+      const result = finished<AnyResult>(begun);
+      const searched = isPendingRewrite(begun) ? begun.searched : undefined;
+      const reply: Reply = { id, result, body: task.body, searched };
       // An unchanged body is the same memory in both: a set, so that it is transferred once.
       const handed = new Set([...transferable(task.body), ...transferable(bytesOf(result))]);
       parentPort?.postMessage(reply, [...handed]);

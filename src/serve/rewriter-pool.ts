@@ -128,9 +128,10 @@ export class RewriterPool {
   ): Promise<Rewritten<RewriteResults[Kind]>> {
     if (this.#pool !== null && task.body.length >= this.#workerBytesMin) return this.#pool.run<Kind>(task);
     const begun = begin(this.#rewriters, task);
-    const result = isPendingRewrite(begun) ? begun.finish(await this.#projections.project(begun)) : begun;
+    const pending = isPendingRewrite(begun) ? begun : null;
+    const result = pending === null ? begun : pending.finish(await this.#projections.project(pending));
     // The result has the type of the task's kind.
-    return { result: result as RewriteResults[Kind], body: task.body };
+    return { result: result as RewriteResults[Kind], body: task.body, searched: pending?.searched };
   }
 
   grpcStatus(form: AnswerForm, status: CallStatus): CallStatus {

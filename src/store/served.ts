@@ -42,6 +42,8 @@ export interface ServedFacts {
   readonly scoreThreshold: 'pass' | 'refuse';
   /** Compact layout: requests for stored vectors are refused, or return the compact vectors. */
   readonly vectorAnswers: 'refuse' | 'compact';
+  /** Whether a sample of the vectors that clients search for is kept. */
+  readonly recordsQueries?: boolean;
 }
 
 /** A collection that clients use with full vectors while it is stored, or searched, in a compact space. */

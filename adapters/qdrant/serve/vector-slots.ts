@@ -1,5 +1,5 @@
 import { matrix, row, type Matrix } from '../../../src/core/matrix.js';
-import type { PendingRewrite, ProjectionJob } from '../../../src/serve/protocol.js';
+import type { PendingRewrite, ProjectionJob, SearchedVectors } from '../../../src/serve/protocol.js';
 import type { ServedCollection } from '../../../src/store/served.js';
 import { checkCompact, checkDim } from './rules.js';
 
@@ -9,12 +9,16 @@ export interface SlotForm<Slot> {
   readonly write: (slot: Slot, values: Float32Array) => void;
 }
 
+/** Most vectors of one request that go into the sample of recorded queries. */
+const SEARCHED_MAX = 32;
+
 /** The vectors of one request: collected first, then projected together and written into their slots. */
 export class VectorSlots<Slot> {
   readonly #served: ServedCollection;
   readonly #form: SlotForm<Slot>;
   readonly #rows: Float32Array[] = [];
   readonly #slots: Slot[] = [];
+  readonly #searched: Float32Array[] = [];
 
   constructor(served: ServedCollection, form: SlotForm<Slot>) {
     this.#served = served;
@@ -34,6 +38,13 @@ export class VectorSlots<Slot> {
     return slot;
   }
 
+  /** Adds a vector that the client itself sent to search for. @throws as `add` */
+  addSearched(values: Float32Array): Slot {
+    const slot = this.add(values);
+    if (this.#served.recordsQueries === true) this.#searched.push(values);
+    return slot;
+  }
+
   /**
    * Returns the result of `send`, at once or as soon as the vectors are projected.
    * @param orRefusal runs a decision, and returns the answer for a Refusal of a vector that cannot be stored
@@ -49,7 +60,17 @@ export class VectorSlots<Slot> {
         this.#fill(y);
         return send();
       });
-    return { projector: this.#served.projector, as, x: this.#joined(), finish };
+    const pending = { projector: this.#served.projector, as, x: this.#joined(), finish };
+    return this.#searched.length === 0 ? pending : { ...pending, searched: this.#searchedVectors() };
+  }
+
+  /** Copies, since the vectors may lie in the memory of the request's body. Of many, evenly spaced ones. */
+  #searchedVectors(): SearchedVectors {
+    const all = this.#searched;
+    const every = Math.ceil(all.length / SEARCHED_MAX);
+    const rows = all.filter((_, i) => i % every === 0).map((values) => values.slice());
+    const [collection = this.#served.target] = this.#served.names;
+    return { collection, rows };
   }
 
   /** @param y a row for each vector */

@@ -21,6 +21,7 @@ import { ReloadSignals, sayMigrating } from './reload-and-announce.js';
 import { serveAsWorker } from './worker-process.js';
 import { runCluster } from './run-cluster.js';
 import { readTls } from './proxy-process.js';
+import { RecordedQueries } from './recorded-queries.js';
 
 const WAIT_INTERVAL_MS = 500;
 /** Default log level of `serve`: operators expect logs of a server. */
@@ -33,6 +34,7 @@ interface ServeFlags extends GlobalFlags {
   readonly layout?: string;
   readonly oversampling?: number;
   readonly full?: string;
+  readonly recordQueries?: string;
   readonly listen?: string;
   readonly listenGrpc?: string;
   readonly listenOperations?: string;
@@ -49,7 +51,8 @@ const HELP = `
 Clients keep their code, their vector size and the collection's name. Only the address changes.
 
 Reads   the target collection that \`migrate\` made, the encoder file and the configuration file
-Writes  only what clients write, and the journal folder while a collection is being migrated ("migrating")
+Writes  only what clients write, the journal folder while a collection is being migrated ("migrating"), and the
+        sample of searched vectors, if you ask for one (--record-queries)
 
 Examples:
   qdrant-tldr serve --collection docs --target docs_c96 --encoder enc.onnx
@@ -59,6 +62,8 @@ Examples:
   qdrant-tldr serve --config serve.json --listen 0.0.0.0:6333 --listen-grpc 0.0.0.0:6334 --workers 4
   qdrant-tldr serve --config serve.json --shadow 5%
       sends 5% of the searches to the full collections too; /metrics on port 6435 shows the overlap
+  qdrant-tldr serve --collection docs --target docs_c96 --encoder enc.onnx --record-queries queries.npy
+      keeps a random sample of the vectors that clients search for; train reads it with --queries queries.npy
   kill -HUP <pid>      reads the file again without losing a request
   kill -TERM <pid>     accepts no more requests, finishes those under way, and exits with 0
 
@@ -91,6 +96,10 @@ export function serveCommand(): Command {
       decimal,
     )
     .option('--full <name>', 'the collection with the full vectors, for --shadow')
+    .option(
+      '--record-queries <file>',
+      'keep a random sample of the vectors that clients search for, for train --queries (.npy)',
+    )
     .option('--listen <host:port>', 'address for REST clients (default: 127.0.0.1:6433)')
     .option('--listen-grpc <host:port>', 'address for gRPC clients (default: 127.0.0.1:6434)')
     .option(
@@ -151,6 +160,7 @@ async function serve(flags: ServeFlags, run: ConsoleRun): Promise<void> {
 
 async function check(config: Config, run: ConsoleRun): Promise<void> {
   await readTls(config);
+  await (await RecordedQueries.open(config, run)).close();
   const loaded = await loadCollections(config, run.log);
   for (const one of loaded) run.say(servedLine(one));
   sayMigrating(config, run);
@@ -179,14 +189,15 @@ function withLogs(config: Config): Config {
 
 /** Adds the collection that the flags describe to those of the file. */
 function withFlags(config: Config, flags: ServeFlags): Config {
-  const { collection, target, encoder, layout, oversampling, full } = flags;
-  const given = Object.entries({ target, encoder, layout, oversampling, full }).filter(
+  const { collection, target, encoder, layout, oversampling, full, recordQueries } = flags;
+  const given = Object.entries({ target, encoder, layout, oversampling, full, recordQueries }).filter(
     ([, value]) => value !== undefined,
   );
   if (collection === undefined) {
     const [first] = given;
     if (first === undefined) return config;
-    throw new TldrError('INVALID_ARGUMENT', `--${first[0]} needs --collection`);
+    const flag = first[0].replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+    throw new TldrError('INVALID_ARGUMENT', `--${flag} needs --collection`);
   }
   const added = parseServedSettings({ [collection]: Object.fromEntries(given) }, '.');
   return { ...config, collections: { ...config.collections, ...added } };

@@ -91,7 +91,8 @@ async function load(
       projector: Encoder.fromBytes(encoder, setting.encoder),
     });
     if (setting.full !== undefined) await checkFull(store, setting.full, served);
-    return renamed({ served, encoder, full: setting.full }, setting, aliases);
+    const recording = { ...served, recordsQueries: setting.recordQueries !== undefined };
+    return renamed({ served: recording, encoder, full: setting.full }, setting, aliases);
   } catch (cause) {
     if (!isTldrError(cause)) throw cause;
     throw new TldrError(cause.code, `cannot serve ${name}: ${cause.message}`, { cause });

@@ -5,6 +5,7 @@ import { expectDefined, messageOf, TldrError } from '../../core/errors.js';
 import { readRegular } from '../../core/read-file.js';
 import type { Log } from '../../core/run-options.js';
 import { turns } from '../../core/run-in-turn.js';
+import type { SearchedVectors } from '../../serve/protocol.js';
 import type { ProxyLimits, ProxyOptions, TlsFiles, Upstream } from '../../serve/proxy-options.js';
 import { startProxy, type Proxy } from '../../serve/run/start-proxy.js';
 import {
@@ -45,6 +46,8 @@ export interface ServingOptions {
   readonly log: Log;
   /** Decides which searches are sampled; different in every process. */
   readonly seed: number;
+  /** Takes vectors that clients searched for. */
+  readonly onSearched?: (searched: SearchedVectors) => void;
   /** A client deleted the collection that is configured under this name. */
   readonly onDeleted?: (name: string) => void;
   /** A client changed settings of the collection that is configured under this name. */
@@ -56,7 +59,7 @@ export interface ServingOptions {
  * @throws the errors of the checks, UNAVAILABLE for an address that is in use
  */
 export async function startProxyProcess(config: Config, options: ServingOptions): Promise<ProxyProcess> {
-  const { log, seed, onDeleted, onUpdated } = options;
+  const { log, seed, onDeleted, onUpdated, onSearched } = options;
   let current = config;
   const isConfigured = (name: string): boolean => Object.hasOwn(current.collections, name);
   const { names, migrating, close } = await openNames(config, isConfigured, log);
@@ -90,7 +93,7 @@ export async function startProxyProcess(config: Config, options: ServingOptions)
       listening?.use(state());
     });
   const proxy = await startProxy(
-    await proxyOptionsOf(config, log, { guard: migrating.guard, names }).catch(fail),
+    await proxyOptionsOf(config, log, { guard: migrating.guard, names, record: onSearched }).catch(fail),
     state(),
     { onDeleted: drop, onUpdated: (name) => refresh(name).then(() => onUpdated?.(name)) },
   ).catch(fail);
@@ -129,7 +132,7 @@ export async function startProxyProcess(config: Config, options: ServingOptions)
 async function proxyOptionsOf(
   config: Config,
   log: Log,
-  { guard, names }: Pick<ProxyOptions, 'guard' | 'names'>,
+  given: Pick<ProxyOptions, 'guard' | 'names' | 'record'>,
 ): Promise<ProxyOptions> {
   return {
     upstream: upstreamOf(config),
@@ -139,8 +142,7 @@ async function proxyOptionsOf(
     limits: limitsOf(config),
     failure: restFailure,
     log,
-    guard,
-    names,
+    ...given,
   };
 }
 

@@ -1,6 +1,7 @@
 import { errorText } from '../console/advice.js';
 import type { Config } from '../../config/load.js';
 import type { Address } from '../../config/settings.js';
+import { TldrError } from '../../core/errors.js';
 import type { Log } from '../../core/run-options.js';
 import type { Reloads } from '../../serve/metrics.js';
 import type { ConsoleRun } from '../console/command-output.js';
@@ -116,6 +117,7 @@ export function startReloading(
   reloadSignals.listen(async () => {
     try {
       const next = reloadable(current, reread());
+      refuseOtherFiles(current, next.config);
       await reload(next.config);
       current = next.config;
       reloads.ended('taken');
@@ -127,4 +129,16 @@ export function startReloading(
       log('warn', `the configuration was read again and refused, the old one stays: ${errorText(error)}`);
     }
   });
+}
+
+/** @throws INVALID_ARGUMENT when "recordQueries" entries differ: the files stay open from start to end */
+function refuseOtherFiles(before: Config, after: Config): void {
+  const of = ({ collections }: Config): string =>
+    JSON.stringify(
+      Object.entries(collections)
+        .flatMap(([name, { recordQueries }]) => (recordQueries === undefined ? [] : [[name, recordQueries]]))
+        .sort(),
+    );
+  if (of(before) !== of(after))
+    throw new TldrError('INVALID_ARGUMENT', '"recordQueries" takes effect after a restart only');
 }

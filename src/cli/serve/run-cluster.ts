@@ -3,6 +3,8 @@ import { startOperations } from '../../serve/run/health-and-metrics.js';
 import { DEFAULT_LIMITS } from '../../serve/proxy-options.js';
 import { RestUpstream } from '../../serve/rest/upstream.js';
 import { loadCollections } from './load-collections.js';
+import { RecordedQueries } from './recorded-queries.js';
+import { queriesIn } from './searched-batches.js';
 import { WorkerProcesses } from './worker-processes.js';
 import { announceAddresses, startReloading, untilAborted, type ServeRun } from './reload-and-announce.js';
 import { upstreamOf } from './proxy-process.js';
@@ -16,7 +18,10 @@ export async function runCluster({ config, run, reread, reloadSignals }: ServeRu
   const { log } = run;
   const loaded = await loadCollections(config, log);
   const reloads = new Reloads();
-  const members = new WorkerProcesses(config, log);
+  const recorded = await RecordedQueries.open(config, { log });
+  const members = new WorkerProcesses(config, log, (batch) =>
+    recorded.merge(batch.collection, queriesIn(batch)),
+  );
   const upstream = new RestUpstream(upstreamOf(config), { ...DEFAULT_LIMITS, upstreamConnections: 1 });
   const operations = await startOperations({
     address: config.listenOperations,
@@ -26,6 +31,7 @@ export async function runCluster({ config, run, reread, reloadSignals }: ServeRu
   });
   const stop = async (): Promise<boolean> => {
     const inTime = await members.drain(config.drainMs);
+    await recorded.close();
     await Promise.all([operations.close(), upstream.close()]);
     return inTime;
   };

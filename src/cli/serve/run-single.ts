@@ -1,12 +1,18 @@
 import { Reloads } from '../../serve/metrics.js';
 import { startOperations } from '../../serve/run/health-and-metrics.js';
 import { announceAddresses, startReloading, untilAborted, type ServeRun } from './reload-and-announce.js';
+import { RecordedQueries } from './recorded-queries.js';
 import { startProxyProcess } from './proxy-process.js';
 
 /** Serves in this process until it is asked to stop; requests under way are then ended. */
 export async function runSingle({ config, run, reread, reloadSignals }: ServeRun): Promise<void> {
   const { log } = run;
-  const serving = await startProxyProcess(config, { log, seed: 1 });
+  const recorded = await RecordedQueries.open(config, { log });
+  const serving = await startProxyProcess(config, {
+    log,
+    seed: 1,
+    onSearched: (searched) => recorded.add(searched),
+  });
   const { proxy } = serving;
   const reloads = new Reloads();
   const registries = [proxy.metrics.registry, reloads.registry];
@@ -32,6 +38,7 @@ export async function runSingle({ config, run, reread, reloadSignals }: ServeRun
   const inTime = await proxy.drain(config.drainMs);
   if (!inTime) log('warn', `requests were still under way after ${config.drainMs} ms and were cut off`);
   await serving.close();
+  await recorded.close();
   await operations.close();
   log('info', 'stopped');
 }

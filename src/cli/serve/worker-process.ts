@@ -4,6 +4,8 @@ import type { Address } from '../../config/settings.js';
 import { expectDefined, isTldrError, type ErrorCode } from '../../core/errors.js';
 import type { Counts } from '../../serve/metrics.js';
 import { openLog } from '../console/command-output.js';
+import type { SearchedVectors } from '../../serve/protocol.js';
+import { SearchedBatches, type SearchedBatch } from './searched-batches.js';
 import { startProxyProcess, type ProxyProcess } from './proxy-process.js';
 
 /** Messages from the first process to a serving process. */
@@ -20,6 +22,7 @@ export type FromWorker =
   | { readonly kind: 'failed'; readonly code: ErrorCode; readonly message: string }
   | { readonly kind: 'refused'; readonly message: string }
   | { readonly kind: 'deleted' | 'updated'; readonly collection: string }
+  | { readonly kind: 'searched'; readonly batches: readonly SearchedBatch[] }
   | { readonly kind: 'counts'; readonly id: number; readonly counts: Counts };
 
 /** Runs one of several serving processes. It obeys the first process, and ends when that process is gone. */
@@ -27,12 +30,14 @@ export function serveAsWorker(): Promise<void> {
   return new Promise((resolve) => {
     let serving: Promise<ProxyProcess> | undefined;
     let config: Config | undefined;
+    const searched = new SearchedBatches(tell);
     const drain = async (): Promise<void> => {
       const started = await serving?.catch(() => undefined);
       if (started !== undefined) {
         await started.proxy.drain(expectDefined(config, 'the settings of a running proxy').drainMs);
         await started.close();
       }
+      await searched.close();
       if (process.connected) process.disconnect();
       resolve();
     };
@@ -47,7 +52,7 @@ export function serveAsWorker(): Promise<void> {
         case 'configure':
           config = message.config;
           if (serving === undefined) {
-            serving = start(message);
+            serving = start(message, (vectors) => searched.add(vectors));
             serving.catch(end);
           } else void reload(serving, message.config);
           break;
@@ -59,29 +64,37 @@ export function serveAsWorker(): Promise<void> {
           break;
         case 'count':
           void serving?.then(async ({ proxy }) => {
-            tell({ kind: 'counts', id: message.id, counts: await proxy.metrics.counts() });
+            void tell({ kind: 'counts', id: message.id, counts: await proxy.metrics.counts() });
           });
           break;
         case 'drain':
           end();
       }
     });
-    tell({ kind: 'listening' });
+    void tell({ kind: 'listening' });
   });
 }
 
-async function start({ config, seed }: ToWorker & { readonly kind: 'configure' }): Promise<ProxyProcess> {
+async function start(
+  { config, seed }: ToWorker & { readonly kind: 'configure' },
+  onSearched: (searched: SearchedVectors) => void,
+): Promise<ProxyProcess> {
   try {
     const serving = await startProxyProcess(config, {
       seed,
+      onSearched,
       log: openLog(config.logLevel),
-      onDeleted: (collection) => tell({ kind: 'deleted', collection }),
-      onUpdated: (collection) => tell({ kind: 'updated', collection }),
+      onDeleted: (collection) => void tell({ kind: 'deleted', collection }),
+      onUpdated: (collection) => void tell({ kind: 'updated', collection }),
     });
-    tell({ kind: 'ready', rest: serving.proxy.rest, grpc: serving.proxy.grpc });
+    void tell({ kind: 'ready', rest: serving.proxy.rest, grpc: serving.proxy.grpc });
     return serving;
   } catch (error) {
-    tell({ kind: 'failed', code: isTldrError(error) ? error.code : 'INTERNAL', message: errorText(error) });
+    void tell({
+      kind: 'failed',
+      code: isTldrError(error) ? error.code : 'INTERNAL',
+      message: errorText(error),
+    });
     throw error;
   }
 }
@@ -90,10 +103,12 @@ async function reload(serving: Promise<ProxyProcess>, config: Config): Promise<v
   try {
     await (await serving).reload(config);
   } catch (error) {
-    tell({ kind: 'refused', message: errorText(error) });
+    void tell({ kind: 'refused', message: errorText(error) });
   }
 }
 
-function tell(message: FromWorker): void {
-  if (process.connected) process.send?.(message);
+/** Resolves when the message is on its way. */
+function tell(message: FromWorker): Promise<void> {
+  if (!process.connected) return Promise.resolve();
+  return new Promise((resolve) => process.send?.(message, undefined, undefined, () => resolve()));
 }

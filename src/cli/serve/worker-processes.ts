@@ -5,6 +5,7 @@ import { expectDefined, TldrError } from '../../core/errors.js';
 import type { Log } from '../../core/run-options.js';
 import type { Counts } from '../../serve/metrics.js';
 import { freePorts } from '../adapters.js';
+import type { SearchedBatch } from './searched-batches.js';
 import type { FromWorker, ToWorker } from './worker-process.js';
 
 const FIRST_DELAY_MS = 100;
@@ -34,12 +35,15 @@ export class WorkerProcesses {
   #seed = 0;
   #asked = 0;
   #ending = false;
+  readonly #onSearched: (batch: SearchedBatch) => void;
   #onReady: (ports: Ports) => void = () => undefined;
   #onFailed: ((error: TldrError) => void) | null = null;
 
-  constructor(config: Config, log: Log) {
+  /** @param onSearched takes samples of what was searched in any of the processes */
+  constructor(config: Config, log: Log, onSearched: (batch: SearchedBatch) => void) {
     this.#config = config;
     this.#log = log;
+    this.#onSearched = onSearched;
   }
 
   /**
@@ -88,7 +92,11 @@ export class WorkerProcesses {
               inTime = false;
               worker.process.kill('SIGKILL');
             }, timeoutMs + KILL_AFTER_MS);
-            worker.once('exit', () => {
+            // The last messages may come after the process has ended.
+            const gone = ['exit', 'disconnect'].map(
+              (event) => new Promise<void>((ended) => worker.once(event, ended)),
+            );
+            void Promise.all(worker.isConnected() ? gone : gone.slice(0, 1)).then(() => {
               clearTimeout(kill);
               resolve();
             });
@@ -152,6 +160,9 @@ export class WorkerProcesses {
         break;
       case 'updated':
         this.#tellOthers(worker, { kind: 'refresh', collection: message.collection });
+        break;
+      case 'searched':
+        for (const batch of message.batches) this.#onSearched(batch);
         break;
       case 'counts':
         this.#counting.get(message.id)?.(message.counts);

@@ -7,7 +7,7 @@ import {
 } from 'node:http2';
 import { messageOf } from '../../core/errors.js';
 import type { WriteInterceptor } from '../../store/write-interceptor.js';
-import type { AnswerForm, GrpcCall, GrpcRewrite } from '../protocol.js';
+import type { AnswerForm, GrpcCall, GrpcRewrite, SearchedVectors } from '../protocol.js';
 import {
   answerWith,
   refuseWith,
@@ -57,6 +57,7 @@ export class GrpcExchange {
   #settled = false;
   #bytesIn = 0;
   #bytesOut = 0;
+  #searched: SearchedVectors | undefined;
 
   constructor(
     parts: GrpcDependencies,
@@ -174,6 +175,7 @@ export class GrpcExchange {
       const { path, message: rewritten } = result.call;
       const call = { path: this.#path, message: body };
       const shadow = result.search ? (this.#parts.shadow()?.pickCall(call) ?? null) : null;
+      this.#searched = made.searched;
       endWith(this.#send(path, { form: result.answer, plain: true, timed: true, shadow }), rewritten);
     }
   }
@@ -345,8 +347,10 @@ export class GrpcExchange {
   }
 
   #ended(): void {
-    const { metrics, log } = this.#parts;
+    const { metrics, log, record } = this.#parts;
     this.#over = true;
+    // Only then the database has accepted the client's credentials.
+    if (this.#status === '0' && this.#searched !== undefined) record?.(this.#searched);
     this.#release();
     this.#rewriter.release();
     for (const upstream of this.#open) upstream.close(constants.NGHTTP2_CANCEL);

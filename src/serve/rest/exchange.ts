@@ -10,6 +10,7 @@ import type {
   RestAnswer,
   RestRequest,
   RestRoute,
+  SearchedVectors,
 } from '../protocol.js';
 import type { HeldBytes } from '../byte-budget.js';
 import type { CrossOrigin } from './cross-origin.js';
@@ -51,6 +52,7 @@ interface Sending {
   readonly body: Buffer | Readable | null;
   readonly form: AnswerForm | null;
   readonly shadow?: { readonly place: ShadowPlace; readonly body: Uint8Array } | undefined;
+  readonly searched?: SearchedVectors | undefined;
 }
 
 /** One request and its answer. */
@@ -219,7 +221,8 @@ export class RestExchange {
         const headers = this.#headersFor(form, without);
         const { method, url: path } = request;
         const shadow = place == null ? undefined : { place, body };
-        this.#send({ method, path, headers, body: bodyOf(request.body), form, shadow });
+        const { searched } = made;
+        this.#send({ method, path, headers, body: bodyOf(request.body), form, shadow, searched });
         return;
       }
       lookups = await this.#lookUp(result.requests);
@@ -250,7 +253,7 @@ export class RestExchange {
     );
   }
 
-  #send({ form, shadow, ...request }: Sending): void {
+  #send({ form, shadow, searched, ...request }: Sending): void {
     const { upstream, limits, metrics, crossOrigin } = this.#parts;
     if (this.#gone) return;
     const startedAtMs = performance.now();
@@ -275,6 +278,8 @@ export class RestExchange {
         metrics.stage('rest', 'upstream', (performance.now() - startedAtMs) / 1000);
         // Only successes: errors may come from a gateway, or from before the database checked the origin.
         if (status < 300) crossOrigin.learn(headers);
+        // Only then the database has accepted the client's credentials.
+        if (status === 200 && searched !== undefined) this.#parts.record?.(searched);
       },
       onEnd: (status, copy) => {
         if (shadow !== undefined && copy !== null && status === 200) this.#shadow(shadow, copy);

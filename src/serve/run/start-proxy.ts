@@ -52,10 +52,8 @@ export async function startProxy(
   metrics.showBytesInFlight(() => budget.bytes);
   const rest = new RestUpstream(options.upstream, limits);
   const grpc = new GrpcUpstream(options.upstream, limits);
-  const shadowOf = (state: ProxyState): Shadow | null =>
-    state.shadow === null ? null : new Shadow(state.shadow, metrics);
   let { rewriting } = first;
-  let shadow = shadowOf(first);
+  let shadow = shadowOf(first, metrics);
   let draining = false;
   const shared = {
     limits,
@@ -65,6 +63,7 @@ export async function startProxy(
     log: options.log,
     guard: options.guard,
     names: options.names,
+    record: options.record,
     rewriting: () => rewriting,
     shadow: () => shadow,
     draining: () => draining,
@@ -96,7 +95,7 @@ export async function startProxy(
       use: (state) => {
         rewriting.retire();
         rewriting = state.rewriting;
-        shadow = shadowOf(state);
+        shadow = shadowOf(state, metrics);
       },
       ready: async () => !draining && (await rest.ready(READY_TIMEOUT_MS)),
       drain: async (timeoutMs) => {
@@ -110,6 +109,10 @@ export async function startProxy(
     await close();
     throw error;
   }
+}
+
+function shadowOf({ shadow }: ProxyState, metrics: Metrics): Shadow | null {
+  return shadow === null ? null : new Shadow(shadow, metrics);
 }
 
 /** Accepts no more connections and waits for open requests. Returns whether all of them ended in time. */

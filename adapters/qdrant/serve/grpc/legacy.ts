@@ -122,7 +122,8 @@ function project(message: ProtoMessage, fields: LegacyFields, job: ServedJob): P
   const edits = new Map(outerEdits(fields, job));
   if (call === 'search') {
     const vector = expectDefined(inputs[0], 'the field of the vector');
-    return edited(message, edits.set(vector, drop)).bytes(vector, job.slots.add(readFloats(message, vector)));
+    const searched = job.slots.addSearched(readFloats(message, vector));
+    return edited(message, edits.set(vector, drop)).bytes(vector, searched);
   }
   const lookup = expectDefined(fields.lookupFrom, 'the field of the lookup');
   const { ids, lookupFrom } = compactLookup(message.bytes(lookup), job);

@@ -9,7 +9,7 @@ import {
 } from './vectors-in-messages.js';
 import { rowsOf } from './vector.js';
 import { Ambiguous, Malformed, ProtoMessage, readFloats } from '../protobuf/message.js';
-import { ProtoBuilder, type FieldEdit } from '../protobuf/builder.js';
+import { ProtoBuilder } from '../protobuf/builder.js';
 import { inferenceRefused, notDense, notSingle, unknownForm } from '../rules.js';
 import type { Diversity, StagePlace } from '../stage-rules.js';
 
@@ -76,16 +76,25 @@ export function compactQuery(
   job: ServedJob,
 ): ProtoBuilder {
   if (query?.shape === undefined || query.shape === null) throw unknownForm('query');
-  const input: FieldEdit = (value) => compactInput(value, ids, job);
+  const isNearest = query.field === NEAREST || query.field === MMR;
+  const input = (bytes: Uint8Array): Uint8Array | ProtoBuilder =>
+    compactInput(bytes, { ids, job, isNearest });
   const value =
-    typeof query.shape === 'string'
-      ? compactInput(query.value, ids, job)
-      : editVectors(query.value, query.shape, { input });
+    typeof query.shape === 'string' ? input(query.value) : editVectors(query.value, query.shape, { input });
   return new ProtoBuilder().bytes(query.field, value);
 }
 
 /** VectorInput: id 1, dense 2, sparse 3, multi_dense 4, document 5, image 6, object 7. */
-function compactInput(bytes: Uint8Array, ids: CompactIds['ids'], job: ServedJob): Uint8Array | ProtoBuilder {
+function compactInput(
+  bytes: Uint8Array,
+  place: {
+    readonly ids: CompactIds['ids'];
+    readonly job: ServedJob;
+    /** Whether the input is what is searched for, and not an example of it. */
+    readonly isNearest: boolean;
+  },
+): Uint8Array | ProtoBuilder {
+  const { ids, job, isNearest } = place;
   const message = new ProtoMessage(bytes);
   const [span] = message.spans;
   if (message.spans.length > 1) throw new Ambiguous('a vector of several variants');
@@ -93,13 +102,15 @@ function compactInput(bytes: Uint8Array, ids: CompactIds['ids'], job: ServedJob)
   if (span === undefined) return bytes;
   if (span.wireType !== 2) throw new Malformed(`field ${span.field}: invalid wire type`);
   const value = message.value(span);
-  const dense = (values: Float32Array): ProtoBuilder =>
-    new ProtoBuilder().bytes(2, new ProtoBuilder().bytes(1, job.slots.add(values)));
+  const dense = (floats: Uint8Array): ProtoBuilder =>
+    new ProtoBuilder().bytes(2, new ProtoBuilder().bytes(1, floats));
   switch (span.field) {
     case 1:
-      return ids === 'keep' ? bytes : dense(job.lookups.vector(ids, value, job.served));
-    case 2:
-      return dense(readFloats(new ProtoMessage(value), 1));
+      return ids === 'keep' ? bytes : dense(job.slots.add(job.lookups.vector(ids, value, job.served)));
+    case 2: {
+      const values = readFloats(new ProtoMessage(value), 1);
+      return dense(isNearest ? job.slots.addSearched(values) : job.slots.add(values));
+    }
     case 3:
       throw notDense('sparse');
     case 4:

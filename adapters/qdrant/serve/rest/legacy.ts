@@ -257,7 +257,10 @@ const READERS: Readonly<Record<LegacyCall, Reader>> = {
 function readSearch(fields: JsonFields, source: ByteEdits): Read {
   const vector = fields.get('vector')?.value;
   if (vector === undefined) return { using: '', form: { kind: 'none' } };
-  const same = (part: JsonNode): QueryForm => similarity([part], (copy) => copy(part));
+  const same = (part: JsonNode): QueryForm => ({
+    ...similarity([part], (copy) => copy(part)),
+    isNearest: true,
+  });
   if (vector.kind === 'numbers') return { using: '', form: same(vector) };
   const badVector = badBody('data did not match any variant of untagged enum NamedVectorStruct');
   if (vector.kind !== 'object' && vector.kind !== 'array') throw badVector;
@@ -272,8 +275,11 @@ function readSearch(fields: JsonFields, source: ByteEdits): Read {
   return { using: stringOf(name, source), form: same(values), writeName };
 }
 
-function similarity(inputs: readonly JsonNode[], write: (copy: Copy) => readonly Chunk[]): QueryForm {
-  return { kind: 'similarity', inputs, diversity: null, write };
+function similarity(
+  inputs: readonly JsonNode[],
+  write: (copy: Copy) => readonly Chunk[],
+): QueryForm & { readonly kind: 'similarity' } {
+  return { kind: 'similarity', inputs, isNearest: false, diversity: null, write };
 }
 
 function inner(name: string, parts: readonly string[], fields: JsonFields, copy: Copy): readonly Chunk[] {

@@ -153,7 +153,8 @@ function inputsOf(
 ): { readonly changes: Changes; readonly replace: (input: JsonNode) => Chunk | null } {
   const { reduced } = lookup ?? { reduced: null };
   const sameSpace = reduced?.projector.fingerprint === served.projector.fingerprint;
-  const hasIds = similarityOf(form).inputs.some(({ kind }) => kind === 'string' || kind === 'number');
+  const { inputs, isNearest } = similarityOf(form);
+  const hasIds = inputs.some(({ kind }) => kind === 'string' || kind === 'number');
   const changes: Changes = new Map();
   if (lookup !== null) {
     if (hasIds && !sameSpace && reduced?.layout === 'compact') throw notStored(reduced, served);
@@ -163,7 +164,7 @@ function inputsOf(
   }
   const replace = (input: JsonNode): Chunk | null => {
     const read = readInput(input, served, source);
-    if (read.kind === 'dense') return slots.add(read.values);
+    if (read.kind === 'dense') return isNearest ? slots.addSearched(read.values) : slots.add(read.values);
     if (lookup === null || sameSpace) return null;
     const vector = lookups.vectorOf(lookup, input, source);
     return vector === null ? null : slots.add(vector);

@@ -22,6 +22,8 @@ export type QueryForm =
       readonly kind: 'similarity';
       /** Every value that is a vector or an id. */
       readonly inputs: readonly JsonNode[];
+      /** Whether the input is what is searched for, and not an example of it. */
+      readonly isNearest: boolean;
       /** Writes the query for a prefetch (for example without diversity) from copies of its parts. */
       readonly write: (copy: (part: Span) => readonly Chunk[]) => readonly Chunk[];
       /** The settings of diversity; null for a query without it. */
@@ -40,19 +42,19 @@ const OTHERS = ['order_by', ...FUSIONS, 'formula', 'sample'];
 export function readRestQuery(node: JsonNode | undefined, source: ByteEdits): QueryForm {
   if (node === undefined) return { kind: 'none' };
   if (node.kind === 'array') {
-    const [nearest, mmr, ...more] = node.items;
+    const [input, mmr, ...more] = node.items;
     // An array of both is a search with diversity, or without it if the second is null.
-    if (nearest !== undefined && more.length === 0 && (mmr?.kind === 'object' || mmr?.kind === 'null'))
-      return nearestQuery(nearest, mmr.kind === 'null' ? undefined : mmr, source);
+    if (input !== undefined && more.length === 0 && (mmr?.kind === 'object' || mmr?.kind === 'null'))
+      return nearestQuery(input, mmr.kind === 'null' ? undefined : mmr, source);
   }
-  if (node.kind !== 'object') return similarity([node], node);
+  if (node.kind !== 'object') return nearest(node);
   const kinds = fieldsOf(node, QUERY_KINDS, source);
   const similarities = SIMILARITIES.filter((name) => kinds.has(name));
   const others = OTHERS.filter((name) => kinds.has(name));
   const isVector = node.entries.some(({ key }) => VECTOR_KEYS.has(key));
   // The server takes the first kind that fits. The ignored kinds could still hold a vector.
   if (similarities.length + others.length + Number(isVector) !== 1) return { kind: 'unknown' };
-  if (isVector) return similarity([node], node);
+  if (isVector) return nearest(node);
   const [name] = similarities;
   if (name === undefined) return { kind: FUSIONS.some((kind) => kinds.has(kind)) ? 'fusion' : 'other' };
   if (name !== 'nearest') return similarity(INPUTS[name](kinds, source), node);
@@ -60,8 +62,8 @@ export function readRestQuery(node: JsonNode | undefined, source: ByteEdits): Qu
 }
 
 /** Returns a nearest search. With diversity, its prefetch needs only the nearest points. */
-function nearestQuery(nearest: JsonNode, mmr: JsonNode | undefined, source: ByteEdits): QueryForm {
-  if (mmr === undefined) return similarity([nearest], nearest);
+function nearestQuery(input: JsonNode, mmr: JsonNode | undefined, source: ByteEdits): QueryForm {
+  if (mmr === undefined) return nearest(input);
   const fields = fieldsOf(mmr, STRUCTURES.mmr, source);
   const number = (name: string): number | null => {
     const value = valueOf(fields, name);
@@ -73,14 +75,18 @@ function nearestQuery(nearest: JsonNode, mmr: JsonNode | undefined, source: Byte
     diversity: number('diversity'),
     candidatesLimit: candidates === null || Number.isInteger(candidates) ? candidates : Number.NaN,
   };
-  return { ...similarity([nearest], nearest), diversity };
+  return { ...nearest(input), diversity };
+}
+
+function nearest(input: JsonNode): QueryForm & { readonly kind: 'similarity' } {
+  return { ...similarity([input], input), isNearest: true };
 }
 
 function similarity(
   inputs: readonly JsonNode[],
   core: JsonNode,
 ): QueryForm & { readonly kind: 'similarity' } {
-  return { kind: 'similarity', inputs, diversity: null, write: (copy) => copy(core) };
+  return { kind: 'similarity', inputs, isNearest: false, diversity: null, write: (copy) => copy(core) };
 }
 
 const INPUTS: Readonly<
