@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { cutoverCommand, rollbackCommand } from './cutover-and-rollback.js';
 import { abortCommand, completeCommand } from './complete-and-abort.js';
+import { reencodeCommand } from './reencode.js';
 import { resumeCommand, startCommand } from './start-and-resume.js';
 import { pauseCommand, statusCommand } from './status-and-pause.js';
 import { tuneCommand } from './tune.js';
@@ -42,6 +43,7 @@ export function migrateCommand(): Command {
     statusCommand(),
     pauseCommand(),
     resumeCommand(),
+    reencodeCommand(),
     tuneCommand(),
     verifyCommand(),
     cutoverCommand(),

@@ -48,7 +48,8 @@ import {
 import { tuningOf, withTuneFlags, type TuneFlags } from './tune.js';
 import { wholeNumber, withConsole, withGlobalFlags, withStore, withWriteFlags } from '../console/options.js';
 
-interface StartFlags extends StateFlags, HookFlags, TuneFlags, CatchUpFlags {
+/** Flags of `migrate start`. */
+export interface StartFlags extends StateFlags, HookFlags, TuneFlags, CatchUpFlags {
   readonly encoder: string;
   readonly layout: Layout;
   readonly vector?: string;
@@ -155,7 +156,8 @@ interface ResumeFlags extends StateFlags, HookFlags, TuneFlags, CatchUpFlags {
   readonly encoder?: string;
 }
 
-function withCopyFlags(command: Command): Command {
+/** Adds the flags that say how a copy runs. */
+export function withCopyFlags(command: Command): Command {
   return withCatchUpFlags(withTuneFlags(command))
     .option('--concurrency <n>', `ranges copied at the same time (default: ${COPY_CONCURRENCY})`, wholeNumber)
     .addOption(
@@ -168,7 +170,8 @@ function withCopyFlags(command: Command): Command {
     );
 }
 
-async function start(
+/** Copies a collection, or says what a copy would do. */
+export async function start(
   { source, target, flags }: { source: string; target: string; flags: StartFlags },
   { run, config }: { run: ConsoleRun; config: Config },
 ): Promise<void> {

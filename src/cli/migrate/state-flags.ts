@@ -37,9 +37,16 @@ export interface MigrationWork extends StartedMigration {
 
 /** Adds the arguments and flags that name a migration. */
 export function withStateFlags(command: Command): Command {
+  return withPlaceFlags(
+    command
+      .argument('<source>', 'collection to migrate; it is only read')
+      .argument('<target>', 'collection that the migration makes'),
+  );
+}
+
+/** Adds the flags that say where the state of a migration is kept. */
+export function withPlaceFlags(command: Command): Command {
   return command
-    .argument('<source>', 'collection to migrate; it is only read')
-    .argument('<target>', 'collection that the migration makes')
     .option(
       '--record <file>',
       'file of the migration state (default: .qdrant-tldr/<source>--<target>.json, with a hash if names need one)',
