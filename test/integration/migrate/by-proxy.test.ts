@@ -5,7 +5,8 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readDesiredState } from '../../../src/migrate/dual-write/proxy-state-files.js';
-import type { MigrationStatus } from '../../../src/migrate/run/migration-status.js';
+import { migrationStatus, type MigrationStatus } from '../../../src/migrate/run/migration-status.js';
+import { stateFile } from '../../../src/migrate/state/in-file.js';
 import { FORCE_BACK_WORDS } from '../../../src/migrate/cutover/roll-back.js';
 import { runCli, type CliResult } from '../../support/cli/run-cli.js';
 import { DIM, idAt, tinyEncoder } from '../../support/migrate/fixtures.js';
@@ -99,6 +100,13 @@ const there = (path: string): Promise<boolean> =>
 
 const recordOf = ({ folder, source, target }: Scenario): string =>
   join(folder, '.qdrant-tldr', `${source}--${target}.json`);
+
+/** Waits for what `migrate status` says of the proxy; to start the command again and again would keep the machine busy. */
+async function untilLiving(scenario: Scenario, living: boolean): Promise<void> {
+  const { store } = place();
+  const migration = { source: store, target: store, place: stateFile(recordOf(scenario)) };
+  await until(async () => (await migrationStatus(migration)).journal?.living === living);
+}
 
 async function recorded(scenario: Scenario): Promise<{ phase?: string; copied: number }> {
   const text = await readFile(recordOf(scenario), 'utf8').catch(() => '{"ranges":[]}');
@@ -248,7 +256,7 @@ describe('a migration whose writes go through the proxy', () => {
     });
     proxy.kill('SIGCONT');
     expect(await done(migrate('resume', '--yes'))).toMatchObject({ resumed: true });
-    await until(async () => (await statusOf(migrate)).journal?.living === true);
+    await untilLiving(scenario, true);
     await killedWhen(scenario, ['cutover', '--by', 'proxy', '--execute'], async () => {
       const { side } = await readDesiredState(scenario.journal);
       return side === 'target';
@@ -284,7 +292,7 @@ describe('a migration whose writes go through the proxy', () => {
     );
     processOf().kill('SIGCONT');
     expect(await readDesiredState(scenario.journal)).toEqual({ state: 'copied', side: 'source' });
-    await until(async () => (await statusOf(migrate)).journal?.living === true);
+    await untilLiving(scenario, true);
     expect(await statusOf(migrate)).toMatchObject({ cutOver: null, journal: { report: { side: 'source' } } });
     await done(migrate('cutover', '--by', 'proxy', '--execute'));
 
@@ -328,18 +336,18 @@ describe('a migration whose writes go through the proxy', () => {
     await done(migrate('start', ...START));
     await done(migrate('cutover', '--by', 'proxy', '--execute'));
     processOf().kill('SIGSTOP');
-    await until(async () => (await statusOf(migrate)).journal?.living === false);
+    await untilLiving(scenario, false);
     const stopIt = `another run (process ${processOf().pid} on ${hostname()}) works on`;
     await refused(migrate('complete', ...forGood), 5, stopIt);
     await refused(migrate('complete', ...forGood, '--without-cutover'), 5, stopIt);
     expect(await place().store.exists(scenario.source)).toBe(true);
     processOf().kill('SIGCONT');
-    await until(async () => (await statusOf(migrate)).journal?.living === true);
+    await untilLiving(scenario, true);
     expect(await statusOf(migrate)).toMatchObject({ completed: false });
     await scenario.reported(({ open }) => open === 0);
     expect(await scenario.differences()).toEqual([]);
     await killProxy();
-    await until(async () => (await statusOf(migrate)).journal?.living === false);
+    await untilLiving(scenario, false);
     expect(await done(migrate('complete', ...forGood))).toMatchObject({ deleted: true });
     expect(await place().store.exists(scenario.source)).toBe(false);
     await rm(scenario.folder, { recursive: true });
