@@ -96,6 +96,7 @@ The training budget is ${run.budgetSeconds} seconds of ${run.concurrency} cores 
 | \`pca-tempered-0.5\`, ... | PCA whose strong axes are scaled down |
 | \`tldr\` | a linear map, trained from PCA with TLDR's loss, Barlow Twins |
 | \`tldr-flinear\`, \`tldr-mlp\` | the same loss with one hidden layer of 512 units, trained from random weights |
+| \`blend-0.2\`, \`blend-0.4\`, \`blend-0.6\` | the outputs of \`neighbourhood-kl-residual\` and \`tldr-mlp\` joined by TLDR's share, where relevance is measured ([middle way](benchmarks/middle-way.md)) |
 | \`tldr, published settings\` | TLDR with the settings of its authors; a reference, \`train\` does not try it |
 | \`prefix\` | the first components of the full vector, unchanged |
 | \`random-projection\` | random orthonormal directions |

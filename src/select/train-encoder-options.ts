@@ -12,6 +12,7 @@ import { checkTfjsMemory } from '../train/tfjs-executor.js';
 import { checkSettings, type EngineName, type TrainSettings } from '../train/options.js';
 import type { TrainState } from '../train/state.js';
 import { CLOSED_FORMS } from './fit-closed-forms.js';
+import { BLENDS } from './blend-candidates.js';
 import type { LabelField } from './measure-relevance.js';
 import { firstLayerBytes, LEARNED } from './training-schedules.js';
 
@@ -150,7 +151,7 @@ export function checkTrainOptions(options: TrainEncoderOptions, inputDim: number
     throw new TldrError('INVALID_ARGUMENT', `storedAs: got ${storedAs}, expected ${STORED_FORMS.join(', ')}`);
   }
   // Some of these candidates depend on the data: `trainEncoder` checks again.
-  checkShip(options.ship ?? 'best', [...LEARNED, ...CLOSED_FORMS]);
+  checkShip(options.ship ?? 'best', [...LEARNED, ...BLENDS, ...CLOSED_FORMS]);
   const { objective = 'fidelity', labels, queries, gains, compactDistance = 'auto' } = options;
   const possible = COMPACT[distance];
   if (compactDistance !== 'auto' && !possible.includes(compactDistance)) {

@@ -9,6 +9,7 @@ import type { TrainSettings } from '../train/options.js';
 import { resolveSettings } from '../train/run-training.js';
 import type { TrainState } from '../train/state.js';
 import { geometryOf, type Candidate, type Geometry } from './candidate.js';
+import { BLENDS, canBlend, fitBlends } from './blend-candidates.js';
 import { fitClosedForms } from './fit-closed-forms.js';
 import { fitLearned } from './fit-learned.js';
 import {
@@ -26,7 +27,7 @@ import { improveRotation, scoreStored } from './judge-stored.js';
 import { unseenRows } from './unseen-groups.js';
 import { splitSample, type SplitSample } from './split-sample.js';
 import type { Directions } from './principal-directions.js';
-import { explicitPlan, plansForBudget, type TrainingSchedule } from './training-schedules.js';
+import { explicitPlan, plansForBudget, type Aim, type TrainingSchedule } from './training-schedules.js';
 import {
   checkShip,
   checkTrainOptions,
@@ -89,11 +90,11 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
   const judgeOptions = { ...options, ...split, seed };
   const start = await judgeStart(benchmarks, closed.candidates, judgeOptions);
   const { compactDistance } = start;
-  const plans = planLearned(options, { geometry, start, train, directions: closed.directions });
-  checkShip(
-    ship,
-    [...plans, ...closed.candidates].map(({ name }) => name),
-  );
+  const aim = aimOf(options, split);
+  const plans = planLearned(options, { aim, geometry, start, train, directions: closed.directions });
+  // A point between fidelity and relevance is worth its time where relevance is measured.
+  const blends = aim !== 'fidelity' && canBlend(namesOf(plans)) ? BLENDS : [];
+  checkShip(ship, [...namesOf(plans), ...blends, ...namesOf(closed.candidates)]);
   const { learned, states, finished } = await fitLearned(train, {
     plans,
     geometry,
@@ -105,10 +106,11 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
   });
   if (!finished) return { encoder: null, report: null, states, candidates: new Map(), details: null };
 
-  const fitted = [
-    ...learned.map((one) => learnedCandidate(one, { geometry, compactDistance })),
-    ...closed.candidates,
-  ];
+  const trained = learned.map((one) => learnedCandidate(one, { geometry, compactDistance }));
+  const between = blends.length === 0 ? [] : await fitBlends(train, trained, options);
+  const fitted = [...trained, ...between, ...closed.candidates];
+  // A training may have been skipped, and a blend with it.
+  checkShip(ship, namesOf(fitted));
   const { judged, confirmed, winner, stored } = await judgeFitted(benchmarks, fitted, {
     ...judgeOptions,
     ship,
@@ -168,6 +170,13 @@ async function judgeFitted(
   return { judged: judgement.selection, confirmed: judgement.confirmation, winner, stored };
 }
 
+const namesOf = (named: readonly { readonly name: string }[]): readonly string[] =>
+  named.map(({ name }) => name);
+
+function aimOf({ objective = 'fidelity' }: TrainEncoderOptions, { beside }: SplitSample): Aim {
+  return objective === 'fidelity' && beside !== null ? 'fidelity-labelled' : objective;
+}
+
 function detailsOf(judged: readonly Scored[], learned: readonly Learned[]): TrainEncoderResult['details'] {
   return {
     perQuery: new Map(judged.map(({ candidate, recall }) => [candidate.name, recall.perQuery])),
@@ -218,11 +227,12 @@ async function judgeStart(
 function planLearned(
   options: TrainEncoderOptions,
   {
+    aim,
     geometry,
     start,
     train,
     directions,
-  }: { geometry: Geometry; start: Start; train: Matrix; directions: Directions },
+  }: { aim: Aim; geometry: Geometry; start: Start; train: Matrix; directions: Directions },
 ): TrainingSchedule[] {
   if (isExplicit(options)) {
     const given = EXPLICIT.filter((name) => options[name] !== undefined);
@@ -230,7 +240,7 @@ function planLearned(
     return [explicitPlan(settings, options.init)];
   }
   const { plans, leftOut, tooWide } = plansForBudget({
-    aim: options.objective ?? 'fidelity',
+    aim,
     rows: train.rows,
     inputDim: train.cols,
     directions: directions.forTraining?.cols ?? null,

@@ -18,6 +18,7 @@ import {
   TLDR_FROM_PCA_RATE,
   TLDR_MLP,
 } from '../hyper-parameters/training.js';
+import { LABELLED_SHARES } from '../hyper-parameters/blend.js';
 import { directionsFor } from '../knn/build-knn-graph.js';
 import { defaultSettings, type LossName, type TrainSettings } from '../train/options.js';
 
@@ -45,14 +46,17 @@ interface AutoPlan {
   readonly optional?: boolean;
 }
 
-/** What the selection asks for: the neighbours of the full vectors, or labels and judgements. */
-export type Aim = 'fidelity' | 'relevance';
+/**
+ * What the selection asks for: the neighbours of the full vectors, labels and judgements, or the neighbours while labels
+ * or judgements are measured beside them.
+ */
+export type Aim = 'fidelity' | 'relevance' | 'fidelity-labelled';
 
 const KL = { loss: 'neighbourhood-kl' } as const;
 const RESIDUAL_KL = { ...KL, encoder: RESIDUAL.encoder, learningRate: RESIDUAL.learningRate };
 
 /** The learned candidates, in the order of their trainings. */
-const AUTO: Readonly<Record<Aim, readonly AutoPlan[]>> = {
+const AUTO: Readonly<Record<Exclude<Aim, 'fidelity-labelled'>, readonly AutoPlan[]>> = {
   fidelity: [
     { name: 'neighbourhood-kl', ...SCHEDULES.linear, init: 'pca', settings: KL },
     {
@@ -113,8 +117,19 @@ const AUTO: Readonly<Record<Aim, readonly AutoPlan[]>> = {
   ],
 };
 
-/** Names of all learned candidates. */
+/** Names of all candidates that are trained. */
 export const LEARNED: readonly string[] = AUTO.fidelity.map(({ name }) => name);
+
+const LABELLED: Readonly<Record<string, number>> = {
+  tldr: LABELLED_SHARES.tldr,
+  'tldr-flinear': LABELLED_SHARES.tldrFlinear,
+  'tldr-mlp': LABELLED_SHARES.tldrMlp,
+};
+
+function plansFor(aim: Aim): readonly AutoPlan[] {
+  if (aim !== 'fidelity-labelled') return AUTO[aim];
+  return AUTO.fidelity.map((plan) => ({ ...plan, share: LABELLED[plan.name] ?? plan.share }));
+}
 
 /** Everything that decides which trainings fit into a time budget. */
 export interface BudgetFacts {
@@ -167,7 +182,7 @@ export function plansForBudget(facts: BudgetFacts): BudgetedPlans {
   const plans: TrainingSchedule[] = [];
   const leftOut: string[] = [];
   const tooWide: string[] = [];
-  for (const { name, share, stepsMin, stepsMax, init, optional = false, settings } of AUTO[facts.aim]) {
+  for (const { name, share, stepsMin, stepsMax, init, optional = false, settings } of plansFor(facts.aim)) {
     const { encoder = 'linear' } = settings;
     if (linearOnly && encoder !== 'linear') continue;
     if (encoder !== 'linear' && firstLayerBytes(encoder, facts) > 4 * FIRST_WEIGHTS_MAX) {

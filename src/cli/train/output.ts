@@ -1,4 +1,4 @@
-import type { RelevanceReport } from '../../select/measure-relevance.js';
+import { isOnFront, type RelevanceReport } from '../../select/measure-relevance.js';
 import { isWithinNoise, type TrainReport } from '../../select/train-report.js';
 import type { StoredReport } from '../../select/judge-stored.js';
 import type { ResultRow, ResultTable } from '../../report/result-table.js';
@@ -19,6 +19,7 @@ export function candidateTable({
 >): ResultTable {
   const byRecall = objective === 'recall@10';
   const sorted = [...candidates].sort((a, b) => b.objective - a.objective);
+  const points = sorted.map(({ recallAt10, objective: value }) => ({ x: recallAt10, y: value }));
   const hasUnseen = candidates.some(({ unseenRecallAt10 }) => unseenRecallAt10 !== null);
   return {
     title: 'Candidates',
@@ -34,9 +35,10 @@ export function candidateTable({
       ['distance'],
       ['multiply-adds', 'whole'],
       ['seconds', 1],
+      ...(byRecall ? [] : [['front'] as const]),
     ],
     rows: [
-      ...sorted.map((candidate) => ({
+      ...sorted.map((candidate, i) => ({
         cells: [
           candidate.name,
           ...(byRecall ? [] : [candidate.objective]),
@@ -49,13 +51,14 @@ export function candidateTable({
           candidate.compactDistance,
           candidate.multiplyAdds,
           candidate.seconds,
+          ...(byRecall ? [] : [isOnFront(points, i) ? 'yes' : '']),
         ],
         starred: candidate.name === shipped,
         picked: candidate.name === shipped ? 'saved' : undefined,
       })),
       ...fullVectorsRow(fullVectors),
     ],
-    legend: `Recall@10 is the share of the true ten nearest neighbours found in the first ten, R10@30 and R10@100 in the first 30 and 100: what rescoring recovers. All of it on held-out queries; "confirmed" is ${objective} on ${confirmQueries} queries that took no part in the choice. ${hasUnseen ? 'Unseen groups are clusters of the sample that nothing was fitted to: recall@10 of queries from these stands for vectors of a new kind. ' : ''}Multiply-adds are what projecting one vector costs; seconds are those of fitting.`,
+    legend: `Recall@10 is the share of the true ten nearest neighbours found in the first ten, R10@30 and R10@100 in the first 30 and 100: what rescoring recovers. All of it on held-out queries; "confirmed" is ${objective} on ${confirmQueries} queries that took no part in the choice. ${hasUnseen ? 'Unseen groups are clusters of the sample that nothing was fitted to: recall@10 of queries from these stands for vectors of a new kind. ' : ''}Multiply-adds are what projecting one vector costs; seconds are those of fitting.${byRecall ? '' : ` A candidate is on the front if no other one is better both by recall@10 and by ${objective}: --ship saves the one that you pick.`}`,
   };
 }
 
