@@ -10,7 +10,8 @@ import { codeOf, TldrError } from '../../core/errors.js';
 import { STORAGE_KINDS, type StorageKind } from '../../store/collection.js';
 import type { CopyTarget } from '../../store/copy-target.js';
 import { choosePlan, parseTarget, type PlanTarget } from '../../plan/sizing-row.js';
-import { runPlan } from '../../plan/run-plan.js';
+import { bestWithin, memoryBudgets, parseMemory } from '../../plan/memory-budgets.js';
+import { runPlan, type PlanResult } from '../../plan/run-plan.js';
 import {
   preparePlan,
   SCRATCH_METADATA,
@@ -33,6 +34,7 @@ import {
   type GlobalFlags,
 } from '../console/options.js';
 import { checkOutput, commandLine } from '../console/check-output.js';
+import { budgetTable, printRamChoice } from './budgets.js';
 import { planPage } from './page.js';
 import { planJudgements, trainFlagsOf } from './judgements.js';
 import { planCommands, printChoice, printPlan, resultOf, sizingTable } from './print.js';
@@ -42,7 +44,15 @@ import { checkRelevanceFlags, withRelevanceFlags, type RelevanceFlags } from '..
 const SAMPLE_POINTS = 20_000;
 const QUERIES = 300;
 const OVERSAMPLINGS = [1, 2, 4, 10];
-const KINDS: readonly StorageKind[] = ['float32', 'float16', 'uint8', 'scalar', 'product-x16', 'binary'];
+const KINDS: readonly StorageKind[] = [
+  'float32',
+  'float16',
+  'uint8',
+  'scalar',
+  'product-x16',
+  'binary',
+  'binary-2bit',
+];
 
 export interface PlanFlags extends GlobalFlags, RelevanceFlags {
   readonly vector?: string;
@@ -50,6 +60,7 @@ export interface PlanFlags extends GlobalFlags, RelevanceFlags {
   readonly datatypes: StorageKind[];
   readonly oversampling: number[];
   readonly target?: PlanTarget;
+  readonly ram?: number;
   readonly queriesCount: number;
   readonly budget?: number;
   readonly scratch: 'server' | 'embedded';
@@ -69,11 +80,12 @@ Writes  a sample into a scratch collection, which it removes at the end, also af
 Examples:
   qdrant-tldr plan docs --dry-run
   qdrant-tldr plan docs --target "recall@10>=0.97" --queries q.npy --report plan.html --yes
+  qdrant-tldr plan docs --ram 8GB --yes
   qdrant-tldr plan docs --objective relevance --labels-field topic --yes
   qdrant-tldr plan docs --dims 64,96 --datatypes float32,scalar --scratch embedded --yes
 
-With --target, the command picks the configuration with the least RAM that reaches the target, and prints the
-commands that create it.
+With --target, the command picks the configuration with the least RAM that reaches the target. With --ram, it picks
+the one with the best recall in this memory. It prints the commands that create the configuration.
 
 Documentation: docs/plan.md`;
 
@@ -89,6 +101,14 @@ export function planCommand(): Command {
         '--target <condition>',
         'pick the cheapest configuration that reaches this, for example "recall@10>=0.97"',
       ).argParser((text: string) => parsed(() => parseTarget(text))),
+    )
+    .addOption(
+      new Option(
+        '--ram <amount>',
+        'pick the configuration with the best recall in this memory, for example 8GB (vectors or codes, and the graph)',
+      )
+        .argParser((text: string) => parsed(() => parseMemory(text)))
+        .conflicts('target'),
     )
     .option('--vector <name>', 'vector to plan for, if the collection has several')
     .option(
@@ -202,21 +222,33 @@ async function plan(
   const result = await withScratchStore(flags, { store, run, config }, (scratchStore) =>
     runPlan({ ...options, scratchStore }, setup),
   );
-  const choice = flags.target === undefined ? null : choosePlan(result.rows, flags.target, flags.seed);
-  const chosen = choice?.row ?? null;
-  const table = sizingTable(result, chosen);
-  printPlan(run, { options, setup, result, all: flags.all === true, table });
+  await showPlan(flags, { options, setup, result }, { run, config });
+}
+
+/** Chooses a configuration if a target or an amount of memory was given, and shows everything that was measured. */
+async function showPlan(
+  flags: PlanFlags,
+  { options, setup, result }: { options: PlanOptions; setup: PlanSetup; result: PlanResult },
+  { run, config }: Pick<PlanContext, 'run' | 'config'>,
+): Promise<void> {
+  const { target, ram } = flags;
+  const { rows } = result;
+  const choice = target === undefined ? null : choosePlan(rows, target, flags.seed);
+  const chosen = ram === undefined ? (choice?.row ?? null) : bestWithin(rows, ram);
+  const budgets = memoryBudgets(rows, { points: setup.points, dim: setup.vector.dim });
+  const tables = [sizingTable(result, chosen), budgetTable(budgets)];
+  printPlan(run, { options, setup, result, all: flags.all === true, tables });
   const trainFlags = trainFlagsOf(flags, setup);
   const commands =
-    choice === null ? [] : planCommands(choice.row, { options, setup, url: config.url, trainFlags });
-  if (flags.target !== undefined)
-    printChoice(run, { choice, target: flags.target, commands, rows: result.rows });
+    chosen === null ? [] : planCommands(chosen, { options, setup, url: config.url, trainFlags });
+  if (target !== undefined) printChoice(run, { choice, target, commands, rows });
+  if (ram !== undefined) printRamChoice(run, { chosen, ramBytes: ram, commands, rows });
+  const { collection } = options;
   if (flags.report !== undefined) {
-    const { target } = flags;
-    const parts = { collection, setup, result, target, chosen, table, command: commandLine(), commands };
+    const parts = { collection, setup, result, target, chosen, tables, command: commandLine(), commands };
     await writePage(run, flags.report, planPage(parts));
   }
-  run.result(resultOf({ collection, setup, result, choice, commands, target: flags.target }));
+  run.result(resultOf({ collection, setup, result, choice, chosen, budgets, commands, target, ram }));
 }
 
 function sayWhat(

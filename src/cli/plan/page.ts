@@ -16,7 +16,7 @@ export interface PlanPageParts {
   readonly result: PlanResult;
   readonly target: PlanTarget | undefined;
   readonly chosen: SizingRow | null;
-  readonly table: ResultTable;
+  readonly tables: readonly ResultTable[];
   /** The command that was run, and the commands that create the chosen configuration. */
   readonly command: string;
   readonly commands: readonly string[];
@@ -24,7 +24,7 @@ export interface PlanPageParts {
 
 /** Returns a plan as the input of a report. */
 export function planPage(parts: PlanPageParts): ReportInput {
-  const { collection, setup, result, chosen, table, command, commands } = parts;
+  const { collection, setup, result, chosen, tables, command, commands } = parts;
   const { vector, points } = setup;
   return {
     title: `Plan for ${collection}`,
@@ -44,7 +44,7 @@ export function planPage(parts: PlanPageParts): ReportInput {
     figures: chosen === null ? [] : figuresOf(chosen, currentRow(result)),
     pareto: planReportRows(result.rows, chosen),
     recallPerDim: recallPerDim(result.rows),
-    tables: [table],
+    tables,
     reproduce: [command, ...commands],
   };
 }

@@ -16,6 +16,8 @@ import { formatNumber, megabytes } from '../../report/format.js';
 import type { ResultTable } from '../../report/result-table.js';
 import { sayTables } from '../console/show-results.js';
 import type { ConsoleRun } from '../console/command-output.js';
+import type { MemoryBudget } from '../../plan/memory-budgets.js';
+import { nameOf, sayFullVectorsWin } from './budgets.js';
 import { shellCommand, shellWord } from '../console/shell-command.js';
 
 const TOP = 10;
@@ -25,7 +27,7 @@ interface Printed {
   readonly setup: PlanSetup;
   readonly result: PlanResult;
   readonly all: boolean;
-  readonly table: ResultTable;
+  readonly tables: readonly ResultTable[];
 }
 
 /** Returns the table of configurations, the smallest first; a star marks those on the Pareto frontier. */
@@ -75,10 +77,10 @@ export function sizingTable(
 }
 
 /** Prints the table, then what it was measured with and its limits. */
-export function printPlan(run: ConsoleRun, { options, setup, result, all, table }: Printed): void {
+export function printPlan(run: ConsoleRun, { options, setup, result, all, tables }: Printed): void {
   const { samplePoints, queries, doublings } = result;
   const carriedOn = doublings > 0;
-  sayTables(run, [table], { all, more: '--all, or --json' });
+  sayTables(run, tables, { all, more: '--all, or --json' });
   const from = queries.heldOut
     ? 'held-out points of the collection, not real queries'
     : queries.training === 0
@@ -138,6 +140,7 @@ export function printChoice(
   run.say(
     `  recall@10 ${row.recallAt10.toFixed(3)} (95 %: ${row.interval.map((value) => value.toFixed(3)).join(' - ')}), ${megabytes(row.ramBytes)} of RAM; reaches the target in ${sure(certainty)} of resampled query sets`,
   );
+  sayFullVectorsWin(run, row, rows);
   if (surer !== null)
     run.say(
       `  surer: ${nameOf(surer.row)}, ${megabytes(surer.row.ramBytes)} of RAM, in ${sure(surer.certainty)}`,
@@ -150,10 +153,6 @@ export function printChoice(
 
 function sure(certainty: number): string {
   return `${(certainty * 100).toFixed(0)} %`;
-}
-
-function nameOf(row: SizingRow): string {
-  return `${row.label}${row.oversampling > 1 ? `, ${row.oversampling}x oversampling` : ''}`;
 }
 
 /** Returns the commands that create a configuration, search it and serve it. */
@@ -268,10 +267,13 @@ export function resultOf(plan: {
   readonly setup: PlanSetup;
   readonly result: PlanResult;
   readonly choice: PlanChoice | null;
+  readonly chosen: SizingRow | null;
+  readonly budgets: readonly MemoryBudget[];
   readonly commands: readonly string[];
   readonly target: PlanTarget | undefined;
+  readonly ram: number | undefined;
 }): Record<string, unknown> {
-  const { collection, setup, result, choice, commands, target } = plan;
+  const { collection, setup, result, choice, chosen, budgets, commands, target, ram } = plan;
   const plain = ({ evidence, ...row }: SizingRow): Omit<SizingRow, 'evidence'> & { queries: number } => ({
     ...row,
     queries: evidence.recall.length,
@@ -284,9 +286,18 @@ export function resultOf(plan: {
     points: setup.points,
     ...facts,
     rows: rows.map(plain),
-    pareto: planReportRows(rows, choice?.row ?? null),
+    pareto: planReportRows(rows, chosen),
+    budgets: budgets.map(({ best, bestOfFull, ...budget }) => ({
+      ...budget,
+      best: best && plain(best),
+      bestOfFull: bestOfFull && plain(bestOfFull),
+    })),
     target: target ?? null,
-    chosen: choice === null ? null : { ...plain(choice.row), certainty: choice.certainty },
+    ram: ram ?? null,
+    chosen:
+      chosen === null
+        ? null
+        : { ...plain(chosen), ...(choice === null ? {} : { certainty: choice.certainty }) },
     surer: surer === null ? null : { ...plain(surer.row), certainty: surer.certainty },
     commands,
   };

@@ -142,7 +142,7 @@ test('a plan marks what no other beats, and puts away the other compact rows but
   ]);
   const vector = { name: '', dim: 512, distance: 'cosine' } as const;
   const setup = { vector, points: 9600 };
-  const parts = { collection: 'docs', setup, result, target: undefined, chosen, table };
+  const parts = { collection: 'docs', setup, result, target: undefined, chosen, tables: [table] };
   const page = await renderReport(planPage({ ...parts, command: 'plan docs', commands: [] }));
   expect(page).toMatch(/<tr class="picked"><th scope="row"> {2}32 float32 <span class="tag">chosen<\/span>/);
   expect(page.indexOf('32 scalar</th>')).toBeGreaterThan(page.indexOf('<summary>1 more row</summary>'));

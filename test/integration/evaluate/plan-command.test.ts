@@ -217,6 +217,25 @@ describe('the scratch collection is removed', () => {
     '1s',
   ];
 
+  test('after a choice by memory, which excludes a target', async () => {
+    const both = await cli([...small, '--ram', '1MB', '--target', 'recall@10>=0.9', '--yes']);
+    expect(both).toMatchObject({ code: 2, stderr: expect.stringContaining('--target') });
+    const run = await cli([...small, '--oversampling', '1,4', '--ram', '150kB', '--yes', '--json']);
+    const { ram, chosen, rows, budgets } = run.json() as unknown as {
+      readonly ram: number;
+      readonly chosen: SizingRow;
+      readonly rows: readonly SizingRow[];
+      readonly budgets: readonly { readonly divisor: number; readonly ramBytes: number }[];
+    };
+    expect(ram).toBe(150_000);
+    const fitting = rows.filter(({ deployable, ramBytes }) => deployable && ramBytes <= ram);
+    expect(fitting.length).toBeGreaterThan(0);
+    expect(chosen.recallAt10).toBe(Math.max(...fitting.map(({ recallAt10 }) => recallAt10)));
+    expect(budgets.map(({ divisor }) => divisor)).toEqual([8, 16, 32, 64, 128, 256]);
+    expect(budgets[0]!.ramBytes).toBe((ROWS * DIM * 4) / 8);
+    expect(await scratches()).toEqual([]);
+  });
+
   test('after Ctrl-C, and the command says that it was stopped', async () => {
     const run = await cli([...small, '--yes', '--log-level', 'info'], 'filling the scratch collection');
     expect(run.code).toBe(130);

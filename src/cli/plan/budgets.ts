@@ -1,0 +1,90 @@
+import { bestWithin, type MemoryBudget } from '../../plan/memory-budgets.js';
+import type { SizingRow } from '../../plan/sizing-row.js';
+import { megabytes } from '../../report/format.js';
+import type { ResultTable } from '../../report/result-table.js';
+import type { ConsoleRun } from '../console/command-output.js';
+
+/** Returns the table of what finds most in less and less memory. */
+export function budgetTable(budgets: readonly MemoryBudget[]): ResultTable {
+  return {
+    title: 'Best recall in less memory',
+    columns: [
+      ['memory'],
+      ['at most', 'bytes'],
+      ['best configuration'],
+      ['recall@10', 3],
+      ['95 % interval', 3],
+      ['RAM', 'bytes'],
+      ['best of full vectors'],
+      ['recall@10', 3],
+    ],
+    rows: budgets.map(({ divisor, ramBytes, best, bestOfFull }) => ({
+      cells: [
+        `1/${divisor}`,
+        ramBytes,
+        best === null ? 'none fits' : nameOf(best),
+        best?.recallAt10 ?? null,
+        best?.interval ?? null,
+        best?.ramBytes ?? null,
+        bestOfFull === null ? 'none fits' : nameOf(bestOfFull),
+        bestOfFull?.recallAt10 ?? null,
+      ],
+    })),
+    note: 'memory: a share of the full vectors as float32. RAM counts vectors or codes, and the graph',
+  };
+}
+
+/** A configuration in words. */
+export function nameOf(row: SizingRow): string {
+  return `${row.label}${row.oversampling > 1 ? `, ${row.oversampling}x oversampling` : ''}`;
+}
+
+/** Prints the configuration with the best recall in this memory. */
+export function printRamChoice(
+  run: Pick<ConsoleRun, 'say'>,
+  {
+    chosen,
+    ramBytes,
+    rows,
+    commands,
+  }: {
+    readonly chosen: SizingRow | null;
+    readonly ramBytes: number;
+    readonly rows: readonly SizingRow[];
+    readonly commands: readonly string[];
+  },
+): void {
+  run.say('');
+  if (chosen === null) {
+    const [least] = rows.filter(({ deployable }) => deployable).sort((a, b) => a.ramBytes - b.ramBytes);
+    const nearest =
+      least === undefined ? '' : `; the smallest is ${nameOf(least)} with ${megabytes(least.ramBytes)}`;
+    run.say(`no configuration fits into ${megabytes(ramBytes)} of RAM${nearest}`);
+    return;
+  }
+  run.say(`best recall in ${megabytes(ramBytes)} of RAM: ${nameOf(chosen)}`);
+  run.say(
+    `  recall@10 ${chosen.recallAt10.toFixed(3)} (95 %: ${chosen.interval.map((value) => value.toFixed(3)).join(' - ')}), ${megabytes(chosen.ramBytes)} of RAM`,
+  );
+  sayFullVectorsWin(run, chosen, rows);
+  if (commands.length > 0) run.say('');
+  for (const command of commands) run.say(`  ${command}`);
+}
+
+/** Says so if the database's own storage of full vectors is at least as good as every compact space. */
+export function sayFullVectorsWin(
+  run: Pick<ConsoleRun, 'say'>,
+  chosen: SizingRow,
+  rows: readonly SizingRow[],
+): void {
+  if (chosen.kind === 'compact') return;
+  const compact = bestWithin(
+    rows.filter(({ kind }) => kind === 'compact'),
+    chosen.ramBytes,
+  );
+  const other =
+    compact === null
+      ? 'no compact space fits into its memory'
+      : `the best compact space in its memory is ${nameOf(compact)} with ${compact.recallAt10.toFixed(3)}`;
+  run.say(`  this keeps the full vectors and needs no encoder; ${other}`);
+}
