@@ -1,18 +1,9 @@
-/** The adapters of databases. No other file of the product imports one. */
+/** The adapters of databases. Only this file and `proxy-adapter.ts` import one. */
 import { QDRANT } from '../../adapters/qdrant/adapter.js';
 import { TldrError } from '../core/errors.js';
 import { maskAddress } from '../core/masked-address-and-redirect.js';
 import type { Adapter } from '../store/adapter.js';
 
-export { serverAddresses } from '../../adapters/qdrant/index.js';
-export { freePorts } from '../../adapters/qdrant/local/free-ports.js';
-export { grpcChanges } from '../../adapters/qdrant/serve/dual-write/grpc-changes.js';
-export { restChanges } from '../../adapters/qdrant/serve/dual-write/rest-changes.js';
-export { strictModeSearchLimits } from '../../adapters/qdrant/serve/strict-mode-search-limits.js';
-export { restFailure } from '../../adapters/qdrant/serve/rest/failure.js';
-export { grpcRewriter } from '../../adapters/qdrant/serve/rewriters/grpc.js';
-export { restRewriter } from '../../adapters/qdrant/serve/rewriters/rest.js';
-export { readdressedCall, readdressedUrl } from '../../adapters/qdrant/serve/shadow/readdress-search.js';
 export { NAME_BYTES_MAX } from '../../adapters/qdrant/store/aliases.js';
 export { jsonCondition } from '../../adapters/qdrant/points/condition-form.js';
 export { STATE_COLLECTION } from '../../adapters/qdrant/store/state-store.js';

@@ -96,8 +96,12 @@ function usageMessage({ code, message }: CommanderError): string {
   return code === 'commander.help' ? 'a command is missing' : message.replace(/^error: /, '');
 }
 
-/** Loads the named command. Without a known name it loads all of them, so that help can list them. */
+/**
+ * Returns how to load the named command. Without a known name it returns all, so that help can list them; the version needs
+ * none.
+ */
 function wantedCommands(name: string | undefined): readonly (() => Promise<Command>)[] {
+  if (name === '--version' || name === '-V') return [];
   const named = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   return named === undefined ? Object.values(COMMANDS) : [named];
 }

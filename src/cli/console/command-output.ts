@@ -1,7 +1,7 @@
+import type { Logger } from 'pino';
 import type { MemoryEstimate } from '../../store/storage.js';
-import { SingleBar } from 'cli-progress';
+import type { SingleBar } from 'cli-progress';
 import { createInterface } from 'node:readline';
-import { pino } from 'pino';
 import type { Config } from '../../config/load.js';
 import { TldrError } from '../../core/errors.js';
 import { megabytes } from '../../report/format.js';
@@ -39,7 +39,10 @@ export interface ConsoleFlags {
 }
 
 /** Sets up output, progress and Ctrl-C for one command. */
-export function openConsole(flags: ConsoleFlags, config: Pick<Config, 'logLevel'>): ConsoleRun {
+export async function openConsole(
+  flags: ConsoleFlags,
+  config: Pick<Config, 'logLevel'>,
+): Promise<ConsoleRun> {
   const json = flags.json === true;
   const controller = new AbortController();
   const onSignal = (signal: NodeJS.Signals): void => {
@@ -54,7 +57,8 @@ export function openConsole(flags: ConsoleFlags, config: Pick<Config, 'logLevel'
   };
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);
-  const progress = progressPrinter();
+  const progress = progressPrinter(process.stderr.isTTY ? (await import('cli-progress')).SingleBar : null);
+  const log = await openLog(config.logLevel, progress.clear);
   const say = (line = ''): void => {
     progress.clear();
     if (json) console.error(line);
@@ -62,7 +66,7 @@ export function openConsole(flags: ConsoleFlags, config: Pick<Config, 'logLevel'
   };
   return {
     signal: controller.signal,
-    log: openLog(config.logLevel, progress.clear),
+    log,
     onProgress: progress.show,
     say,
     result: (value) => {
@@ -95,16 +99,24 @@ export function openConsole(flags: ConsoleFlags, config: Pick<Config, 'logLevel'
 }
 
 /** Opens the structured log on standard error. If logs are silent, warnings are printed as plain lines. */
-export function openLog(level: Config['logLevel'], beforeLine: () => void = () => undefined): Log {
-  const logger = pino({ level }, pino.destination({ dest: 2, sync: true }));
+export async function openLog(
+  level: Config['logLevel'],
+  beforeLine: () => void = () => undefined,
+): Promise<Log> {
+  const logger = level === 'silent' ? null : await openLogger(level);
   return (of, told, fields = {}) => {
     const message = withAdvice(told, fields);
-    logger[of](fields, message);
+    logger?.[of](fields, message);
     if (of === 'warn' && level === 'silent') {
       beforeLine();
       console.error(`warning: ${message}`);
     }
   };
+}
+
+async function openLogger(level: Config['logLevel']): Promise<Logger> {
+  const { pino } = await import('pino');
+  return pino({ level }, pino.destination({ dest: 2, sync: true }));
 }
 
 /** Returns the user's answer; empty after Ctrl-C, Ctrl-D or when the signal fires. */
@@ -125,8 +137,10 @@ function ask(question: string, signal: AbortSignal): Promise<string> {
  * Prints progress. On a terminal this is a bar with rate and remaining time. Without a terminal, or if the
  * total is not known (Infinity), it is a plain line after two seconds and then every five.
  */
-function progressPrinter(): { show: (progress: Progress) => void; clear: () => void } {
-  const terminal = process.stderr.isTTY;
+function progressPrinter(Bar: typeof SingleBar | null): {
+  show: (progress: Progress) => void;
+  clear: () => void;
+} {
   let bar: SingleBar | undefined;
   let step = '';
   let startedAtMs = 0;
@@ -146,8 +160,8 @@ function progressPrinter(): { show: (progress: Progress) => void; clear: () => v
       startedAtMs = now;
       startedDone = progress.done;
       nextLineAtMs = now + FIRST_PLAIN_LINE_MS;
-      if (terminal && Number.isFinite(progress.total)) {
-        bar = new SingleBar({
+      if (Bar !== null && Number.isFinite(progress.total)) {
+        bar = new Bar({
           format: '{step} [{bar}] {percentage}% | {value}/{total} {unit} | {rate}/s | {left} left',
           stream: process.stderr,
           hideCursor: true,

@@ -108,7 +108,7 @@ export async function withConsole(
 ): Promise<void> {
   const config = configOf(flags, settings);
   const isDefault = config.shown['logLevel']?.from === 'default';
-  const run = openConsole(flags, logLevel !== undefined && isDefault ? { logLevel } : config);
+  const run = await openConsole(flags, logLevel !== undefined && isDefault ? { logLevel } : config);
   try {
     await body(run, config);
   } finally {

@@ -1,4 +1,5 @@
-import { strictModeSearchLimits, STATE_COLLECTION } from '../adapters.js';
+import { STATE_COLLECTION } from '../adapters.js';
+import { strictModeSearchLimits } from '../proxy-adapter.js';
 import { errorText } from '../console/advice.js';
 import type { Config } from '../../config/load.js';
 import type { ServedSetting } from '../../config/served-setting.js';

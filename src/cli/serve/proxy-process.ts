@@ -1,5 +1,5 @@
 import { createSecureContext } from 'node:tls';
-import { restFailure, serverAddresses } from '../adapters.js';
+import { restFailure, serverAddresses } from '../proxy-adapter.js';
 import type { Config } from '../../config/load.js';
 import { expectDefined, messageOf, TldrError } from '../../core/errors.js';
 import { readRegular } from '../../core/read-file.js';

@@ -5,7 +5,7 @@ import {
   restChanges,
   restRewriter,
   readdressedUrl,
-} from '../adapters.js';
+} from '../proxy-adapter.js';
 import type { MirroredCollection, MirroredFacts } from '../../store/write-interceptor.js';
 import type { ServedCollection, ServedFacts } from '../../store/served.js';
 import type { Rewriters } from '../../serve/proxy-options.js';

@@ -83,7 +83,7 @@ async function start(
     const serving = await startProxyProcess(config, {
       seed,
       onSearched,
-      log: openLog(config.logLevel),
+      log: await openLog(config.logLevel),
       onDeleted: (collection) => void tell({ kind: 'deleted', collection }),
       onUpdated: (collection) => void tell({ kind: 'updated', collection }),
     });

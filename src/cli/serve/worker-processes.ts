@@ -4,7 +4,7 @@ import type { Address } from '../../config/settings.js';
 import { expectDefined, TldrError } from '../../core/errors.js';
 import type { Log } from '../../core/run-options.js';
 import type { Counts } from '../../serve/metrics.js';
-import { freePorts } from '../adapters.js';
+import { freePorts } from '../proxy-adapter.js';
 import type { SearchedBatch } from './searched-batches.js';
 import type { FromWorker, ToWorker } from './worker-process.js';
 

@@ -1,4 +1,3 @@
-import { tryLock } from 'fs-native-extensions';
 import { constants } from 'node:fs';
 import { open, rm, stat, type FileHandle } from 'node:fs/promises';
 import { hostname } from 'node:os';
@@ -66,6 +65,7 @@ export async function holderOf(path: string): Promise<string | null> {
   }
   try {
     const text = await textOf(file);
+    const { tryLock } = await import('fs-native-extensions');
     const free = tryLock(file.fd, LOCKED_BYTE, 1, { shared: true });
     return free && !isOfEarlierVersion(text) ? null : nameOf(text);
   } finally {
@@ -89,6 +89,7 @@ async function openLocked(lockPath: string): Promise<FileHandle | null> {
         `${lockPath} is not a regular file, expected a lock file: find out what made it and move it away; a lock file holds no data`,
       );
     // An ending holder may have removed the file after it was opened here; a lock on it excludes nobody.
+    const { tryLock } = await import('fs-native-extensions');
     locked = tryLock(file.fd, LOCKED_BYTE, 1) && (await isStillAt(file, lockPath));
     return locked ? file : null;
   } finally {

@@ -7,10 +7,10 @@ afterEach(() => {
   jest.restoreAllMocks();
 });
 
-test('a step that begins again is told at the rate of this time, not of all times', () => {
+test('a step that begins again is told at the rate of this time, not of all times', async () => {
   const lines: string[] = [];
   jest.spyOn(console, 'error').mockImplementation((line) => void lines.push(String(line)));
-  const run = openConsole({}, { logLevel: 'silent' });
+  const run = await openConsole({}, { logLevel: 'silent' });
   const at = (seconds: number, done: number): void => {
     jest.advanceTimersByTime(seconds * 1000);
     run.onProgress({ step: 'repairing', unit: 'points', done, total: 1000 });
