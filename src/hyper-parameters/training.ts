@@ -368,3 +368,6 @@ export const WIDE_ROWS = {
   iterationsMax: 6,
   tolerance: 1e-5,
 } as const;
+
+/** Training that goes on from an encoder: a part of the usual steps, at a part of the usual rate. Chosen. */
+export const WARM_START = { stepsShare: 0.25, stepsMin: 50, rateShare: 0.5 } as const;

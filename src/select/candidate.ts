@@ -5,6 +5,8 @@ import { row, type Matrix } from '../core/matrix.js';
 /** A fitted encoder that competes; it is not scored yet. */
 export interface Candidate {
   readonly name: string;
+  /** How it was made, if the name does not tell. */
+  readonly method?: string;
   readonly network: EncoderNetwork;
   /** The network for queries, if they have their own. */
   readonly queryNetwork?: EncoderNetwork | undefined;

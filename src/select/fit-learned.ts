@@ -13,6 +13,7 @@ import type { TrainingSchedule, Start } from './training-schedules.js';
 import type { Directions } from './principal-directions.js';
 import type { TrainEncoderOptions } from './train-encoder-options.js';
 import type { Learned } from './train-report.js';
+import { hiddenAlong, warmStartOf } from './warm-start.js';
 
 export interface LearnedFits {
   /**
@@ -71,8 +72,14 @@ export async function fitLearned(
     { distance, threads, directions: compares ? directions.forTraining : undefined },
     { signal },
   );
+  const warm = options.from === undefined ? null : warmStartOf(options.from);
   for (const { plan, settings } of resolved) {
-    const { init, weight } = startOf(plan, { learned, axes, dim, distance });
+    const goesOn = plan.init === 'previous' && warm !== null && typeof warm !== 'string' ? warm : null;
+    const { init, weight } =
+      goesOn === null
+        ? startOf(plan, { learned, axes, dim, distance })
+        : { init: plan.init, weight: goesOn.weight };
+    const hidden = goesOn === null ? undefined : await hiddenAlong(goesOn, directions.forTraining);
     const training = trainPrepared(
       prepared,
       narrowed(graph, settings.nNeighbors),
@@ -83,6 +90,7 @@ export async function fitLearned(
         compactDistance,
         ...(engine === undefined ? {} : { engine }),
         ...(weight === undefined ? {} : { initialWeight: weight }),
+        ...(hidden === undefined ? {} : { initialHidden: hidden }),
         ...(directions.forTraining === undefined ? {} : { directions: directions.forTraining }),
       },
       {

@@ -1,5 +1,6 @@
 import { DISTANCES, type Distance } from '../core/distance.js';
 import { ENCODER_BYTES_MAX } from '../encoder/file.js';
+import type { Encoder } from '../encoder/model.js';
 import { TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
 import { SEED_MAX } from '../core/rng.js';
@@ -11,6 +12,7 @@ import { checkArchitectures, resolveSettings } from '../train/run-training.js';
 import { checkTfjsMemory } from '../train/tfjs-executor.js';
 import { checkSettings, type EngineName, type TrainSettings } from '../train/options.js';
 import type { TrainState } from '../train/state.js';
+import { checkPrevious, PREVIOUS } from './warm-start.js';
 import { CLOSED_FORMS } from './fit-closed-forms.js';
 import { BLENDS } from './blend-candidates.js';
 import type { LabelField } from './measure-relevance.js';
@@ -42,6 +44,11 @@ export interface TrainEncoderOptions extends RunOptions, Partial<TrainSettings> 
   readonly init?: 'pca' | 'random';
   /** `best`, or the name of the candidate to ship regardless of its scores. */
   readonly ship?: string;
+  /**
+   * Goes on from this encoder with a part of the usual steps, in place of the planned trainings. It is a candidate
+   * itself, and nothing that finds less is shipped.
+   */
+  readonly from?: Encoder | undefined;
   /** Number of held-out rows for scoring; a third of them only confirms the choice. */
   readonly heldOut?: number;
   /**
@@ -151,7 +158,21 @@ export function checkTrainOptions(options: TrainEncoderOptions, inputDim: number
     throw new TldrError('INVALID_ARGUMENT', `storedAs: got ${storedAs}, expected ${STORED_FORMS.join(', ')}`);
   }
   // Some of these candidates depend on the data: `trainEncoder` checks again.
-  checkShip(options.ship ?? 'best', [...LEARNED, ...BLENDS, ...CLOSED_FORMS]);
+  const { from } = options;
+  checkShip(options.ship ?? 'best', [
+    ...LEARNED,
+    ...BLENDS,
+    ...CLOSED_FORMS,
+    ...(from === undefined ? [] : [PREVIOUS]),
+  ]);
+  if (from !== undefined) {
+    checkPrevious(from, { inputDim, dim, distance });
+    if (isExplicit(options))
+      throw new TldrError(
+        'INVALID_ARGUMENT',
+        'training settings and a start cannot be given beside an encoder to go on from: it decides them',
+      );
+  }
   const { objective = 'fidelity', labels, queries, gains, compactDistance = 'auto' } = options;
   const possible = COMPACT[distance];
   if (compactDistance !== 'auto' && !possible.includes(compactDistance)) {

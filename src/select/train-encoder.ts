@@ -24,6 +24,7 @@ import {
 import { withSampleSummary } from './summarize-sample.js';
 import { measureRelevance } from './measure-relevance.js';
 import { improveRotation, scoreStored } from './judge-stored.js';
+import { oldAndNew, previousCandidates, warmPlans, warmStartOf, withoutWorse } from './warm-start.js';
 import { unseenRows } from './unseen-groups.js';
 import { splitSample, type SplitSample } from './split-sample.js';
 import type { Directions } from './principal-directions.js';
@@ -78,7 +79,7 @@ export interface TrainDetails {
  * ```
  */
 export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Promise<TrainEncoderResult> {
-  const { distance = 'cosine', seed = 0, ship = 'best' } = options;
+  const { distance = 'cosine', seed = 0, ship = 'best', from } = options;
   checkTrainOptions(options, x.cols);
   checkTrainMemory({ rows: x.rows, inputDim: x.cols, outputDim: options.dim });
   const unseen = isJudgedByRows(options) ? await unseenRows(x, { ...options, distance, seed }) : null;
@@ -87,14 +88,15 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
   const geometry = geometryOf(train, distance, options.compactDistance);
   const closed = await fitClosedForms(train, { ...options, ...split, seed, geometry }, options);
   const benchmarks = await createBenchmarks(split, { ...options, distance });
-  const judgeOptions = { ...options, ...split, seed };
+  const judgeOptions = { ...options, ...split, seed, ship };
   const start = await judgeStart(benchmarks, closed.candidates, judgeOptions);
   const { compactDistance } = start;
   const aim = aimOf(options, split);
   const plans = planLearned(options, { aim, geometry, start, train, directions: closed.directions });
   // A point between fidelity and relevance is worth its time where relevance is measured.
   const blends = aim !== 'fidelity' && canBlend(namesOf(plans)) ? BLENDS : [];
-  checkShip(ship, [...namesOf(plans), ...blends, ...namesOf(closed.candidates)]);
+  const others = [...closed.candidates, ...previousCandidates(from)];
+  checkShip(ship, [...namesOf(plans), ...blends, ...namesOf(others)]);
   const { learned, states, finished } = await fitLearned(train, {
     plans,
     geometry,
@@ -108,13 +110,10 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
 
   const trained = learned.map((one) => learnedCandidate(one, { geometry, compactDistance }));
   const between = blends.length === 0 ? [] : await fitBlends(train, trained, options);
-  const fitted = [...trained, ...between, ...closed.candidates];
+  const fitted = [...trained, ...between, ...others];
   // A training may have been skipped, and a blend with it.
   checkShip(ship, namesOf(fitted));
-  const { judged, confirmed, winner, stored } = await judgeFitted(benchmarks, fitted, {
-    ...judgeOptions,
-    ship,
-  });
+  const { judged, confirmed, winner, stored } = await judgeFitted(benchmarks, fitted, judgeOptions);
   const full =
     options.objective === 'relevance' ? await scoreFullVectors(benchmarks.benchmark, judgeOptions) : null;
   const relevance =
@@ -135,6 +134,7 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
     trainRows: train.rows,
     fitQueries: split.fitQueries?.rows ?? 0,
     facts: split.facts,
+    previous: oldAndNew(from, plans[0]?.name, { ...split, judged, confirmed, asked: options.queries }),
     fingerprint,
     seed,
   });
@@ -159,7 +159,9 @@ async function judgeFitted(
   const scored = await scoreStored(benchmarks, fitted, options);
   const judged = scored.selection;
   const chosen = choose(
-    ship === 'best' ? withoutOverfitted(judged) : judged.filter(({ candidate }) => candidate.name === ship),
+    ship === 'best'
+      ? withoutWorse(withoutOverfitted(judged), judged)
+      : judged.filter(({ candidate }) => candidate.name === ship),
   );
   if (chosen === undefined) throw new TldrError('INTERNAL', 'no candidate was judged');
   const { judgement, winner, stored } = await improveRotation(
@@ -258,6 +260,10 @@ function planLearned(
       `with ${train.cols.toLocaleString('en-US')} dimensions the weights of ${tooWide.join(' and ')} take too much memory: not trained`,
     );
   }
+  const warm = options.from === undefined ? null : warmStartOf(options.from);
+  if (typeof warm === 'string')
+    options.log?.('warn', `this encoder cannot be trained further, since ${warm}: trained as usual`);
+  else if (warm !== null) return warmPlans(plans, warm);
   return [...plans];
 }
 
@@ -285,7 +291,7 @@ function encoderOf(
   const network: EncoderNetwork = { ...candidate.network, normalizeOutput: unit };
   const { queryNetwork } = candidate;
   const metadata: EncoderMetadata = {
-    method: candidate.name,
+    method: candidate.method ?? candidate.name,
     distance,
     // For unit vectors, the dot product is the cosine, so a dot-product collection keeps its distance.
     compactDistance: unit && distance === 'dot' ? 'dot' : compactDistance,

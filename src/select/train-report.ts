@@ -11,6 +11,7 @@ import type { RelevanceReport } from './measure-relevance.js';
 import type { StoredReport } from './judge-stored.js';
 import { pairedInterval, type Scored } from './score-candidates.js';
 import type { TrainingSchedule } from './training-schedules.js';
+import type { OldAndNew } from './warm-start.js';
 import { CREATED_BY } from '../encoder/package-version.js';
 
 /** A candidate and its scores on the held-out queries. */
@@ -75,6 +76,8 @@ export interface TrainReport {
   readonly sample: SampleFacts;
   readonly graph: { readonly method: string; readonly k: number; readonly recall: number } | null;
   readonly training: readonly LearnedReport[];
+  /** The encoder that training went on from beside the new one; null without such an encoder. */
+  readonly previous: readonly OldAndNew[] | null;
   readonly seed: number;
   readonly dataFingerprint: string;
   readonly versions: Readonly<Record<string, string>>;
@@ -104,6 +107,7 @@ export interface ReportParts {
   readonly trainRows: number;
   readonly fitQueries: number;
   readonly facts: SampleFacts;
+  readonly previous: readonly OldAndNew[] | null;
   readonly fingerprint: string;
   readonly seed: number;
 }
@@ -138,6 +142,7 @@ export function trainReport(parts: ReportParts): TrainReport {
     sample: facts,
     graph: graph === undefined ? null : { method: graph.method, k: graph.k, recall: graph.recall },
     training: learned.map(learnedReport),
+    previous: parts.previous,
     seed,
     dataFingerprint: fingerprint,
     versions: { node: process.versions.node, 'qdrant-tldr': CREATED_BY },

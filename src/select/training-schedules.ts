@@ -30,7 +30,7 @@ export interface TrainingSchedule {
 }
 
 /** Start of a linear encoder or of a residual encoder's linear part: PCA, random, or the linear candidate. */
-export type Start = 'pca' | 'random' | 'neighbourhood-kl';
+export type Start = 'pca' | 'random' | 'neighbourhood-kl' | 'previous';
 
 interface AutoPlan {
   readonly name: string;

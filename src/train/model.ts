@@ -104,6 +104,15 @@ export function createModel(
   return { encoder, projector, ...dims, hiddenInputDim, parameters, encoderParameters };
 }
 
+/** The hidden layer of a residual encoder: relu(x weight + bias) output. */
+export interface HiddenWeights {
+  /** hiddenInputDim x width. */
+  readonly weight: Float32Array;
+  readonly bias: Float32Array;
+  /** width x outputDim. */
+  readonly output: Float32Array;
+}
+
 /**
  * Initial values of all parameters. Weights are uniform in +-1/sqrt(fan-in), the default of PyTorch's linear
  * layers; gamma is 1, beta 0. If `initialWeight` (inputDim x outputDim) is passed, the linear encoder, or the
@@ -115,12 +124,20 @@ export function initialParameters(
   rng: Rng,
   {
     initialWeight,
+    initialHidden,
     rowNorm = 1,
-  }: { readonly initialWeight?: Matrix | undefined; readonly rowNorm?: number } = {},
+  }: {
+    readonly initialWeight?: Matrix | undefined;
+    readonly initialHidden?: HiddenWeights | undefined;
+    readonly rowNorm?: number;
+  } = {},
 ): Float32Array[] {
   return model.parameters.map((spec) => {
     const [rows = 0, cols = 0] = spec.shape;
     if (initialWeight !== undefined && spec.name === 'encoder.weight') return initialWeight.data.slice();
+    const given = /^encoder\.hidden\.(weight|bias|output)$/.exec(spec.name)?.[1];
+    if (initialHidden !== undefined && given !== undefined)
+      return initialHidden[given as keyof HiddenWeights].slice();
     const values = new Float32Array(rows * cols);
     if (spec.name === 'encoder.hidden.output') return values;
     if (spec.name === 'encoder.hidden.weight')

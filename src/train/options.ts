@@ -1,7 +1,14 @@
 import type { Distance } from '../core/distance.js';
 import { expectDefined, TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
-import { NEIGHBORHOOD_KL, PAIRS_PER_RATE, PUBLISHED_RATE, PUBLISHED_TLDR, PUBLISHED_WARM_UP_EPOCHS } from '../hyper-parameters/training.js';
+import type { HiddenWeights } from './model.js';
+import {
+  NEIGHBORHOOD_KL,
+  PAIRS_PER_RATE,
+  PUBLISHED_RATE,
+  PUBLISHED_TLDR,
+  PUBLISHED_WARM_UP_EPOCHS,
+} from '../hyper-parameters/training.js';
 
 /** What training minimises: TLDR's loss, or the one for fidelity. */
 export type LossName = 'barlow-twins' | 'neighbourhood-kl';
@@ -87,6 +94,8 @@ export interface TldrOptions extends Partial<TrainSettings> {
   readonly threads?: number;
   /** Initial weight, D x d, of a linear encoder or of a residual encoder's linear part; by default random. */
   readonly initialWeight?: Matrix;
+  /** Initial hidden layer of a residual encoder, as its coordinates along `directions` are read; by default random. */
+  readonly initialHidden?: HiddenWeights;
   /**
    * D x r: directions that hold nearly all of the rows' inner products, such as principal axes.
    * neighbourhood-kl then compares rows along these directions, and the hidden layer of a residual encoder

@@ -298,7 +298,7 @@ async function openExecutor(
   const parameters =
     resume?.parameters ??
     initialParameters(model, rngFor(options.seed, INITIAL_STREAM, 0), {
-      initialWeight: options.initialWeight,
+      ...options,
       rowNorm,
     });
   const slots =
@@ -382,7 +382,7 @@ function runFingerprint(
   by: 'digest' | 'values',
 ): string {
   const { outputDim, distance, compactDistance = distance, seed, engine = 'onnx' } = options;
-  const { initialWeight, directions } = options;
+  const { initialWeight, initialHidden, directions } = options;
   const { rows, cols } = sample;
   const hash = createHash('sha256');
   hash.update(JSON.stringify({ settings, outputDim, distance, compactDistance, seed, engine, rows, cols }));
@@ -390,6 +390,7 @@ function runFingerprint(
     by === 'digest' ? Buffer.from(digest) : sample.data,
     graph.neighbors,
     initialWeight?.data ?? new Float32Array(0),
+    ...(initialHidden === undefined ? [] : [initialHidden.weight, initialHidden.bias, initialHidden.output]),
     directions?.data ?? new Float32Array(0),
   ]) {
     hash.update(new Uint8Array(buffer, byteOffset, byteLength));

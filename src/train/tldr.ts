@@ -79,10 +79,11 @@ export async function trainPrepared(
   { signal, log, onProgress, resume }: Omit<TldrRun, 'graph'> = {},
 ): Promise<TldrResult> {
   // A worker can receive plain data only, but the caller's object may hold more.
-  const { outputDim, distance, seed, threads, engine, initialWeight, directions, compactDistance } = options;
+  const { outputDim, distance, seed, threads, engine, directions, compactDistance } = options;
+  const { initialWeight, initialHidden } = options;
   const plain = { ...resolveSettings(options), outputDim, distance, seed };
   const optional = Object.fromEntries(
-    Object.entries({ engine, threads, initialWeight, directions, compactDistance }).filter(
+    Object.entries({ engine, threads, initialWeight, initialHidden, directions, compactDistance }).filter(
       ([, value]) => value !== undefined,
     ),
   );

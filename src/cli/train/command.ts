@@ -14,6 +14,7 @@ import {
 } from '../../select/train-encoder-options.js';
 import { checkTrainMemory } from '../../select/train-memory.js';
 import type { RelevanceReport } from '../../select/measure-relevance.js';
+import { Encoder } from '../../encoder/model.js';
 import { trainEncoder } from '../../select/train-encoder.js';
 import {
   referenceSettings,
@@ -38,6 +39,7 @@ import {
 import { areDifferent, checkOutput, commandLine } from '../console/check-output.js';
 import { checkCheckpointSize, readCheckpoint, writeCheckpoint } from './checkpoint.js';
 import { namingFlags } from './flags-in-errors.js';
+import { given } from './given.js';
 import { labelFieldChoice } from './label-fields.js';
 import { relevanceCommandWords } from './relevance-output.js';
 import { loadTraining, type TrainInputFlags } from './input.js';
@@ -69,6 +71,7 @@ interface TrainFlags extends GlobalFlags, TrainInputFlags {
   readonly for?: StorageKind;
   readonly preset?: 'reference';
   readonly ship: string;
+  readonly from?: string;
   readonly heldOut?: number;
   readonly checkpoint?: string;
   readonly report?: string;
@@ -91,6 +94,7 @@ Examples:
   qdrant-tldr train docs --dim 96 --out enc.onnx --labels-field topic,author
   qdrant-tldr train docs --dim 192 --out enc.onnx --for scalar
   qdrant-tldr train docs --dim 96 --out enc.onnx --preset reference --ship tldr
+  qdrant-tldr train docs --dim 96 --out new.onnx --from enc.onnx
 
 A candidate is an encoder that competes, PCA among them. The table compares all candidates on held-out rows:
   recall@10        share of the true ten nearest neighbours that are among the first ten results
@@ -129,6 +133,7 @@ export function trainCommand(): Command {
     .option('--seed <n>', 'seed of everything random', seedNumber, 0)
     .option('--auto', 'train every candidate within --budget and save the best (the default)')
     .option('--budget <time>', 'planned time of all trainings, such as 90s, 2m or 1h (default: 2m)', seconds)
+    .option('--from <file>', 'go on from this encoder file, in a part of the time, and compare both')
     .option('--ship <name>', 'candidate to save: best, or a name from the table', 'best')
     .option(
       '--queries <file>',
@@ -261,6 +266,7 @@ async function train(
     dim: flags.dim,
     seed: flags.seed,
     ship: flags.ship,
+    from: flags.from === undefined ? undefined : await Encoder.load(flags.from),
     threads: config.threads,
     resume: checkpoint?.states,
     signal: run.signal,
@@ -387,14 +393,5 @@ function settingsOf(flags: TrainFlags): Partial<TrainEncoderOptions> {
     }),
     ...(flags.epochs === undefined ? {} : { epochs: flags.epochs, steps: null }),
     ...(flags.steps === undefined ? {} : { steps: flags.steps, epochs: null }),
-  };
-}
-
-/** Only the values that were given. */
-function given<T extends Readonly<Record<string, unknown>>>(
-  values: T,
-): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as {
-    [K in keyof T]?: Exclude<T[K], undefined>;
   };
 }

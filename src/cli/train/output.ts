@@ -62,6 +62,21 @@ export function candidateTable({
   };
 }
 
+/** Returns the table of the encoder that training went on from beside the new one; none without such an encoder. */
+export function oldAndNewTables({ previous, training }: TrainReport): ResultTable[] {
+  if (previous === null || previous.length === 0) return [];
+  const words = { all: 'all held-out', far: 'far from the old sample', near: 'near the old sample' };
+  return [
+    {
+      title: 'Old and new',
+      columns: [['recall@10'], ['queries', 'whole'], ['previous', 3], [training[0]?.name ?? 'new', 3]],
+      rows: previous.map((one) => ({ cells: [words[one.group], one.queries, one.previous, one.trained] })),
+      legend:
+        'The encoder that training went on from beside the one that it gave, on the same held-out queries. The previous encoder may have learned from some of these rows.',
+    },
+  ];
+}
+
 /** What the collection gives today, by the same measure. All their neighbours are found, by definition. */
 function fullVectorsRow(fullVectors: TrainReport['fullVectors']): ResultRow[] {
   if (fullVectors === null) return [];
@@ -92,7 +107,11 @@ export function printReport(
       `leanvec-sphering was trained with ${report.fitQueries} other queries, which do not measure recall`,
     );
   const measured = relevanceTable(report);
-  sayTables(run, [candidateTable(report), ...(measured === null ? [] : [measured])]);
+  sayTables(run, [
+    candidateTable(report),
+    ...(measured === null ? [] : [measured]),
+    ...oldAndNewTables(report),
+  ]);
   if (report.leadOverPca !== null) {
     const points = report.leadOverPca.map((value) => `${value >= 0 ? '+' : ''}${(value * 100).toFixed(1)}`);
     if (isWithinNoise(report.leadOverPca))

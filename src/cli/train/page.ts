@@ -7,7 +7,7 @@ import type { KeyFigure, ReportInput, ReportVerdict } from '../../report/input.j
 import type { TrainDetails } from '../../select/train-encoder.js';
 import type { RelevanceReport } from '../../select/measure-relevance.js';
 import { isWithinNoise, type TrainReport } from '../../select/train-report.js';
-import { candidateTable } from './output.js';
+import { candidateTable, oldAndNewTables } from './output.js';
 import { relevanceTable, relevanceWords } from './relevance-output.js';
 
 /** Most points on the map. */
@@ -53,7 +53,7 @@ export function trainingPage(parts: TrainingPageParts): ReportInput {
       : { lossCurve: { name: shown[0], values: shown[1] } }),
     ...(map === null ? {} : { map }),
     reproduce: [command],
-    tables: [candidateTable(report), ...(measured === null ? [] : [measured])],
+    tables: [candidateTable(report), ...(measured === null ? [] : [measured]), ...oldAndNewTables(report)],
   };
 }
 
