@@ -112,8 +112,7 @@ export function labelledPart(
  * labels that the full vectors know nothing about are left out.
  */
 export async function measureRelevance(
-  { baseRows, queryRows, sets }: RelevanceSets,
-  split: { readonly train: Matrix; readonly queries: Matrix },
+  split: { readonly train: Matrix; readonly queries: Matrix; readonly beside: RelevanceSets | null },
   options: {
     readonly judged: readonly Scored[];
     readonly winner: Scored;
@@ -122,6 +121,8 @@ export async function measureRelevance(
     readonly threads?: number;
   } & RunOptions,
 ): Promise<readonly RelevanceReport[]> {
+  if (split.beside === null) return [];
+  const { baseRows, queryRows, sets } = split.beside;
   const { judged, winner, distance, seed, ...run } = options;
   const base = rowsOf(split.train, baseRows);
   const queries = rowsOf(split.queries, queryRows);

@@ -116,10 +116,7 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
   const { judged, confirmed, winner, stored } = await judgeFitted(benchmarks, fitted, judgeOptions);
   const full =
     options.objective === 'relevance' ? await scoreFullVectors(benchmarks.benchmark, judgeOptions) : null;
-  const relevance =
-    split.beside === null
-      ? []
-      : await measureRelevance(split.beside, split, { ...options, judged, winner, distance, seed });
+  const relevance = await measureRelevance(split, { ...options, judged, winner, distance, seed });
   const fingerprint = dataFingerprint(train);
   const report = trainReport({
     judged,
