@@ -92,6 +92,8 @@ export { trainEncoder, type TrainEncoderResult, type TrainDetails } from './sele
 export type { StoredReport } from './select/judge-stored.js';
 export type { NeighbourSearch, TrainEncoderOptions } from './select/train-encoder-options.js';
 export type { LabelField, MeasuredCandidate, RelevanceReport } from './select/measure-relevance.js';
+export type { OldAndNew } from './select/warm-start.js';
+export type { HiddenWeights } from './train/model.js';
 export type { CandidateReport, TrainReport, LearnedReport } from './select/train-report.js';
 export {
   REFERENCE,

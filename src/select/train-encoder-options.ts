@@ -165,14 +165,7 @@ export function checkTrainOptions(options: TrainEncoderOptions, inputDim: number
     ...CLOSED_FORMS,
     ...(from === undefined ? [] : [PREVIOUS]),
   ]);
-  if (from !== undefined) {
-    checkPrevious(from, { inputDim, dim, distance });
-    if (isExplicit(options))
-      throw new TldrError(
-        'INVALID_ARGUMENT',
-        'training settings and a start cannot be given beside an encoder to go on from: it decides them',
-      );
-  }
+  checkFrom(options, { inputDim, dim, distance });
   const { objective = 'fidelity', labels, queries, gains, compactDistance = 'auto' } = options;
   const possible = COMPACT[distance];
   if (compactDistance !== 'auto' && !possible.includes(compactDistance)) {
@@ -199,6 +192,17 @@ export function checkTrainOptions(options: TrainEncoderOptions, inputDim: number
   // vectors.
   const form = distance === 'dot' ? 'cosine' : distance;
   checkArchitectures(settings, { distance: form, fromWeights: options.init === 'pca' });
+}
+
+/** @throws MISMATCH, INVALID_ARGUMENT when training cannot go on from the encoder that was given */
+function checkFrom(options: TrainEncoderOptions, wanted: Parameters<typeof checkPrevious>[1]): void {
+  if (options.from === undefined) return;
+  checkPrevious(options.from, wanted);
+  if (isExplicit(options))
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      'training settings and a start cannot be given beside an encoder to go on from: it decides them',
+    );
 }
 
 /** @throws INVALID_ARGUMENT when the weights would be too large for an encoder file */

@@ -107,7 +107,6 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
     options: { ...options, seed },
   });
   if (!finished) return { encoder: null, report: null, states, candidates: new Map(), details: null };
-
   const trained = learned.map((one) => learnedCandidate(one, { geometry, compactDistance }));
   const between = blends.length === 0 ? [] : await fitBlends(train, trained, options);
   const fitted = [...trained, ...between, ...others];
