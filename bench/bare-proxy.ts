@@ -1,14 +1,14 @@
 import cluster from 'node:cluster';
 import { createServer } from 'node:http';
 import { Pool } from 'undici';
-import { growHeapAtEase } from '../src/cli/console/heap-growth.js';
+import { collectGarbageLessOften } from '../src/cli/collect-garbage-less-often.js';
 
 /**
  * The least a proxy on Node can do: every request goes to the upstream and its answer back, with nothing looked at.
  * The floor that the real one is compared with. Arguments: upstream origin, number of processes (default 1) that share
  * one port; prints that port.
  */
-growHeapAtEase();
+collectGarbageLessOften();
 const [origin = '', processes = '1'] = process.argv.slice(2);
 /** Of one connection only. */
 const DROPPED = new Set(['connection', 'host', 'transfer-encoding', 'keep-alive']);

@@ -3,7 +3,7 @@ import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openQdrant } from '../adapters/qdrant/index.js';
-import { growHeapAtEase } from '../src/cli/console/heap-growth.js';
+import { collectGarbageLessOften } from '../src/cli/collect-garbage-less-often.js';
 import { startLocalQdrant } from '../adapters/qdrant/local/start.js';
 import { Encoder } from '../src/encoder/model.js';
 import { matrix, type Matrix } from '../src/core/matrix.js';
@@ -45,7 +45,7 @@ async function phase(
   url: string,
   { grpcUrl, folder }: { grpcUrl: string; folder: string },
 ): Promise<void> {
-  growHeapAtEase();
+  collectGarbageLessOften();
   const store = await openQdrant({ url, grpcUrl });
   const encoderPath = join(folder, 'encoder.onnx');
   if (name === 'load') {

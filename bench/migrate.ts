@@ -5,7 +5,7 @@ import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openQdrant } from '../adapters/qdrant/index.js';
-import { growHeapAtEase } from '../src/cli/console/heap-growth.js';
+import { collectGarbageLessOften } from '../src/cli/collect-garbage-less-often.js';
 import { PACKAGED_VERSION, startLocalQdrant } from '../adapters/qdrant/local/start.js';
 import { Encoder } from '../src/encoder/model.js';
 import { matrix, type Matrix } from '../src/core/matrix.js';
@@ -230,7 +230,7 @@ async function phase(name: string, place: Place, serverPid: number): Promise<voi
       peakMb: process.resourceUsage().maxRSS / 1024,
     };
   };
-  if (name === 'migrate' || name === 'plain') growHeapAtEase();
+  if (name === 'migrate' || name === 'plain') collectGarbageLessOften();
   const start = now();
   let end: Measured | undefined;
   await COPY[name]?.(place, () => (end = now()));

@@ -9,7 +9,7 @@ import {
 } from '../encoder/native-matmul.js';
 import type { Matrix } from '../core/matrix.js';
 import { Rng } from '../core/rng.js';
-import { EIGENSOLVER } from '../hyper-parameters/training.js';
+import { EIGENSOLVER } from '../hyper-parameters/fit-of-candidates.js';
 import { inverseOfUpper, upperCholesky } from './cholesky.js';
 
 /** The largest eigenvalues, descending, and their unit eigenvectors as the columns of D x d, row-major. */

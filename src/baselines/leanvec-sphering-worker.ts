@@ -3,7 +3,7 @@ import { TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
 import type { DoubleMatrix } from '../encoder/native-matmul.js';
 import { errorMessage, isStopped, workerTask } from '../core/worker-task.js';
-import { SPHERING_RIDGE_MIN } from '../hyper-parameters/training.js';
+import { SPHERING_RIDGE_MIN } from '../hyper-parameters/fit-of-candidates.js';
 import { inverseOfUpper, upperCholesky } from './cholesky.js';
 import {
   alongBasis,

@@ -5,7 +5,7 @@ import { matrix, type Matrix } from '../core/matrix.js';
 import { Rng } from '../core/rng.js';
 import { THREADS, type RunOptions } from '../core/run-options.js';
 import { runInWorker, shareFloats } from '../core/worker-task.js';
-import { EIGENVALUE_FLOOR, WIDE_ROWS } from '../hyper-parameters/training.js';
+import { EIGENVALUE_FLOOR, WIDE_ROWS } from '../hyper-parameters/fit-of-candidates.js';
 import { largestEigenpairsInWorker } from './eigen-in-worker.js';
 import { orthonormalize, type TopEigen } from './largest-eigen.js';
 import type { Moments, MomentTask } from './moment-worker.js';

@@ -3,7 +3,7 @@ import { columnMeans, rowRange, rowsPerBlock, subtractFromRowsInPlace, type Matr
 import { createNativeMatmul, type DoubleMatrix, type NativeMatmul } from '../encoder/native-matmul.js';
 import { Rng } from '../core/rng.js';
 import { sharedFloats, throwIfStopped } from '../core/worker-task.js';
-import { WIDE_ROWS } from '../hyper-parameters/training.js';
+import { WIDE_ROWS } from '../hyper-parameters/fit-of-candidates.js';
 import { inverseOfUpper, upperCholesky } from './cholesky.js';
 import { closeProducts, decompose, openProducts, orthonormal, type Products } from './largest-eigen.js';
 

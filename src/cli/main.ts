@@ -3,7 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { isTldrError, type ErrorCode } from '../core/errors.js';
 import { VERSION } from '../encoder/package-version.js';
 import { errorText } from './console/advice.js';
-import { growHeapAtEase } from './console/heap-growth.js';
+import { collectGarbageLessOften } from './collect-garbage-less-often.js';
 
 /** Exit status per error code; documented in docs/cli.md. */
 const EXIT: Readonly<Record<ErrorCode, number>> = {
@@ -50,7 +50,7 @@ The server's address comes from QDRANT_URL or --url, its API key from QDRANT_API
 
 Documentation: docs/cli.md (commands, output, exit codes), docs/config.md (settings)`;
 
-growHeapAtEase();
+collectGarbageLessOften();
 const program = new Command('qdrant-tldr')
   .description('Learn a smaller vector space from a Qdrant collection and move the collection into it.')
   .version(VERSION)

@@ -14,7 +14,7 @@ import {
   type ExtraSetting,
   type SETTINGS,
 } from './settings.js';
-import { parseServedSettings, type ServedSetting } from './served-setting.js';
+import { parseServedSettings, type ServedCollectionSettings } from './served-collection-settings.js';
 
 const CONFIG_FILE = 'qdrant-tldr.config.json';
 /** Set in every pod of a Kubernetes Indexed Job. */
@@ -57,7 +57,7 @@ export interface Config {
   readonly upstreamTimeoutMs: number;
   readonly clientTimeoutMs: number;
   /** Served collections by the names their clients use. */
-  readonly collections: Readonly<Record<string, ServedSetting>>;
+  readonly collections: Readonly<Record<string, ServedCollectionSettings>>;
   /** Every value for display, with its source; secrets are masked. */
   readonly shown: Readonly<
     Record<string, { readonly value: unknown; readonly from: string; readonly doc: string }>

@@ -22,7 +22,7 @@ import {
   type Quality,
   type RankedLists,
 } from './fidelity.js';
-import { existingJudgements, type JudgedPoints } from './existing-judgements.js';
+import { judgementsOfExistingPoints, type JudgedPoints } from './judgements-of-existing-points.js';
 import { stratify, valuesOfPoints, type Strata } from './payload-strata.js';
 import { rankingQuality, RELEVANCE_DEPTHS, type Relevance } from './relevance.js';
 import type { PerQuery } from '../core/recall-per-query.js';
@@ -107,7 +107,7 @@ export interface CollectionComparison {
 export async function compareCollections(options: CompareCollectionsOptions): Promise<CollectionComparison> {
   const { source, target, queries, ks, rescore, seed, by } = options;
   checkQueries(options);
-  const judged = options.qrels === undefined ? null : await existingJudgements(source, options.qrels);
+  const judged = options.qrels === undefined ? null : await judgementsOfExistingPoints(source, options.qrels);
   const qrels = judged?.gains;
   const k = headlineK(ks);
   const ids = new IdNumbers();

@@ -6,7 +6,7 @@ import { projectNatively } from '../encoder/project-natively.js';
 import { Rng } from '../core/rng.js';
 import type { RunOptions } from '../core/run-options.js';
 import { runInWorkers, shareFloats } from '../core/worker-task.js';
-import { DIRECTIONS, HNSW, NEIGHBORS } from '../hyper-parameters/training.js';
+import { DIRECTIONS, HNSW, NEIGHBORS } from '../hyper-parameters/fit-of-candidates.js';
 import { exactTopK } from './exact-search-in-worker.js';
 import type { HnswShard, HnswTask } from './hnsw-worker.js';
 import type { KnnGraph } from './graph.js';

@@ -3,7 +3,7 @@ import { isTldrError, TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
 import { pickVector } from '../store/pick-vector.js';
 import type { RunOptions } from '../core/run-options.js';
-import { SPLIT } from '../hyper-parameters/selection.js';
+import { SPLIT } from '../hyper-parameters/choice-of-candidate.js';
 import type { CollectionSpec, DenseVectorSpec, StorageKind } from '../store/collection.js';
 import type { CopyTarget } from '../store/copy-target.js';
 import type { KeptVector } from '../store/storage.js';

@@ -5,7 +5,7 @@ import { expectDefined, messageOf, TldrError } from '../core/errors.js';
 import { gatherRows, type Matrix } from '../core/matrix.js';
 import { throwIfAborted } from '../core/run-options.js';
 import { cleanSample, splitRows } from '../core/clean-and-split-sample.js';
-import { PLAN_BUDGET_SECONDS } from '../hyper-parameters/training.js';
+import { PLAN_BUDGET_SECONDS } from '../hyper-parameters/fit-of-candidates.js';
 import type { SizingRow } from './sizing-row.js';
 import { doublingsOf, measurePlan, type PlanSample } from './measure-configurations.js';
 import { SCRATCH_PREFIX, type DrawnSample, type PlanOptions, type PlanSetup } from './prepare-plan.js';

@@ -1,4 +1,4 @@
-import { firstOverflow, overflowText } from '../store/stored-component.js';
+import { firstOverflow, overflowText } from '../store/vector-number-format.js';
 import type { PlanSample } from './measure-configurations.js';
 import { variantData, type PlanEncoders, type Variant } from './variants.js';
 

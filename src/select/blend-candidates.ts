@@ -5,7 +5,7 @@ import type { RunOptions } from '../core/run-options.js';
 import type { EncoderLayer, EncoderNetwork } from '../encoder/network.js';
 import { projectNatively } from '../encoder/project-natively.js';
 import { BLEND } from '../hyper-parameters/blend.js';
-import { FIRST_WEIGHTS_MAX } from '../hyper-parameters/training.js';
+import { FIRST_WEIGHTS_MAX } from '../hyper-parameters/fit-of-candidates.js';
 import type { Candidate } from './candidate.js';
 
 /** What a blend is made of: the map that is best for neighbours, and the one that gathers labels best. */

@@ -9,7 +9,7 @@ import {
 } from '../baselines/pca.js';
 import type { Matrix } from '../core/matrix.js';
 import type { RunOptions } from '../core/run-options.js';
-import { SPHERING_PRIORS, TEMPERING_EXPONENTS } from '../hyper-parameters/training.js';
+import { SPHERING_PRIORS, TEMPERING_EXPONENTS } from '../hyper-parameters/fit-of-candidates.js';
 import type { Candidate, Geometry } from './candidate.js';
 import { principalDirections, type Directions } from './principal-directions.js';
 

@@ -8,7 +8,7 @@ import { gatherRows, type Matrix } from '../core/matrix.js';
 import type { RunOptions } from '../core/run-options.js';
 import { splitRows } from '../core/clean-and-split-sample.js';
 import { sharedFloats } from '../core/worker-task.js';
-import { ROTATIONS } from '../hyper-parameters/selection.js';
+import { ROTATIONS } from '../hyper-parameters/choice-of-candidate.js';
 import type { StorageKind } from '../store/collection.js';
 import type { Candidate } from './candidate.js';
 import {

@@ -2,7 +2,7 @@ import { expectDefined, TldrError } from '../core/errors.js';
 import { gatherRows, type Matrix } from '../core/matrix.js';
 import { sharedFloats } from '../core/worker-task.js';
 import type { RunOptions } from '../core/run-options.js';
-import { MEASURED_LABELS, TIE_MARGIN } from '../hyper-parameters/selection.js';
+import { MEASURED_LABELS, TIE_MARGIN } from '../hyper-parameters/choice-of-candidate.js';
 import { FOUND_K, searchCompact } from '../evaluate/neighbor-recall.js';
 import { mean } from '../evaluate/ranking.js';
 import { rankingQuality, type Relevance } from '../evaluate/relevance.js';

@@ -3,7 +3,7 @@ import type { Moments } from '../baselines/moment-worker.js';
 import type { Distance } from '../core/distance.js';
 import { matrix, type Matrix } from '../core/matrix.js';
 import type { RunOptions } from '../core/run-options.js';
-import { DIRECTIONS } from '../hyper-parameters/training.js';
+import { DIRECTIONS } from '../hyper-parameters/fit-of-candidates.js';
 import { directionsFor } from '../knn/build-knn-graph.js';
 
 /**

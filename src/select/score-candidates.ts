@@ -1,7 +1,7 @@
 import { expectDefined } from '../core/errors.js';
 import type { Distance } from '../core/distance.js';
 import type { RunOptions } from '../core/run-options.js';
-import { DISTANCE_MARGIN, TIE_MARGIN, UNSEEN } from '../hyper-parameters/selection.js';
+import { DISTANCE_MARGIN, TIE_MARGIN, UNSEEN } from '../hyper-parameters/choice-of-candidate.js';
 import {
   FOUND_K,
   recallOf,

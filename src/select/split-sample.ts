@@ -2,7 +2,7 @@ import { expectDefined, TldrError } from '../core/errors.js';
 import { checkFinite, checkMagnitude, checkNotTiny, gatherRows, type Matrix } from '../core/matrix.js';
 import { sharedFloats, shareFloats } from '../core/worker-task.js';
 import { cleanSample, splitRows, type SampleFacts } from '../core/clean-and-split-sample.js';
-import { SPLIT, UNSEEN } from '../hyper-parameters/selection.js';
+import { SPLIT, UNSEEN } from '../hyper-parameters/choice-of-candidate.js';
 import { hasRelevant, rankingQuality, type Relevance } from '../evaluate/relevance.js';
 import { FOUND_K } from '../evaluate/neighbor-recall.js';
 import { labelledPart, type RelevanceSets } from './measure-relevance.js';

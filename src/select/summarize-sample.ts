@@ -6,7 +6,7 @@ import { normalizedRows } from '../core/distance.js';
 import { Rng } from '../core/rng.js';
 import type { RunOptions } from '../core/run-options.js';
 import { percentile } from '../evaluate/ranking.js';
-import { SUMMARY } from '../hyper-parameters/selection.js';
+import { SUMMARY } from '../hyper-parameters/choice-of-candidate.js';
 import { exactTopK } from '../knn/exact-search-in-worker.js';
 import { meansOf } from './unseen-groups.js';
 

@@ -2,7 +2,7 @@ import type { Distance } from '../core/distance.js';
 import { Encoder, type EncoderMetadata, type EncoderNetwork } from '../encoder/model.js';
 import { expectDefined, TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
-import { BUDGET_SECONDS } from '../hyper-parameters/training.js';
+import { BUDGET_SECONDS } from '../hyper-parameters/fit-of-candidates.js';
 import { dataFingerprint } from '../core/clean-and-split-sample.js';
 import { createBenchmark } from '../evaluate/neighbor-recall.js';
 import type { TrainSettings } from '../train/options.js';

@@ -2,7 +2,7 @@ import { constants } from 'node:buffer';
 import { totalmem } from 'node:os';
 import { basisColumns } from '../baselines/pca.js';
 import { TldrError } from '../core/errors.js';
-import { SPLIT } from '../hyper-parameters/selection.js';
+import { SPLIT } from '../hyper-parameters/choice-of-candidate.js';
 
 /** The sizes that decide the memory of a training. */
 export interface TrainSizes {

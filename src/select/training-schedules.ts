@@ -17,7 +17,7 @@ import {
   TLDR_FLINEAR,
   TLDR_FROM_PCA_RATE,
   TLDR_MLP,
-} from '../hyper-parameters/training.js';
+} from '../hyper-parameters/fit-of-candidates.js';
 import { LABELLED_SHARES } from '../hyper-parameters/blend.js';
 import { directionsFor } from '../knn/build-knn-graph.js';
 import { defaultSettings, type LossName, type TrainSettings } from '../train/options.js';

@@ -3,7 +3,7 @@ import { expectDefined } from '../core/errors.js';
 import { checkFinite, gatherRows, matrix, row, type Matrix } from '../core/matrix.js';
 import { Rng } from '../core/rng.js';
 import type { RunOptions } from '../core/run-options.js';
-import { UNSEEN } from '../hyper-parameters/selection.js';
+import { UNSEEN } from '../hyper-parameters/choice-of-candidate.js';
 import { exactTopK } from '../knn/exact-search-in-worker.js';
 
 /**

@@ -1,7 +1,7 @@
 import { OVERSAMPLING } from './defaults.js';
 import { TldrError } from '../core/errors.js';
 import type { ServedCollection, ServedFacts, VectorProjector } from './served.js';
-import { componentBytesOf } from './stored-component.js';
+import { componentBytesOf } from './vector-number-format.js';
 import { targetDescription } from './target-description.js';
 import type { CollectionSpec, Layout } from './collection.js';
 

@@ -3,7 +3,7 @@ import { expectDefined, TldrError } from '../core/errors.js';
 import { Kernel } from '../encoder/kernel.js';
 import { gatherRows, matrix, type Matrix } from '../core/matrix.js';
 import type { Rng } from '../core/rng.js';
-import { RESIDUAL } from '../hyper-parameters/training.js';
+import { RESIDUAL } from '../hyper-parameters/fit-of-candidates.js';
 import { EPSILON, type Ops, type ParameterSpec } from './ops.js';
 
 /**

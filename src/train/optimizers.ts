@@ -1,4 +1,4 @@
-import { ADAM, LARS } from '../hyper-parameters/training.js';
+import { ADAM, LARS } from '../hyper-parameters/fit-of-candidates.js';
 import type { Ops, Optimizer, ParameterKind } from './ops.js';
 
 /**

@@ -8,7 +8,7 @@ import {
   PUBLISHED_RATE,
   PUBLISHED_TLDR,
   PUBLISHED_WARM_UP_EPOCHS,
-} from '../hyper-parameters/training.js';
+} from '../hyper-parameters/fit-of-candidates.js';
 
 /** What training minimises: TLDR's loss, or the one for fidelity. */
 export type LossName = 'barlow-twins' | 'neighbourhood-kl';

@@ -1,7 +1,7 @@
 import { dot, squaredNorm, type Distance } from '../core/distance.js';
 import { row, type Matrix } from '../core/matrix.js';
 import { Rng } from '../core/rng.js';
-import { TEMPERATURE } from '../hyper-parameters/training.js';
+import { TEMPERATURE } from '../hyper-parameters/fit-of-candidates.js';
 
 /**
  * The softmax temperature at which a row's distribution over about 2,000 random other rows has, on average,

@@ -2,7 +2,7 @@ import { answeredList, answeredNumber, num, valueAt, type Json } from '../transp
 import { limitsOf, type CollectionRef } from './read-and-write-points.js';
 import type { Rest } from '../transport/rest.js';
 import { pathOf, shardKeyJson } from './ids-over-rest.js';
-import { StrictRefusal } from '../transport/strict-refusal.js';
+import { StrictRefusal } from '../transport/strict-mode-refusal.js';
 
 const PAGE_POINTS = 10_000;
 

@@ -28,7 +28,7 @@ import { limitsOf, setPayload, type CollectionRef } from './read-and-write-point
 import type { Rest } from '../transport/rest.js';
 import { idJson, idOf, pathOf, shardKeyJson } from './ids-over-rest.js';
 import { textReadAs } from '../transport/server-rounding.js';
-import type { IdReads, StrictLimits } from '../transport/strict-limits.js';
+import type { IdReads, StrictLimits } from '../transport/strict-mode-limits.js';
 import { eachPart } from './write-in-halves.js';
 
 /** Most bytes of JSON text in one request, unless a single point is larger. */

@@ -20,7 +20,7 @@ import {
   type VectorPlace,
 } from './read-and-write-points.js';
 import type { Rest } from '../transport/rest.js';
-import { CONDITION_TOKENS } from '../transport/strict-limits.js';
+import { CONDITION_TOKENS } from '../transport/strict-mode-limits.js';
 
 const SAMPLE_REQUEST_POINTS = 10_000;
 /** After this many rounds of random ids without a new one, a sample counts as complete. */

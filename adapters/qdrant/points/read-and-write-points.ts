@@ -9,7 +9,7 @@ import type { PointBatch, ScanOptions, WriteBatch } from '../../../src/store/poi
 import { AnswerTooLarge, type CallOptions, type Grpc } from '../transport/grpc.js';
 import { BatchBuilder, foundPoint, toBatch, type FoundPoint } from './decode-points.js';
 import { PointStructs } from './encode-points.js';
-import { KnownLimits, type StrictLimits } from '../transport/strict-limits.js';
+import { KnownLimits, type StrictLimits } from '../transport/strict-mode-limits.js';
 import {
   answerReader,
   decodePointId,

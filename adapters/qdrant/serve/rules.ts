@@ -1,5 +1,5 @@
 import { firstNonFiniteRow } from '../../../src/core/matrix.js';
-import { overflowIn, overflowText } from '../../../src/store/stored-component.js';
+import { overflowIn, overflowText } from '../../../src/store/vector-number-format.js';
 import type { ServedCollection } from '../../../src/store/served.js';
 import { keyDepth, PAYLOAD_DEPTH_MAX } from '../points/payload-depth.js';
 import { EXACT_KEY } from '../store/clients-exact-search.js';

@@ -3,7 +3,7 @@ import type { CollectionSpec } from '../../../src/store/collection.js';
 import { EXACT_KEY, refusesExact } from '../store/clients-exact-search.js';
 import { numberAt, parseJson, valueAt } from '../transport/json.js';
 import { isLifted } from '../store/lifted-limits.js';
-import { isStrict } from '../transport/strict-limits.js';
+import { isStrict } from '../transport/strict-mode-limits.js';
 
 /**
  * Returns the limits of a target's strict mode for clients: the most first-stage results of one request,

@@ -14,7 +14,7 @@ import {
 import { checkName } from '../transport/check-name.js';
 import type { Rest } from '../transport/rest.js';
 import { pathOf } from '../points/ids-over-rest.js';
-import { UNLIMITED } from '../transport/strict-limits.js';
+import { UNLIMITED } from '../transport/strict-mode-limits.js';
 
 const ALIASES = '/collections/aliases';
 /** Longest name of a collection, which is also the name of a folder on the server. */

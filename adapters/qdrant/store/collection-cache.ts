@@ -7,7 +7,7 @@ import { isLifted, isRefusedByLimit, LiftedLimits } from './lifted-limits.js';
 import { COUNTED_BATCH_POINTS } from '../points/read-and-write-points.js';
 import type { Rest } from '../transport/rest.js';
 import { pathOf } from '../points/ids-over-rest.js';
-import { KnownLimits, strictLimits, type StrictLimits } from '../transport/strict-limits.js';
+import { KnownLimits, strictLimits, type StrictLimits } from '../transport/strict-mode-limits.js';
 
 /** Expected time of reading a whole collection above which a warning is logged. */
 const LONG_MINUTES = 10;

@@ -24,7 +24,7 @@ import { ALLOW_EXACT, EXACT_KEY, EXACT_TEXT } from './clients-exact-search.js';
 import { checkName } from '../transport/check-name.js';
 import { LIFTED_KEY } from './lifted-limits.js';
 import { QUANTIZATION_KEY, recordText } from './source-quantization-record.js';
-import { isStrict } from '../transport/strict-limits.js';
+import { isStrict } from '../transport/strict-mode-limits.js';
 import { applyThresholds, THRESHOLDS_KEY, thresholdsOf, vectorSizeLimit } from './scaled-limits.js';
 import { sourceSettingsMetadata, SOURCE_SETTINGS_KEYS } from './source-settings-metadata.js';
 import { originalSettings } from './original-settings.js';

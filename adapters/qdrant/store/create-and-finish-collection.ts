@@ -23,7 +23,7 @@ import {
   shardKeyBodies,
 } from './collection-settings.js';
 import { SOURCE_SETTINGS_KEYS } from './source-settings-metadata.js';
-import { hasRateLimits, isStrict, UNLIMITED } from '../transport/strict-limits.js';
+import { hasRateLimits, isStrict, UNLIMITED } from '../transport/strict-mode-limits.js';
 
 const GREEN_POLL_MS = 500;
 /** The status must be green this often in a row, since it is briefly green before optimisation begins. */

@@ -2,8 +2,8 @@ import { CallError } from '../transport/call-error.js';
 import { objectAt, valueAt, type Json, type JsonObject } from '../transport/json.js';
 import type { Rest } from '../transport/rest.js';
 import { pathOf } from '../points/ids-over-rest.js';
-import { isStrict, UNLIMITED } from '../transport/strict-limits.js';
-import { StrictRefusal } from '../transport/strict-refusal.js';
+import { isStrict, UNLIMITED } from '../transport/strict-mode-limits.js';
+import { StrictRefusal } from '../transport/strict-mode-refusal.js';
 
 /**
  * Key of a target's metadata: strict mode is off only while the migration writes there. A process that finds

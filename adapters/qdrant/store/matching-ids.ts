@@ -8,7 +8,7 @@ import { num, parseJson, valueAt, type Json, type JsonObject } from '../transpor
 import { limitsOf, type CollectionRef } from '../points/read-and-write-points.js';
 import type { Rest } from '../transport/rest.js';
 import { idOf, idsIn, pathOf } from '../points/ids-over-rest.js';
-import { StrictRefusal } from '../transport/strict-refusal.js';
+import { StrictRefusal } from '../transport/strict-mode-refusal.js';
 import { answerReader, decodePointId, encodePointId, retrievedId, selector } from '../transport/wire.js';
 
 const PAGE_POINTS = 4096;

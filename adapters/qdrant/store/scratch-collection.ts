@@ -21,7 +21,7 @@ import type { Rest } from '../transport/rest.js';
 import { pathOf } from '../points/ids-over-rest.js';
 import { distanceName, specFromInfo } from './collection-settings.js';
 import { tarSizes } from './sizes-of-files-in-snapshot.js';
-import { UNLIMITED } from '../transport/strict-limits.js';
+import { UNLIMITED } from '../transport/strict-mode-limits.js';
 import { FULL_SCAN_THRESHOLD_MIN_KB } from './scaled-limits.js';
 import {
   mergedIndex,

@@ -7,7 +7,7 @@ import { CallError } from '../transport/call-error.js';
 import { answeredList, isObject, num, objectAt, valueAt, type JsonObject } from '../transport/json.js';
 import type { Rest } from '../transport/rest.js';
 import { pathOf } from '../points/ids-over-rest.js';
-import { hasRateLimits, UNLIMITED } from '../transport/strict-limits.js';
+import { hasRateLimits, UNLIMITED } from '../transport/strict-mode-limits.js';
 
 /** Holds the migration states, one point without vectors for each migration. It holds no user data. */
 export const STATE_COLLECTION = 'qdrant-tldr-migrations';

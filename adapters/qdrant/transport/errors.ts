@@ -7,7 +7,7 @@ import {
   type TldrError,
 } from '../../../src/core/errors.js';
 import { CallError } from './call-error.js';
-import { strictRefusal } from './strict-refusal.js';
+import { strictRefusal } from './strict-mode-refusal.js';
 
 /** Most characters of a server's answer that a message quotes. */
 const QUOTE_MAX = 300;

@@ -1,7 +1,7 @@
 import { OVERSAMPLING } from '../../store/defaults.js';
 import cluster from 'node:cluster';
 import { Command, Option } from 'commander';
-import { parseServedSettings } from '../../config/served-setting.js';
+import { parseServedSettings } from '../../config/served-collection-settings.js';
 import type { Config } from '../../config/load.js';
 import { isTldrError, TldrError } from '../../core/errors.js';
 import { sleep } from '../../core/run-options.js';

@@ -2,7 +2,7 @@ import { STATE_COLLECTION } from '../adapters.js';
 import { strictModeSearchLimits } from '../proxy-adapter.js';
 import { errorText } from '../console/advice.js';
 import type { Config } from '../../config/load.js';
-import type { ServedSetting } from '../../config/served-setting.js';
+import type { ServedCollectionSettings } from '../../config/served-collection-settings.js';
 import { Encoder } from '../../encoder/model.js';
 import { readEncoderFile } from '../../encoder/file.js';
 import { isTldrError, TldrError } from '../../core/errors.js';
@@ -28,7 +28,7 @@ export interface LoadedCollection {
 }
 
 /** Decides whether clients read the target of a collection, by its configured name. */
-export type ReadsTarget = (name: string, setting: ServedSetting) => boolean | Promise<boolean>;
+export type ReadsTarget = (name: string, setting: ServedCollectionSettings) => boolean | Promise<boolean>;
 
 /**
  * Reads from the journal folder which side the migration's commands want; for processes without an open
@@ -75,7 +75,7 @@ async function load(
   store: CopyTarget,
   wanted: {
     readonly name: string;
-    readonly setting: ServedSetting;
+    readonly setting: ServedCollectionSettings;
     readonly aliases: Aliases;
   },
 ): Promise<LoadedCollection> {
@@ -135,7 +135,7 @@ export async function limitsOfNow(
  */
 export function renamed(
   loaded: LoadedCollection,
-  setting: ServedSetting,
+  setting: ServedCollectionSettings,
   aliases: Aliases,
 ): LoadedCollection {
   const { served } = loaded;

@@ -1,6 +1,6 @@
 import { errorText } from '../console/advice.js';
 import type { Config } from '../../config/load.js';
-import type { ServedSetting } from '../../config/served-setting.js';
+import type { ServedCollectionSettings } from '../../config/served-collection-settings.js';
 import { Encoder } from '../../encoder/model.js';
 import { readEncoderFile } from '../../encoder/file.js';
 import { messageOf, TldrError } from '../../core/errors.js';
@@ -123,7 +123,7 @@ async function openOne(
     log,
   }: {
     readonly name: string;
-    readonly setting: ServedSetting;
+    readonly setting: ServedCollectionSettings;
     readonly aliases: CurrentAliases;
     readonly log: Log;
   },

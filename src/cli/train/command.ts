@@ -1,6 +1,6 @@
 import { THREADS } from '../../core/run-options.js';
 import { Command, Option } from 'commander';
-import { SAMPLE_POINTS } from '../../hyper-parameters/training.js';
+import { SAMPLE_POINTS } from '../../hyper-parameters/fit-of-candidates.js';
 import { DISTANCES, type Distance } from '../../core/distance.js';
 import { checkWritable } from '../../core/write-file.js';
 import { expectDefined, TldrError } from '../../core/errors.js';

@@ -1,5 +1,5 @@
 import type { ResultTable } from '../../report/result-table.js';
-import { MEASURED_LABELS } from '../../hyper-parameters/selection.js';
+import { MEASURED_LABELS } from '../../hyper-parameters/choice-of-candidate.js';
 import type { MeasuredCandidate, RelevanceReport } from '../../select/measure-relevance.js';
 import { isWithinNoise, type TrainReport } from '../../select/train-report.js';
 import { expectDefined } from '../../core/errors.js';

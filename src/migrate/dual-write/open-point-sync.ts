@@ -1,5 +1,5 @@
 import { TldrError } from '../../core/errors.js';
-import { componentBytesOf } from '../../store/stored-component.js';
+import { componentBytesOf } from '../../store/vector-number-format.js';
 import { hiddenVectorOf, targetDescription } from '../../store/target-description.js';
 import { PointSync, type SyncSides } from './point-sync.js';
 

@@ -1,4 +1,4 @@
-import { componentBytesOf } from '../../store/stored-component.js';
+import { componentBytesOf } from '../../store/vector-number-format.js';
 import { expectDefined } from '../../core/errors.js';
 import type { Encoder } from '../../encoder/model.js';
 import { largestDifference, matrix, row, type Matrix } from '../../core/matrix.js';

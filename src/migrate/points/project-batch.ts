@@ -1,7 +1,7 @@
 import type { Encoder } from '../../encoder/model.js';
 import { TldrError } from '../../core/errors.js';
 import { firstNonFiniteRow, type Matrix } from '../../core/matrix.js';
-import { firstOverflow, overflowText } from '../../store/stored-component.js';
+import { firstOverflow, overflowText } from '../../store/vector-number-format.js';
 import type { PointBatch, VectorColumn, WriteBatch } from '../../store/points.js';
 import type { StoreKeys } from '../../store/vector-source.js';
 import type { MigrationIdentity } from '../state/migration-state.js';

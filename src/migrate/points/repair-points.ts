@@ -2,7 +2,7 @@ import { expectDefined } from '../../core/errors.js';
 import { REQUEST_POINTS } from '../../store/defaults.js';
 import { matrix, row } from '../../core/matrix.js';
 import type { PointId } from '../../core/point-id.js';
-import { componentBytesOf } from '../../store/stored-component.js';
+import { componentBytesOf } from '../../store/vector-number-format.js';
 import type { Partition } from '../../store/collection.js';
 import type { PointBatch } from '../../store/points.js';
 import { comparedPoints, type ComparePointsOptions, type PointAt, type Sides } from './compare-points.js';

@@ -1,7 +1,7 @@
 import { COPY_CONCURRENCY, REQUEST_POINTS } from '../../store/defaults.js';
 import { TldrError } from '../../core/errors.js';
 import type { RunOptions } from '../../core/run-options.js';
-import { componentBytesOf } from '../../store/stored-component.js';
+import { componentBytesOf } from '../../store/vector-number-format.js';
 import { JOURNAL_KEY, STATE_BACKEND_KEY } from '../../store/target-description.js';
 import { catchUp, refuseInService, type CaughtUp } from '../catch-up/repeat-passes.js';
 import { copyPoints } from '../copy/points.js';

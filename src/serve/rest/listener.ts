@@ -4,7 +4,7 @@ import type { Duplex } from 'node:stream';
 import { RequestsInFlight } from '../requests-in-flight.js';
 import { OpenAnswers } from '../open-answers.js';
 import type { ProxyOptions } from '../proxy-options.js';
-import { refuseUpgrades } from './refused-upgrades.js';
+import { ignoreHttpUpgrade } from './ignore-http-upgrade.js';
 import { RestExchange, type RestDependencies } from './exchange.js';
 import { HEADER_BYTES_MAX } from './upstream.js';
 
@@ -47,7 +47,7 @@ export function createRestListener(parts: RestDependencies, tls: ProxyOptions['t
     ending.add(socket);
     void answers.endAfter(socket, emptyAnswer(status));
   };
-  refuseUpgrades(server, answers, tls === undefined ? 'connection' : 'secureConnection');
+  ignoreHttpUpgrade(server, answers, tls === undefined ? 'connection' : 'secureConnection');
   // The database ignores unknown expectations, so the proxy does too.
   server.on('checkExpectation', listener);
   server.on('clientError', (error: ClientError, socket) => end(socket, statusOf(error)));

@@ -3,7 +3,7 @@ import { CODEC_CASES } from './codec-cases.js';
 import type { Contract, ContractCase } from './contract.js';
 import { checkDeclared } from './declared-facets.js';
 import { KEYS_CASES } from './keys-cases.js';
-import { LOAD_CASES } from './load-cases.js';
+import { LOAD_CASES } from './busy-store-cases.js';
 import { NAMES_CASES } from './names-cases.js';
 import { ContractPlace, type CaseOf } from './fixtures.js';
 import { SOURCE_CASES } from './source-cases.js';

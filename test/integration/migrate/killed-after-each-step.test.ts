@@ -21,7 +21,7 @@ const test = await testsOn('any');
 
 const ROWS = 400;
 const SEARCHERS = 4;
-const CHILD = fileURLToPath(new URL('../../support/migrate/phase-child.js', import.meta.url));
+const CHILD = fileURLToPath(new URL('../../support/migrate/killed-after-a-step-child.js', import.meta.url));
 
 let place: CliPlace;
 let server: TestServer;

@@ -15,7 +15,7 @@ import {
   settingsChecks,
   SMALL,
   type SettingsChecks,
-} from '../../support/collection-settings/compare-settings.js';
+} from '../../support/collection-settings/compare-settings-through-proxy.js';
 import {
   startSettingsPlace,
   targetOf,

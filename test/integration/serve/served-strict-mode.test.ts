@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect } from '@jest/globals';
-import { FULL, SMALL } from '../../support/collection-settings/compare-settings.js';
+import { FULL, SMALL } from '../../support/collection-settings/compare-settings-through-proxy.js';
 import {
   startSettingsPlace,
   targetOf,

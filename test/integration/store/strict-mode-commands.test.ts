@@ -7,8 +7,8 @@ import { migrateCollection, type MigrateOptions } from '../../../src/migrate/run
 import { runCli } from '../../support/cli/run-cli.js';
 import { DIM, fill as fillStore, tinyEncoder } from '../../support/migrate/fixtures.js';
 import { openCliPlace, type CliPlace } from '../../support/cli/cli-on-test-server.js';
-import { ALL_LIMITS, STRICT_LIMITS } from '../../support/store/strict-limits-list.js';
-import { fillCollection, limit, vectorOf } from '../../support/store/strict-collection.js';
+import { ALL_LIMITS, STRICT_LIMITS } from '../../support/store/strict-mode-limits-list.js';
+import { fillCollection, limit, vectorOf } from '../../support/store/strict-mode-collection.js';
 import { startTestServer, testsOn } from '../../support/server/test-server.js';
 
 const test = await testsOn('any');

@@ -5,8 +5,8 @@ import { runCli } from '../../support/cli/run-cli.js';
 import { openCliPlace, type CliPlace } from '../../support/cli/cli-on-test-server.js';
 import { fetchOnce } from '../../support/server/fetch-once.js';
 import { done, uselessRetries } from '../../support/store/commands-under-strict-mode.js';
-import { ALL_LIMITS } from '../../support/store/strict-limits-list.js';
-import { fillCollection, limit, vectorOf } from '../../support/store/strict-collection.js';
+import { ALL_LIMITS } from '../../support/store/strict-mode-limits-list.js';
+import { fillCollection, limit, vectorOf } from '../../support/store/strict-mode-collection.js';
 import { startTestServer, testsOn } from '../../support/server/test-server.js';
 
 const test = await testsOn('any');

@@ -5,8 +5,8 @@ import { openCliPlace, type CliPlace } from '../../support/cli/cli-on-test-serve
 import { fetchOnce } from '../../support/server/fetch-once.js';
 import { endServing, startServe, type Serving } from '../../support/serve/serve-child.js';
 import { done, refused } from '../../support/store/commands-under-strict-mode.js';
-import { ALL_LIMITS } from '../../support/store/strict-limits-list.js';
-import { fillCollection, limit, vectorOf } from '../../support/store/strict-collection.js';
+import { ALL_LIMITS } from '../../support/store/strict-mode-limits-list.js';
+import { fillCollection, limit, vectorOf } from '../../support/store/strict-mode-collection.js';
 import { testsOn } from '../../support/server/test-server.js';
 
 const test = await testsOn('any');

@@ -2,8 +2,8 @@ import { afterAll, beforeAll, describe, expect } from '@jest/globals';
 import { openQdrant } from '../../../adapters/qdrant/index.js';
 import type { QdrantStore } from '../../../adapters/qdrant/index.js';
 import { openCliPlace, type CliPlace } from '../../support/cli/cli-on-test-server.js';
-import { STRICT_LIMITS } from '../../support/store/strict-limits-list.js';
-import { fillCollection, limit } from '../../support/store/strict-collection.js';
+import { STRICT_LIMITS } from '../../support/store/strict-mode-limits-list.js';
+import { fillCollection, limit } from '../../support/store/strict-mode-collection.js';
 import { testsOn } from '../../support/server/test-server.js';
 
 const test = await testsOn('any');

@@ -1,4 +1,4 @@
-import { componentBytesOf } from '../../../src/store/stored-component.js';
+import { componentBytesOf } from '../../../src/store/vector-number-format.js';
 import type { Encoder } from '../../../src/encoder/model.js';
 import type { QdrantStore } from '../../../adapters/qdrant/index.js';
 import { copyPoints } from '../../../src/migrate/copy/points.js';

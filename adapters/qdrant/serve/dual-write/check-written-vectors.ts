@@ -1,6 +1,6 @@
 import type { MirroredCollection, WriteOutcome } from '../../../../src/store/write-interceptor.js';
 import { firstNonFiniteRow, matrix, type Matrix } from '../../../../src/core/matrix.js';
-import { FLOAT16_MAX, overflowIn } from '../../../../src/store/stored-component.js';
+import { FLOAT16_MAX, overflowIn } from '../../../../src/store/vector-number-format.js';
 import type { PendingRewrite } from '../../../../src/serve/protocol.js';
 import { checkCompact, notFinite, Refusal } from '../rules.js';
 

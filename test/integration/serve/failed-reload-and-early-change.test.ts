@@ -4,7 +4,7 @@ import { Server } from 'node:net';
 import { freePorts } from '../../../adapters/qdrant/local/free-ports.js';
 import { startProxyProcess, type ProxyProcess } from '../../../src/cli/serve/proxy-process.js';
 import { loadConfig, type Config } from '../../../src/config/load.js';
-import { FULL } from '../../support/collection-settings/compare-settings.js';
+import { FULL } from '../../support/collection-settings/compare-settings-through-proxy.js';
 import {
   startSettingsPlace,
   targetOf,

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import ts from 'typescript';
 import { defaultSettings, REFERENCE, referenceSettings } from '../../src/train/options.js';
 
-const PLACES = ['src/hyper-parameters/training.ts', 'src/hyper-parameters/selection.ts'];
+const PLACES = ['src/hyper-parameters/fit-of-candidates.ts', 'src/hyper-parameters/choice-of-candidate.ts'];
 /** Folders whose code decides which encoder a training gives. */
 const FOLDERS = ['src/train', 'src/select', 'src/baselines', 'src/knn'];
 

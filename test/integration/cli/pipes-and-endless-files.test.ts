@@ -77,7 +77,7 @@ async function hasOpen(child: ChildProcess, name: string): Promise<boolean> {
 }
 
 beforeAll(async () => {
-  place = await openCliPlace('odd-inputs');
+  place = await openCliPlace('endless-files');
   await place.rest('PUT', '/collections/docs', { vectors: { size: DIM, distance: 'Cosine' } });
   const points = Array.from({ length: POINTS }, (_, i) => ({
     id: i + 1,

@@ -16,7 +16,7 @@ export interface JudgedPoints {
  * Gains of 0 or less are kept: they affect no measure.
  * @throws INVALID_DATA when none of the relevant points exists
  */
-export async function existingJudgements(
+export async function judgementsOfExistingPoints(
   place: { readonly store: VectorSource; readonly collection: string; readonly vectorName: string },
   qrels: readonly ReadonlyMap<PointId, number>[],
 ): Promise<{ readonly gains: readonly ReadonlyMap<PointId, number>[]; readonly points: JudgedPoints }> {

@@ -13,7 +13,7 @@ type ConnectionEvent = 'secureConnection' | 'connection';
  * stops after such a request and would lose the requests pipelined behind it. The connection is therefore
  * read again from that request on, without the `Upgrade` header.
  */
-export function refuseUpgrades(server: Server, answers: OpenAnswers, event: ConnectionEvent): void {
+export function ignoreHttpUpgrade(server: Server, answers: OpenAnswers, event: ConnectionEvent): void {
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, rest: Buffer) => {
     // Node forgets the open answers of earlier requests and would send later answers before them.
     void answers.allOf(socket).then(() => {

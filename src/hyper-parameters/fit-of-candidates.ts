@@ -1,6 +1,6 @@
 /**
  * Every number that decides how candidates are fitted, with its reason and its source; those of the choice between
- * them are in selection.ts. The numbers that decide nothing about the encoder stay where they are used: limits of
+ * them are in choice-of-candidate.ts. The numbers that decide nothing about the encoder stay where they are used: limits of
  * memory, sizes of blocks, and bounds of rounding errors.
  *
  * Sources:

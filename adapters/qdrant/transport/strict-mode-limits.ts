@@ -1,6 +1,6 @@
 import type { CollectionSpec } from '../../../src/store/collection.js';
 import { numberAt, objectAt, parseJson, stringifyJson, valueAt, type Json, type JsonObject } from './json.js';
-import { StrictRefusal } from './strict-refusal.js';
+import { StrictRefusal } from './strict-mode-refusal.js';
 
 /** The limits of a collection's strict mode; Infinity for no limit. */
 export interface StrictLimits {

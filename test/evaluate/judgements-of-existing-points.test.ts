@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { openMemory } from '../../adapters/memory/store.js';
 import type { PointId } from '../../src/core/point-id.js';
-import { existingJudgements } from '../../src/evaluate/existing-judgements.js';
+import { judgementsOfExistingPoints } from '../../src/evaluate/judgements-of-existing-points.js';
 import { fill, idAt, memorySpec } from '../support/migrate/fixtures.js';
 
 test('only a point that is called relevant has to exist: other judgements stay, as with --base', async () => {
@@ -21,7 +21,10 @@ test('only a point that is called relevant has to exist: other judgements stay, 
       [absent, 0],
     ]),
   ];
-  const { gains, points } = await existingJudgements({ store, collection: 'docs', vectorName: '' }, qrels);
+  const { gains, points } = await judgementsOfExistingPoints(
+    { store, collection: 'docs', vectorName: '' },
+    qrels,
+  );
   expect(gains).toEqual([
     new Map([
       [there, 2],

@@ -6,7 +6,7 @@ import type { ServedFacts } from '../store/served.js';
 import type { Layout } from '../store/collection.js';
 
 /** The settings of one served collection, from a configuration file or from flags. */
-export interface ServedSetting {
+export interface ServedCollectionSettings {
   /** The collection that a migration made. */
   readonly target: string;
   /** Path of the encoder file. */
@@ -60,9 +60,12 @@ const SETTING = v.looseObject(
  * @param folder folder that relative paths of encoders, journals and recorded queries start from
  * @throws INVALID_ARGUMENT for unknown or malformed keys, and for a target or a file of queries that is named twice
  */
-export function parseServedSettings(value: unknown, folder: string): Readonly<Record<string, ServedSetting>> {
+export function parseServedSettings(
+  value: unknown,
+  folder: string,
+): Readonly<Record<string, ServedCollectionSettings>> {
   if (!isRecord(value)) throw wrong('collections', 'expected an object of collections by their names');
-  const parsed = new Map<string, ServedSetting>();
+  const parsed = new Map<string, ServedCollectionSettings>();
   const nameOf = new Map<string, string>();
   const recordedFor = new Map<string, string>();
   for (const [name, one] of Object.entries(value)) {
@@ -94,7 +97,7 @@ export function parseServedSettings(value: unknown, folder: string): Readonly<Re
   return Object.fromEntries(parsed);
 }
 
-function parseOne(value: unknown, at: string): ServedSetting {
+function parseOne(value: unknown, at: string): ServedCollectionSettings {
   if (isRecord(value))
     for (const key of Object.keys(value))
       if (!Object.hasOwn(SETTING.entries, key))

@@ -9,6 +9,6 @@ const FLAG = '--heap-growing-percent';
  * that was idle for a while. If Node was started with this flag, that value stays. Node 20 to 26 know the
  * flag of V8; a version that does not prints a message to standard error and continues.
  */
-export function growHeapAtEase(): void {
+export function collectGarbageLessOften(): void {
   if (!process.execArgv.some((argument) => argument.startsWith(FLAG))) setFlagsFromString(`${FLAG}=300`);
 }

@@ -1,6 +1,6 @@
 /**
  * Every number that decides which candidate is shipped: held-out rows, and when one candidate counts as better. Its
- * sources are named as in training.ts.
+ * sources are named as in fit-of-candidates.ts.
  */
 
 /** How a sample is split. Source: docs/benchmarks/research.md (held-out rows), or chosen. */
