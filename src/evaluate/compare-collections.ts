@@ -39,7 +39,7 @@ export interface CompareCollectionsOptions extends RunOptions {
   /** The encoder of the target; the caller has compared the fingerprints. */
   readonly encoder: Encoder;
   readonly queries: QuerySet;
-  /** Numbers of results. Each gets its own searches, because the limit affects how an HNSW index searches. */
+  /** Each k (count of results). Each has its own searches: the limit affects how an HNSW index searches. */
   readonly ks: readonly number[];
   /** First-stage results that the two-stage layout rescores. */
   readonly rescore: number;

@@ -24,7 +24,7 @@ import {
 } from './relevance.js';
 import type { PerQuery } from '../core/recall-per-query.js';
 
-/** Numbers of first-stage results for which recall after rescoring is reported. */
+/** Each count of first-stage results for which recall after rescoring is reported. */
 const RESCORE_DEPTHS = [30, 100] as const;
 
 /** Input and options of `judgeEncoder`. */
@@ -34,7 +34,7 @@ export interface JudgeEncoderOptions extends RunOptions {
   /** Queries that are not rows of the base: m x inputDim. */
   readonly queries: Matrix;
   readonly encoder: Encoder;
-  /** Numbers of results for which recall is measured. */
+  /** Each k (count of results) for which recall is measured. */
   readonly ks: readonly number[];
   /** Labels or qrels, if there are any. */
   readonly relevance?: Relevance | undefined;

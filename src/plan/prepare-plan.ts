@@ -73,7 +73,7 @@ export interface PlanSetup {
   readonly variants: readonly Variant[];
   readonly rows: number;
   readonly samplePoints: number;
-  /** Numbers of given queries for measuring and for training; null if none were given. */
+  /** How many of the given queries measure, and how many train. Null if no queries were given. */
   readonly givenQueries: { readonly measuring: number; readonly training: number } | null;
   /** Estimated size of the vectors in the temporary collection, in bytes. */
   readonly scratchBytes: number;

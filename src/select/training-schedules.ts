@@ -131,7 +131,7 @@ function plansFor(aim: Aim): readonly AutoPlan[] {
   return AUTO.fidelity.map((plan) => ({ ...plan, share: LABELLED[plan.name] ?? plan.share }));
 }
 
-/** Everything that decides which trainings fit into a time budget. */
+/** The inputs that decide which trainings fit into a time budget. */
 export interface BudgetFacts {
   readonly aim: Aim;
   readonly rows: number;

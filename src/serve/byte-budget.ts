@@ -81,12 +81,16 @@ export class HeldBytes {
     this.#budget = budget;
   }
 
-  /** Meter for the client's body and for answers to the proxy's own requests. */
+  /**
+   * Counts bytes of the client's body, and of answers to the proxy's own requests.
+   * @throws NoRoom when the budget is full
+   */
   readonly meter: Meter = (bytes) => this.take(bytes);
 
   /**
-   * Meter for the answer to the client. A small answer is never refused: the database has carried out the
+   * Counts bytes of the answer to the client. A small answer is never refused: the database has carried out the
    * request, and the client should learn the result.
+   * @throws NoRoom when the answer is large and the budget is full
    */
   readonly answerMeter: Meter = (bytes, soFar) => {
     if (soFar <= UNCOUNTED_BYTES_MAX) this.add(bytes);

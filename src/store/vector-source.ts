@@ -70,7 +70,7 @@ export interface Load {
   readonly limits: (collection: string) => Promise<RequestLimits>;
   /** Returns how long the store takes for a search, in milliseconds, by its own clock if it reports that. */
   readonly timeSearch: (collection: string, request: SearchRequest) => Promise<number>;
-  /** Returns how many calls the store rate-limited since it was opened, including those repeated later. */
+  /** Returns how many calls the store rate-limited since it was opened. Calls that were retried later count too. */
   readonly rateLimitCount: () => number;
 }
 

@@ -300,7 +300,10 @@ export class OnnxTracer implements Ops<Traced> {
     return output;
   }
 
-  /** Sums a derivative over the axes along which its operand was broadcast. */
+  /**
+   * Returns a derivative in the shape of its operand. If the operand was broadcast (repeated along an axis), the
+   * derivative is summed over that axis.
+   */
   #reduceTo(a: Traced, shape: Shape): Traced {
     if (shape.length === 0) return a.shape.length === 0 ? a : this.#reduceSum(a, [0, 1], []);
     const axes = shape.flatMap((size, axis) => (size === 1 && a.shape[axis] !== 1 ? [axis] : []));

@@ -17,7 +17,7 @@ export type OptimizerName = 'adam' | 'lars';
 /** What runs the training steps: onnxruntime-node, or TensorFlow.js. */
 export type EngineName = 'onnx' | 'tfjs';
 
-/** Everything that decides what a training run computes. */
+/** The settings that decide what a training run computes. */
 export interface TrainSettings {
   readonly loss: LossName;
   /** `linear`, `flinear-L-H`, `mlp-L-H` or `residual-H` (`Architecture`). */

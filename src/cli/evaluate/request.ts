@@ -41,7 +41,7 @@ export interface EvaluateFlags extends GlobalFlags {
 /** The flags after their check: two collections, or files. */
 export type EvaluateRequest = {
   readonly terms: readonly AcceptTerm[];
-  /** Numbers of results, ascending: those of --k and those that the terms use. */
+  /** Each k (count of results), ascending: those of --k and those that the terms use. */
   readonly ks: readonly number[];
 } & (
   | { readonly collections: { readonly source: string; readonly target: string } }

@@ -239,7 +239,10 @@ async function switchAfterHook(
   }
 }
 
-/** Returns the request for the check at the switch: after a freeze, the checks of a plain cut-over apply. */
+/**
+ * Returns the request for the last check before the switch. If writes were frozen, it is checked like a cut-over
+ * without catch-up.
+ */
 function atEnd(request: CutOverRequest): CutOverRequest {
   return request.catchUp?.withoutFreeze === true ? request : { ...request, catchUp: undefined };
 }

@@ -45,7 +45,10 @@ interface Late {
   readonly inService: string | undefined;
 }
 
-/** Returns the work for a migration. Its saves run one after the other. */
+/**
+ * Returns what all phases of a migration share: its plan, state, stores and encoder. Saves of the state run one after
+ * the other.
+ */
 export function workOn(
   plan: MigrationPlan,
   state: MigrationState,

@@ -118,7 +118,7 @@ export function shownQuantization(
   return { collection, isCollections: (vector, codes) => !own.has(vector) && codes === collection };
 }
 
-/** Returns whether a change concerns such a setting, so that the target's description is needed. */
+/** Returns whether a change sets any of its fields. If so, planning the change needs the target's description. */
 export function needsDescription({ vectors, ...ofCollection }: SettingsChange): boolean {
   const isAsked = (settings: object): boolean =>
     Object.values(settings).some((setting) => setting !== undefined);
