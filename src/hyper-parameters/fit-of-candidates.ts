@@ -184,7 +184,9 @@ export const RELEVANCE_TLDR = {
   // Twice as wide as for fidelity: .498 against .490 with 768 (mAP@100, 384 -> 48).
   projector: 'mlp-1-1024',
 } as const;
+/** As wide as the projector. Chosen. */
 export const RELEVANCE_FLINEAR = 'flinear-1-1024';
+/** As wide as the projector. Chosen. */
 export const RELEVANCE_MLP = 'mlp-1-1024';
 
 // The time budget
