@@ -63,7 +63,7 @@ function mapped(x: Matrix, change: (value: number) => number): Matrix {
 const signOf = (value: number): number => (value > 0 ? 1 : -1);
 
 /** The nearest float16: 10 bits after the first one, and no step smaller than 2^-24. */
-export function toHalf(value: number): number {
+function toHalf(value: number): number {
   if (value === 0) return 0;
   const step = 2 ** (Math.max(Math.floor(Math.log2(Math.abs(value))), -14) - 10);
   const rounded = Math.round(value / step) * step;

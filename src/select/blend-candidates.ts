@@ -53,12 +53,13 @@ export async function fitBlends(
       (part, i) => Math.sqrt(part) / rootMeanSquare(expectDefined(outputs[i], 'the outputs of a part')),
     );
     const axes = await jointAxes(outputs, scales, { ...run, dim });
+    const seconds = (performance.now() - startedAtMs) / 1000;
     blends.push({
       name: nameOf(share),
       network: { ...near.network, layers: joined(parts, scales, axes) },
       distances: near.distances,
       hyperParameters: { parts: `${near.name} + ${far.name}`, share },
-      seconds: (performance.now() - startedAtMs) / 1000,
+      seconds,
     });
   }
   return blends;

@@ -21,10 +21,9 @@ import { firstLayerBytes, LEARNED } from './training-schedules.js';
 /** Forms in which compact vectors can be stored. Bytes as components would truncate them. */
 export const STORED_FORMS: readonly StorageKind[] = STORAGE_KINDS.filter((kind) => kind !== 'uint8');
 
-/** Ways to find the nearest neighbours that training uses. */
-export const NEIGHBOUR_SEARCHES = ['auto', 'exact', 'hnsw'] as const;
-/** A way to find them, by its name. */
-export type NeighbourSearch = (typeof NEIGHBOUR_SEARCHES)[number];
+/** How the nearest neighbours that training uses are found. */
+export type NeighbourSearch = 'auto' | 'exact' | 'hnsw';
+export const NEIGHBOUR_SEARCHES: readonly NeighbourSearch[] = ['auto', 'exact', 'hnsw'];
 
 /**
  * Options of `trainEncoder`. A training setting that is given replaces the planned trainings (`EXPLICIT`).

@@ -5,7 +5,7 @@ import { matrix, row, rowRange, type Matrix } from '../core/matrix.js';
 import { expectDefined, TldrError } from '../core/errors.js';
 import type { Distance } from '../core/distance.js';
 import { mean } from '../evaluate/ranking.js';
-import { WARM_START } from '../hyper-parameters/training.js';
+import { WARM_START } from '../hyper-parameters/fit-of-candidates.js';
 import type { HiddenWeights } from '../train/model.js';
 import type { Candidate } from './candidate.js';
 import type { Scored } from './score-candidates.js';

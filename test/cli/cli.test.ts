@@ -190,7 +190,7 @@ describe('train', () => {
   test.each([
     [['--objective', 'relevance'], '--objective relevance needs --labels'],
     [['--qrels', 'q.tsv', '--objective', 'relevance'], '--qrels needs the vectors of its queries'],
-    [['--labels', 'missing.txt'], 'used by --objective relevance only'],
+    [['--labels', 'missing.txt'], 'cannot open missing.txt'],
     [['--labels', 'missing.txt', '--objective', 'relevance'], 'cannot open missing.txt'],
     [['--report', 'refused.onnx'], 'must be different files'],
     [['--auto'], '--auto plans the trainings itself'],

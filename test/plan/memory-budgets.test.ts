@@ -89,7 +89,10 @@ describe('the words of a choice by memory', () => {
   const said = (ramBytes: number, among: readonly SizingRow[]): string => {
     const lines: string[] = [];
     const chosen = bestWithin(among, ramBytes);
-    printRamChoice({ say: (line = '') => lines.push(line) }, { chosen, ramBytes, rows: among, commands: ['do'] });
+    printRamChoice(
+      { say: (line = '') => lines.push(line) },
+      { chosen, ramBytes, rows: among, commands: ['do'] },
+    );
     return lines.join('\n');
   };
 

@@ -9,8 +9,8 @@ import type { Config } from '../../config/load.js';
 import { codeOf, TldrError } from '../../core/errors.js';
 import { STORAGE_KINDS, type StorageKind } from '../../store/collection.js';
 import type { CopyTarget } from '../../store/copy-target.js';
-import { choosePlan, parseTarget, type PlanTarget } from '../../plan/sizing-row.js';
-import { bestWithin, memoryBudgets, parseMemory } from '../../plan/memory-budgets.js';
+import { choosePlan, type PlanTarget } from '../../plan/sizing-row.js';
+import { bestWithin, memoryBudgets } from '../../plan/memory-budgets.js';
 import { runPlan, type PlanResult } from '../../plan/run-plan.js';
 import {
   preparePlan,
@@ -35,6 +35,7 @@ import {
 } from '../console/options.js';
 import { checkOutput, commandLine } from '../console/check-output.js';
 import { budgetTable, printRamChoice } from './budgets.js';
+import { addGoalFlags } from './goal-flags.js';
 import { planPage } from './page.js';
 import { planJudgements, trainFlagsOf } from './judgements.js';
 import { planCommands, printChoice, printPlan, resultOf, sizingTable } from './print.js';
@@ -96,20 +97,6 @@ export function planCommand(): Command {
       'Measure dims x datatype x oversampling on a sample: recall, memory, disk, latency; pick the cheapest for a target.',
     )
     .argument('<collection>', 'collection to plan for; it is never changed')
-    .addOption(
-      new Option(
-        '--target <condition>',
-        'pick the cheapest configuration that reaches this, for example "recall@10>=0.97"',
-      ).argParser((text: string) => parsed(() => parseTarget(text))),
-    )
-    .addOption(
-      new Option(
-        '--ram <amount>',
-        'pick the configuration with the best recall in this memory, for example 8GB (vectors or codes, and the graph)',
-      )
-        .argParser((text: string) => parsed(() => parseMemory(text)))
-        .conflicts('target'),
-    )
     .option('--vector <name>', 'vector to plan for, if the collection has several')
     .option(
       '--dims <list>',
@@ -161,6 +148,7 @@ export function planCommand(): Command {
         ),
       ),
     );
+  addGoalFlags(command);
   withRelevanceFlags(command, { labels: 'lines id<TAB>label', fields: '', documents: 'point ids' });
   command.addHelpText('after', HELP);
   return withWriteFlags(withGlobalFlags(command));
@@ -373,14 +361,6 @@ async function cleanLeftovers(store: CopyTarget, run: ConsoleRun, flags: PlanFla
 }
 
 /** Turns the message of a refused value into a usage error that names its option. */
-function parsed<T>(parse: () => T): T {
-  try {
-    return parse();
-  } catch (error) {
-    throw error instanceof TldrError ? new InvalidArgumentError(error.message) : error;
-  }
-}
-
 function numberList(text: string): number[] {
   const values = text.split(',').map((part) => wholeNumber(part));
   if (values.some((value) => value < 1)) throw new InvalidArgumentError('expected whole numbers from 1');

@@ -177,8 +177,7 @@ export function planCommands(
   if (row.kind === 'full') return fullCommands(row, { setup, url, collection });
   const vector = vectorName === undefined ? [] : [['--vector', vectorName] as const];
   const file = `${fileNamePart(collection)}-${row.dim}.onnx`;
-  const ending = `_${row.dim}_${row.datatype}`;
-  const target = `${boundedName(collection, NAME_BYTES_MAX - ending.length)}${ending}`;
+  const target = targetName(collection, `_${row.dim}_${row.datatype}`);
   const { datatype, quantization } = storageOf(row.datatype);
   const encoder = ['--encoder', file] as const;
   return [
@@ -226,6 +225,11 @@ export function planCommands(
       ],
     }),
   ];
+}
+
+/** The collection's name with an ending, as long as a name may be. */
+function targetName(collection: string, ending: string): string {
+  return `${boundedName(collection, NAME_BYTES_MAX - ending.length)}${ending}`;
 }
 
 const BINARY_SETTINGS: Readonly<Record<string, Readonly<Record<string, string>>>> = {

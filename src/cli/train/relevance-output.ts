@@ -68,10 +68,7 @@ export function relevanceWords(
 }
 
 /** Whether relevance would ship another candidate, by more than chance and by enough to be worth it. */
-export function wouldShipAnother(
-  { best, candidates, leadOverShipped }: RelevanceReport,
-  shipped: string,
-): boolean {
+function wouldShipAnother({ best, candidates, leadOverShipped }: RelevanceReport, shipped: string): boolean {
   const value = (name: string): number =>
     expectDefined(
       candidates.find((one) => one.name === name),
