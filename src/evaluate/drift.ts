@@ -1,7 +1,8 @@
-import { TldrError } from '../core/errors.js';
+import { expectDefined, TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
 import type { PerQuery } from '../core/recall-per-query.js';
 import type { Encoder } from '../encoder/model.js';
+import type { SampleSummary } from '../encoder/sample-summary.js';
 import type { FormReport } from './fidelity.js';
 import { bootstrapInterval, mean } from './ranking.js';
 
@@ -48,19 +49,26 @@ export interface DriftInput {
 }
 
 /**
+ * Returns the summary of the sample that the encoder was fitted to.
+ * @throws INVALID_DATA when the encoder file has none
+ */
+export function sampleOf({ sample }: Encoder): SampleSummary {
+  if (sample !== null) return sample;
+  throw new TldrError(
+    'INVALID_DATA',
+    'the encoder file does not tell where its training sample lies: it was made by an earlier version, or from too few rows; train it again',
+  );
+}
+
+/**
  * Compares vectors with the sample that the encoder was fitted to.
  * @throws INVALID_DATA when the encoder file has no summary of that sample
  */
 export function measureDrift(input: DriftInput): Drift {
   const { encoder, vectors, as, of, isNew, perQuery, k, seed } = input;
   const compact = as === 'points' ? encoder.project(vectors) : encoder.projectQueries(vectors);
-  const isFar = encoder.farFromSample(compact, as);
-  const { sample } = encoder;
-  if (isFar === null || sample === null)
-    throw new TldrError(
-      'INVALID_DATA',
-      'the encoder file does not tell where its training sample lies: it was made by an earlier version, or from too few rows; train it again',
-    );
+  const sample = sampleOf(encoder);
+  const isFar = expectDefined(encoder.farFromSample(compact, as), 'the distances to the sample');
   const fresh = isNew ?? isFar;
   const group = (name: 'new' | 'old'): DriftGroup => {
     const rows = Array.from(fresh.keys()).filter((i) => (fresh[i] === 1) === (name === 'new'));

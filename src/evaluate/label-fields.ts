@@ -88,7 +88,8 @@ export class LabelFinder {
     if (filled < LOOKS.filledMin * this.#read || numbers.size < 2) return false;
     const counts = new Int32Array(numbers.size);
     for (const label of labels) if (label >= 0) counts[label] = expectDefined(counts[label], 'a count') + 1;
-    if (Math.max(...counts) > LOOKS.commonMax * filled) return false;
+    const most = counts.reduce((max, count) => Math.max(max, count), 0);
+    if (most > LOOKS.commonMax * filled) return false;
     const repeated = counts.reduce((sum, count) => (count >= LOOKS.repeats ? sum + count : sum), 0);
     return repeated >= LOOKS.repeatedMin * filled;
   }

@@ -59,7 +59,11 @@ export function splitSample(
       );
   }
   if (queries !== undefined) return withQueries(clean, queries, { rowOf, facts, options });
-  const known = labels === undefined ? null : movedLabels(labels, { rowOf, rows: clean.rows });
+  // Labels that are only measured must not decide which rows are held out.
+  const known =
+    labels === undefined || options.objective !== 'relevance'
+      ? null
+      : movedLabels(labels, { rowOf, rows: clean.rows });
   const apart = new Set(Array.from(unseen ?? [], (i) => expectDefined(rowOf[i], 'a row of the sample')));
   const { train, heldOut } = without(
     apart,

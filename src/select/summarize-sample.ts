@@ -1,7 +1,8 @@
 import { distancesToSample, storableCentres, type SampleSummary } from '../encoder/sample-summary.js';
 import { Encoder } from '../encoder/model.js';
 import { projectNatively } from '../encoder/project-natively.js';
-import { gatherRows, type Matrix } from '../core/matrix.js';
+import { expectDefined } from '../core/errors.js';
+import { gatherRows, row, type Matrix } from '../core/matrix.js';
 import { normalizedRows } from '../core/distance.js';
 import { Rng } from '../core/rng.js';
 import type { RunOptions } from '../core/run-options.js';
@@ -11,8 +12,8 @@ import { exactTopK } from '../knn/exact-search-in-worker.js';
 import { meansOf } from './unseen-groups.js';
 
 /**
- * Returns the encoder with a summary of its sample x (n x inputDim, without zero rows), or unchanged if there are too few
- * rows. The centres are found with Lloyd's k-means in the compact space, and rows that took no part say how far is far.
+ * Returns the encoder with a summary of its sample x (n x inputDim), or unchanged if there are too few rows. Zero rows,
+ * which have no direction, are left out. The centres are found with Lloyd's k-means in the compact space, and rows that took no part say how far is far.
  */
 export async function withSampleSummary(
   encoder: Encoder,
@@ -26,11 +27,15 @@ export async function withSampleSummary(
 ): Promise<Encoder> {
   const { seed, queries, signal } = options;
   const run = { signal, ...(options.threads === undefined ? {} : { threads: options.threads }) };
-  const held = Math.min(SUMMARY.heldOutMax, Math.floor(x.rows * SUMMARY.heldOutShare));
+  const rows = Int32Array.from({ length: x.rows }, (_, i) => i).filter((i) =>
+    row(x, i).some((value) => value !== 0),
+  );
+  const held = Math.min(SUMMARY.heldOutMax, Math.floor(rows.length * SUMMARY.heldOutShare));
   if (held < SUMMARY.heldOutMin) return encoder;
-  const order = new Rng(seed).permutation(x.rows).subarray(0, SUMMARY.rowsMax + held);
+  const drawn = new Rng(seed).permutation(rows.length).subarray(0, SUMMARY.rowsMax + held);
+  const order = drawn.map((i) => expectDefined(rows[i], 'a row of the sample'));
   const distance = encoder.metadata.compactDistance === 'euclid' ? 'euclid' : 'cosine';
-  const project = (rows: Matrix): Promise<Matrix> => projectNatively(encoder.network, rows, run);
+  const project = (given: Matrix): Promise<Matrix> => projectNatively(encoder.network, given, run);
   const compact = await project(gatherRows(x, order));
   const fitted = gatherRows(
     compact,

@@ -197,6 +197,13 @@ export function checkTrainOptions(options: TrainEncoderOptions, inputDim: number
 function checkFrom(options: TrainEncoderOptions, wanted: Parameters<typeof checkPrevious>[1]): void {
   if (options.from === undefined) return;
   checkPrevious(options.from, wanted);
+  const { compactDistance = 'auto', from } = options;
+  const searched = from.metadata.compactDistance;
+  if (compactDistance !== 'auto' && compactDistance !== searched)
+    throw new TldrError(
+      'MISMATCH',
+      `cannot go on from this encoder: its compact space is searched by ${searched}, ${compactDistance} was asked for`,
+    );
   if (isExplicit(options))
     throw new TldrError(
       'INVALID_ARGUMENT',

@@ -24,7 +24,14 @@ import {
 import { withSampleSummary } from './summarize-sample.js';
 import { measureRelevance } from './measure-relevance.js';
 import { improveRotation, scoreStored } from './judge-stored.js';
-import { oldAndNew, previousCandidates, warmPlans, warmStartOf, withoutWorse } from './warm-start.js';
+import {
+  oldAndNew,
+  PREVIOUS,
+  previousCandidates,
+  warmPlans,
+  warmStartOf,
+  withoutWorse,
+} from './warm-start.js';
 import { unseenRows } from './unseen-groups.js';
 import { splitSample, type SplitSample } from './split-sample.js';
 import type { Directions } from './principal-directions.js';
@@ -138,7 +145,7 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
   const candidates = new Map(judged.map((one) => [one.candidate.name, encoderOf(one, record)]));
   const encoder = expectDefined(candidates.get(winner.candidate.name), 'the encoder of the winner');
   return {
-    encoder: await withSampleSummary(encoder, x, { ...options, seed }),
+    encoder: await shippedEncoder(encoder, { x, isPrevious: winner.candidate.name === PREVIOUS }, options),
     report,
     states,
     candidates,
@@ -173,6 +180,19 @@ const namesOf = (named: readonly { readonly name: string }[]): readonly string[]
 
 function aimOf({ objective = 'fidelity' }: TrainEncoderOptions, { beside }: SplitSample): Aim {
   return objective === 'fidelity' && beside !== null ? 'fidelity-labelled' : objective;
+}
+
+/**
+ * The encoder that is saved, with a summary of its sample. The encoder of `from`, if it wins, stays what it is: it was
+ * fitted to another sample than this one. If it was rotated, its summary does not belong to it any more.
+ */
+async function shippedEncoder(
+  encoder: Encoder,
+  { x, isPrevious }: { readonly x: Matrix; readonly isPrevious: boolean },
+  { from, seed = 0, ...options }: TrainEncoderOptions,
+): Promise<Encoder> {
+  if (!isPrevious || from === undefined) return withSampleSummary(encoder, x, { ...options, seed });
+  return encoder.fingerprint === from.fingerprint ? from : encoder;
 }
 
 function detailsOf(judged: readonly Scored[], learned: readonly Learned[]): TrainEncoderResult['details'] {

@@ -11,8 +11,11 @@ export interface TrainSizes {
   readonly outputDim: number;
 }
 
-/** Copies of the sample: as read, as split for training, and as normalised or shifted for training. */
-const SAMPLES = 3;
+/**
+ * Copies of the sample: as read, as split for training, as normalised or shifted for training, and as searched by queries
+ * from unseen groups.
+ */
+const SAMPLES = 4;
 /**
  * Memory of all candidates, of their copies in worker threads and of the optimiser, counted in linear
  * networks.

@@ -1,6 +1,7 @@
 import type { Distance } from '../core/distance.js';
 import { expectDefined } from '../core/errors.js';
 import { checkFinite, gatherRows, matrix, row, type Matrix } from '../core/matrix.js';
+import { cleanSample } from '../core/clean-and-split-sample.js';
 import { Rng } from '../core/rng.js';
 import type { RunOptions } from '../core/run-options.js';
 import { UNSEEN } from '../hyper-parameters/choice-of-candidate.js';
@@ -18,16 +19,24 @@ export async function unseenRows(
 ): Promise<Int32Array | null> {
   if (x.rows < UNSEEN.rowsMin) return null;
   checkFinite(x, (i) => `row ${i} of the sample`);
+  // Copies of one vector would fill whole groups, and zero vectors belong to none.
+  const { x: distinct, rowOf } = cleanSample(x);
+  if (distinct.rows < UNSEEN.rowsMin) return null;
   const rng = new Rng(options.seed);
-  const order = rng.permutation(x.rows);
-  const fitted = gatherRows(x, order.subarray(0, UNSEEN.fittedRowsMax));
+  const order = rng.permutation(distinct.rows);
+  const fitted = gatherRows(distinct, order.subarray(0, UNSEEN.fittedRowsMax));
   let centres = gatherRows(
     fitted,
     Int32Array.from({ length: UNSEEN.groups }, (_, i) => i),
   );
   for (let i = 0; i < UNSEEN.iterations; i++)
     centres = meansOf(fitted, await nearestCentre(fitted, centres, options), centres);
-  return smallGroups(await nearestCentre(x, centres, options), rng);
+  const chosen = smallGroups(await nearestCentre(distinct, centres, options), rng);
+  if (chosen === null) return null;
+  const isChosen = new Set(chosen);
+  return Int32Array.from(rowOf.keys()).filter((i) =>
+    isChosen.has(expectDefined(rowOf[i], 'a row of the sample')),
+  );
 }
 
 function nearestCentre(

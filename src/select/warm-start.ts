@@ -53,7 +53,7 @@ export function warmStartOf({ network, metadata, symmetric }: Encoder): WarmStar
     return { name, encoder: 'linear', weight: first.weight, hidden: null };
   }
   const residual = loss === 'neighbourhood-kl' ? unfolded(network) : null;
-  return residual ?? `the batch norm of ${metadata.method} is part of its weights now`;
+  return residual ?? `a shift or a batch norm is part of the weights of ${metadata.method} now`;
 }
 
 /**

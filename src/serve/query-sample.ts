@@ -1,5 +1,5 @@
 import { expectDefined } from '../core/errors.js';
-import { matrix, row, type Matrix } from '../core/matrix.js';
+import { firstTooLargeRow, matrix, row, type Matrix } from '../core/matrix.js';
 import { Rng } from '../core/rng.js';
 
 /** Vectors of one collection that stand for a number of searched ones. */
@@ -28,9 +28,12 @@ export class QuerySample {
     return this.#seen;
   }
 
-  /** Adds a vector (algorithm R, Vitter 1985). A vector of other dimensions is left out. */
+  /**
+   * Adds a vector (algorithm R, Vitter 1985). A vector of other dimensions is left out, and one that training would
+   * refuse: a client could spoil the file with it.
+   */
   add(values: Float32Array): void {
-    if (values.length !== this.#cols) return;
+    if (values.length !== this.#cols || isTooLarge(values)) return;
     this.#seen++;
     if (this.#rows.length < this.#rowsMax) this.#rows.push(values);
     else {
@@ -41,7 +44,7 @@ export class QuerySample {
 
   /** Adds a sample of other vectors, so that each of all vectors is as likely to be held. */
   merge({ rows: given, seen }: QueryBatch): void {
-    const rows = given.filter(({ length }) => length === this.#cols);
+    const rows = given.filter((values) => values.length === this.#cols && !isTooLarge(values));
     if (rows.length === seen) for (const values of rows) this.add(values);
     if (rows.length === seen || rows.length === 0) return;
     const total = this.#seen + seen;
@@ -76,3 +79,6 @@ export class QuerySample {
     return Array.from(order, (i) => expectDefined(rows[i], 'a held vector'));
   }
 }
+
+const isTooLarge = (values: Float32Array): boolean =>
+  firstTooLargeRow({ data: values, rows: 1, cols: values.length }) >= 0;

@@ -4,6 +4,7 @@ import { DATATYPES } from '../../../src/store/collection.js';
 import type { CollectionSpec } from '../../../src/store/collection.js';
 import type { QuantizedSearch } from '../../../src/store/search.js';
 import type { KeptVector, ScratchRequest, ScratchVector, VectorBytes } from '../../../src/store/storage.js';
+import { originalSettings } from './original-settings.js';
 import {
   answeredList,
   answeredNumber,
@@ -39,7 +40,8 @@ const INDEX_M_DEFAULT = 16;
  * Returns the spec of a temporary collection for measurements: one segment, all indexes built, vectors only.
  */
 export function deriveScratch(source: CollectionSpec, scratch: ScratchRequest): CollectionSpec {
-  const native = objectAt(parseJson(source.native));
+  // In a two-stage collection the full vector has no graph: the measured ones are stored as a migration stores them.
+  const native = objectAt(parseJson(originalSettings(source, scratch.vectorName).native));
   const original = valueAt(pushDownQuantization(native, vectorsOf(native)), scratch.vectorName);
   if (!isObject(original)) {
     throw new TldrError('NOT_FOUND', `collection ${source.name} has no dense vector "${scratch.vectorName}"`);

@@ -2,7 +2,7 @@ import { RESCORE } from '../../store/defaults.js';
 import { checkPoints } from '../../store/check-points.js';
 import type { Encoder } from '../../encoder/model.js';
 import { TldrError } from '../../core/errors.js';
-import { measureDrift, withDrift, type Drift } from '../../evaluate/drift.js';
+import { measureDrift, sampleOf, withDrift, type Drift } from '../../evaluate/drift.js';
 import type { VectorSource } from '../../store/vector-source.js';
 import type { QuerySet } from '../../evaluate/send-queries.js';
 import {
@@ -44,6 +44,7 @@ export async function evaluateCollections(
     readonly run: ConsoleRun;
   },
 ): Promise<CollectionEvaluation> {
+  if (flags.drift === true) sampleOf(encoder);
   const description = await describeMigrated(store, names.target, { encoder, rescore: flags.rescore });
   const source = await sourceOf(store, names.source, { encoder, description });
   if (description.source !== names.source) {

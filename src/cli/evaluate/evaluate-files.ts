@@ -4,7 +4,7 @@ import type { Encoder } from '../../encoder/model.js';
 import { expectDefined, TldrError } from '../../core/errors.js';
 import { checkMagnitude, gatherRows, type Matrix } from '../../core/matrix.js';
 import { Rng } from '../../core/rng.js';
-import { measureDrift, withDrift, type Drift } from '../../evaluate/drift.js';
+import { measureDrift, sampleOf, withDrift, type Drift } from '../../evaluate/drift.js';
 import { judgeEncoder, type EncoderJudgement } from '../../evaluate/score-encoder.js';
 import type { Relevance } from '../../evaluate/relevance.js';
 import type { ConsoleRun } from '../console/command-output.js';
@@ -39,6 +39,7 @@ export async function evaluateFiles(
   { flags, ks }: { readonly flags: FileFlags; readonly ks: readonly number[] },
   { run, config }: { readonly run: ConsoleRun; readonly config: Config },
 ): Promise<FileEvaluation> {
+  if (flags.drift === true) sampleOf(encoder);
   const { queriesFrom, ...inputs } = await readInputs(encoder, flags, run.signal);
   const judgement = await judgeEncoder({
     ...inputs,

@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander';
 import type { Config } from '../../config/load.js';
-import { TldrError } from '../../core/errors.js';
+import { isTldrError, TldrError } from '../../core/errors.js';
 import { planReEncoding, type ReEncoding } from '../../migrate/plan/re-encoding.js';
 import { inEffect } from '../../migrate/state/migration-state.js';
 import { DATATYPES, QUANTIZATIONS } from '../../store/collection.js';
@@ -103,11 +103,32 @@ async function refuseUnfinished(
   const kept = stateBackendOf(await store.describe(collection)) ?? 'file';
   const pair = { source: before.source, target: collection };
   const state = await (await placeOf(pair, { state: kept }, { config, run, store })).read();
-  if (state === null || state.completed) return;
+  if (state === null) return refuseFewerPoints(store, pair);
+  if (state.completed) return;
   const isFilled = state.journal === undefined && (state.phase === 'verified' || inEffect(state));
   if (isFilled) return;
   throw new TldrError(
     'INVALID_ARGUMENT',
     `${collection} is still filled by the migration from ${before.source} (${state.phase}): finish it first, with \`migrate complete\``,
+  );
+}
+
+/**
+ * Without a migration state in this folder or in the database, only the source can show that a collection is complete.
+ * @throws INVALID_ARGUMENT when the source still exists and holds another number of points
+ */
+async function refuseFewerPoints(
+  store: CopyTarget,
+  { source, target }: { readonly source: string; readonly target: string },
+): Promise<void> {
+  const expected = await store.count(source).catch((error: unknown) => {
+    if (isTldrError(error, 'NOT_FOUND')) return null;
+    throw error;
+  });
+  const points = await store.count(target);
+  if (expected === null || expected === points) return;
+  throw new TldrError(
+    'INVALID_ARGUMENT',
+    `${target} holds ${points} points and ${source}, from which it was made, ${expected}: it may not be complete, and the migration state that would say so is not here. Run the command in the folder of that state, or finish that migration first`,
   );
 }

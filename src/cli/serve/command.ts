@@ -160,7 +160,7 @@ async function serve(flags: ServeFlags, run: ConsoleRun): Promise<void> {
 
 async function check(config: Config, run: ConsoleRun): Promise<void> {
   await readTls(config);
-  await (await RecordedQueries.open(config, run)).close();
+  await RecordedQueries.check(config);
   const loaded = await loadCollections(config, run.log);
   for (const one of loaded) run.say(servedLine(one));
   sayMigrating(config, run);

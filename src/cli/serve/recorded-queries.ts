@@ -9,6 +9,7 @@ import { readEncoderFile } from '../../encoder/file.js';
 import { Encoder } from '../../encoder/model.js';
 import { readFiniteNpy, writeNpy } from '../../files/npy.js';
 import { makeOwnFolder } from '../../migrate/dual-write/private-folder.js';
+import { removeLeftovers } from '../../migrate/state/replace-file.js';
 import type { SearchedVectors } from '../../serve/protocol.js';
 import { QuerySample, type QueryBatch } from '../../serve/query-sample.js';
 
@@ -21,6 +22,8 @@ const OTHERS = 0o077;
 interface Recorded {
   readonly collection: string;
   readonly path: string;
+  /** Where the path leads to. */
+  readonly file: string;
   readonly sample: QuerySample;
   /** `sample.seen` when the file was last written. */
   written: number;
@@ -55,13 +58,12 @@ export class RecordedQueries {
    * anything but vectors of the collection's dimensions; the errors of reading the encoder
    */
   static async open(config: Config, options: RecordingOptions): Promise<RecordedQueries> {
-    const recorded: Recorded[] = [];
-    for (const [collection, { encoder, recordQueries: path }] of Object.entries(config.collections)) {
-      if (path === undefined) continue;
-      const { inputDim } = Encoder.fromBytes(await readEncoderFile(encoder), encoder);
-      recorded.push(await opened(collection, path, inputDim));
-    }
-    return new RecordedQueries(recorded, options);
+    return new RecordedQueries(await openedAll(config), options);
+  }
+
+  /** Checks the same, and writes nothing but missing folders. @throws as `open` */
+  static async check(config: Config): Promise<void> {
+    await openedAll(config);
   }
 
   add({ collection, rows }: SearchedVectors): void {
@@ -102,19 +104,44 @@ export class RecordedQueries {
   }
 }
 
+async function openedAll(config: Config): Promise<Recorded[]> {
+  const recorded: Recorded[] = [];
+  for (const [collection, { encoder, recordQueries: path }] of Object.entries(config.collections)) {
+    if (path === undefined) continue;
+    const { inputDim } = Encoder.fromBytes(await readEncoderFile(encoder), encoder);
+    const one = await opened(collection, path, inputDim);
+    const other = recorded.find(({ file }) => file === one.file);
+    if (other !== undefined)
+      throw new TldrError(
+        'INVALID_ARGUMENT',
+        `the queries of ${collection} and of ${other.collection} would be recorded in the same file, ${one.file}: give each collection its own`,
+      );
+    recorded.push(one);
+  }
+  return recorded;
+}
+
 async function opened(collection: string, path: string, inputDim: number): Promise<Recorded> {
   const use = `the recorded queries of ${collection}`;
   await makeOwnFolder(dirname(path), use);
   const destination = await destinationOf(path);
   await makeOwnFolder(dirname(destination.path), use);
   await checkWritable(path);
+  await removeLeftovers(path);
   const rowsMax = Math.max(1, Math.min(ROWS_MAX, Math.floor(BYTES_MAX / (4 * inputDim))));
   const sample = new QuerySample({ cols: inputDim, rowsMax, seed: SEED });
   const { replaced } = destination;
   if (replaced !== null) await goOnWith(path, { collection, sample, inputDim, rowsMax });
   // A file that others may read is replaced soon.
   const isOpen = replaced !== null && (replaced.mode & OTHERS) !== 0;
-  return { collection, path, sample, written: isOpen ? -1 : sample.seen, failing: false };
+  return {
+    collection,
+    path,
+    file: destination.path,
+    sample,
+    written: isOpen ? -1 : sample.seen,
+    failing: false,
+  };
 }
 
 /** Adds the vectors of an earlier run. */

@@ -1,7 +1,6 @@
 import { errorText } from '../console/advice.js';
 import type { Config } from '../../config/load.js';
 import type { Address } from '../../config/settings.js';
-import { TldrError } from '../../core/errors.js';
 import type { Log } from '../../core/run-options.js';
 import type { Reloads } from '../../serve/metrics.js';
 import type { ConsoleRun } from '../console/command-output.js';
@@ -116,14 +115,15 @@ export function startReloading(
   let current = config;
   reloadSignals.listen(async () => {
     try {
-      const next = reloadable(current, reread());
-      refuseOtherFiles(current, next.config);
+      const { config: wanted, fixed } = reloadable(current, reread());
+      const next = keepingFiles(current, wanted);
       await reload(next.config);
       current = next.config;
       reloads.ended('taken');
       log('info', 'the configuration was read again', { collections: Object.keys(current.collections) });
-      if (next.fixed.length > 0)
-        log('warn', `these settings take effect after a restart only: ${next.fixed.join(', ')}`);
+      const later = [...fixed, ...(next.isKept ? ['recordQueries'] : [])];
+      if (later.length > 0)
+        log('warn', `these settings take effect after a restart only: ${later.join(', ')}`);
     } catch (error) {
       reloads.ended('refused');
       log('warn', `the configuration was read again and refused, the old one stays: ${errorText(error)}`);
@@ -131,14 +131,13 @@ export function startReloading(
   });
 }
 
-/** @throws INVALID_ARGUMENT when "recordQueries" entries differ: the files stay open from start to end */
-function refuseOtherFiles(before: Config, after: Config): void {
-  const of = ({ collections }: Config): string =>
-    JSON.stringify(
-      Object.entries(collections)
-        .flatMap(([name, { recordQueries }]) => (recordQueries === undefined ? [] : [[name, recordQueries]]))
-        .sort(),
-    );
-  if (of(before) !== of(after))
-    throw new TldrError('INVALID_ARGUMENT', '"recordQueries" takes effect after a restart only');
+/** The new configuration with the files of recorded queries of the old one: these stay open from start to end. */
+function keepingFiles(before: Config, after: Config): { readonly config: Config; readonly isKept: boolean } {
+  let isKept = false;
+  const collections = Object.entries(after.collections).map(([name, { recordQueries, ...others }]) => {
+    const kept = before.collections[name]?.recordQueries;
+    if (kept !== recordQueries) isKept = true;
+    return [name, kept === undefined ? others : { ...others, recordQueries: kept }] as const;
+  });
+  return { config: { ...after, collections: Object.fromEntries(collections) }, isKept };
 }

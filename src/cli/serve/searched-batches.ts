@@ -1,8 +1,9 @@
 import type { SearchedVectors } from '../../serve/protocol.js';
 import { QuerySample, type QueryBatch } from '../../serve/query-sample.js';
 
-/** Most vectors of a collection in one message. */
-const ROWS_MAX = 256;
+/** Most vectors of a collection in one message, and most bytes of them: a message is made in one go. */
+const ROWS_MAX = 2048;
+const BYTES_MAX = 2 * 1024 ** 2;
 const SEND_INTERVAL_MS = 5_000;
 
 /** A sample of searched vectors, on its way from a serving process to the first process. */
@@ -45,7 +46,8 @@ export class SearchedBatches {
   #sampleOf(collection: string, cols: number): QuerySample {
     const existing = this.#samples.get(collection);
     if (existing?.cols === cols) return existing.sample;
-    const sample = new QuerySample({ cols, rowsMax: ROWS_MAX, seed: process.pid });
+    const rowsMax = Math.max(1, Math.min(ROWS_MAX, Math.floor(BYTES_MAX / (4 * cols))));
+    const sample = new QuerySample({ cols, rowsMax, seed: process.pid });
     this.#samples.set(collection, { sample, cols });
     return sample;
   }

@@ -62,6 +62,10 @@ export function checkRelevanceFlags(flags: RelevanceFlags, besideFidelity = fals
     throw usage('--labels-field reads the payload of a collection: with --input give --labels');
   if (labels !== undefined && labelsField !== undefined)
     throw usage('give --labels or --labels-field, not both');
+  if (objective === 'relevance' && (labelsField === 'auto' || labelsField === 'none'))
+    throw usage(
+      `--labels-field ${labelsField}: with --objective relevance, name the field whose labels choose`,
+    );
   if (labelsField === '') throw usage('--labels-field: expected a key of the payload, or a path with dots');
   if (qrels !== undefined && queries === undefined)
     throw usage('--qrels needs the vectors of its queries: give --queries');

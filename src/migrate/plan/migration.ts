@@ -94,6 +94,7 @@ export async function planMigration(
   await refuseAlias(source, sourceCollection);
   const sourceSpec = await source.describe(sourceCollection);
   const vector = pickVector(sourceSpec, request.vectorName);
+  refuseOtherHidden(sourceSpec, vector.name);
   checkEncoder(encoder, vector, sourceCollection);
   const compactName = layout === 'compact' ? vector.name : (request.compactName ?? COMPACT_NAME);
   const { datatype, quantization } = request;
@@ -145,6 +146,20 @@ export async function planMigration(
     after: target.storage?.estimate(targetSpec, points) ?? null,
     targetExists: await checkTarget(target, targetSpec, { description, ...options }),
   };
+}
+
+/**
+ * @throws INVALID_ARGUMENT when the source is a two-stage target, and another than its full vector would be reduced: its
+ * hidden vector would be carried over as a vector of its own, which nobody keeps equal
+ */
+function refuseOtherHidden(spec: CollectionSpec, vectorName: string): void {
+  const description = targetDescription(spec);
+  if (description?.layout !== 'two-stage' || description.vector === vectorName) return;
+  if (!spec.vectors.some(({ name }) => name === description.compact)) return;
+  throw new TldrError(
+    'INVALID_ARGUMENT',
+    `${spec.name} is a two-stage collection: its vector "${description.compact}" is made from "${description.vector}". Got "${vectorName}" to reduce, expected "${description.vector}", for which another encoder is possible`,
+  );
 }
 
 /**

@@ -18,7 +18,7 @@ import { matrix } from '../../../src/core/matrix.js';
 import { writeNpy } from '../../../src/files/npy.js';
 import { FILE_INPUTS, FILE_OUTPUTS, type FileInput, type InputKind } from '../../support/cli/file-inputs.js';
 import { integerNpy, npyBytes } from '../../support/cli/npy-fixtures.js';
-import { DIM } from '../../support/migrate/fixtures.js';
+import { DIM, tinyEncoder } from '../../support/migrate/fixtures.js';
 import { testsOn } from '../../support/server/test-server.js';
 import { openCliPlace, type CliPlace } from '../../support/cli/cli-on-test-server.js';
 
@@ -138,6 +138,19 @@ beforeAll(async () => {
   const words = ['docs', 'docs_c', '--encoder', 'enc.onnx', '--record', 'state.json', '--yes'];
   const migrated = await place.cli('migrate', 'start', ...words);
   expect(migrated.code).toBe(0);
+  const words2 = [
+    'docs',
+    'docs_2s',
+    '--layout',
+    'two-stage',
+    '--encoder',
+    'enc.onnx',
+    '--record',
+    '2s.json',
+    '--yes',
+  ];
+  expect((await place.cli('migrate', 'start', ...words2)).code).toBe(0);
+  await tinyEncoder(2).save(join(place.cwd, 'other.onnx'));
   await makeOddFiles();
 });
 

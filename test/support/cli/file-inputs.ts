@@ -33,6 +33,7 @@ const STARTED = 'docs docs_c --record state.json';
 export const FILE_INPUTS: readonly FileInput[] = [
   rows('train', '--input', { kind: 'npy', before: '--dim 4 --out e.onnx --dry-run' }),
   rows('train', '--checkpoint', { kind: 'regular', before: LEARN }),
+  rows('train', '--from', { kind: 'regular', before: LEARN }),
   rows('train', '--queries', { kind: 'table', before: LEARN }),
   rows('train', '--queries', { kind: 'table', before: STORED }),
   rows('train', '--labels', { kind: 'table', before: `${LEARN} --objective relevance` }),
@@ -71,6 +72,13 @@ export const FILE_INPUTS: readonly FileInput[] = [
     kind: 'regular',
     before: '--collection docs --target docs_c --encoder enc.onnx --check --tls-cert enc.onnx',
   }),
+  rows('serve', '--record-queries', {
+    kind: 'npy',
+    before: '--collection docs --target docs_c --encoder enc.onnx --check',
+  }),
+  rows('migrate reencode', '--encoder', { kind: 'regular', before: 'docs_2s --yes' }),
+  rows('migrate reencode', '--record', { kind: 'state', before: 'docs_2s --encoder other.onnx --yes' }),
+  rows('migrate reencode', '--config', { kind: 'small', before: 'docs_2s --encoder other.onnx' }),
   rows('migrate start', '--encoder', { kind: 'regular', before: 'docs other --yes' }),
   ...['resume', 'verify'].map((verb) =>
     rows(`migrate ${verb}`, '--encoder', { kind: 'regular', before: STARTED }),
