@@ -4,6 +4,7 @@ import type { SizingRow } from './sizing-row.js';
 /** Divisors of the memory of the full vectors as float32. */
 const SHARES = [8, 16, 32, 64, 128, 256] as const;
 const UNIT_BYTES: Readonly<Record<string, number>> = {
+  '': 1,
   k: 1e3,
   m: 1e6,
   g: 1e9,
@@ -30,8 +31,8 @@ export interface MemoryBudget {
  * @throws INVALID_ARGUMENT
  */
 export function parseMemory(text: string): number {
-  const match = /^\s*(\d+(?:\.\d+)?)\s*([kmgt]i?)b?\s*$/i.exec(text);
-  const bytes = Number(match?.[1]) * (UNIT_BYTES[match?.[2]?.toLowerCase() ?? 'none'] ?? Number.NaN);
+  const match = /^\s*(\d+(?:\.\d+)?)\s*(?:([kmgt]i?)b?|b)\s*$/i.exec(text);
+  const bytes = Number(match?.[1]) * (UNIT_BYTES[(match?.[2] ?? '').toLowerCase()] ?? 1);
   if (bytes >= 1) return bytes;
   throw new TldrError('INVALID_ARGUMENT', `memory "${text}": expected something like 8GB, 500MB or 2GiB`);
 }

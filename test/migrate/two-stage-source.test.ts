@@ -64,6 +64,23 @@ describe('a migration whose source is a two-stage target', () => {
     expect(await contentOf(store, 'small')).toEqual(await contentOf(store, 'small_2'));
   });
 
+  test('is refused for another vector than its full one, whose hidden vector nobody would keep equal', async () => {
+    const store = await withTargets();
+    await expect(
+      migrateCollection({
+        source: store,
+        target: store,
+        sourceCollection: 'docs_1',
+        targetCollection: 'other',
+        vectorName: 'compact',
+        encoder: SECOND,
+        layout: 'two-stage',
+        statePath: join(folder, 'other.json'),
+      }),
+    ).rejects.toThrow('its vector "compact" is made from ""');
+    expect(await store.exists('other')).toBe(false);
+  });
+
   test('repairs and follows writes without the hidden vector', async () => {
     const store = await withTargets();
     const statePath = join(folder, 'repaired.json');

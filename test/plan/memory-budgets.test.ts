@@ -41,10 +41,10 @@ describe('an amount of memory', () => {
     ['1.5g', 1.5e9],
     ['2GiB', 2 ** 31],
     ['64 kib', 65_536],
-    ['123', 123],
+    ['123 B', 123],
   ])('%s', (text, expected) => expect(parseMemory(text)).toBe(expected));
 
-  test.each(['', '0', 'GB', '-1GB', '8 gigabytes', '1e3'])('refuses "%s"', (text) => {
+  test.each(['', '0', '8', 'GB', '-1GB', '8 gigabytes', '1e3'])('refuses "%s"', (text) => {
     expect(() => parseMemory(text)).toThrow(/expected something like 8GB/);
   });
 });

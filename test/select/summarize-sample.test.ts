@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { Encoder } from '../../src/encoder/model.js';
-import { gatherRows, type Matrix } from '../../src/core/matrix.js';
+import { concatRows, gatherRows, matrix, type Matrix } from '../../src/core/matrix.js';
 import { withSampleSummary } from '../../src/select/summarize-sample.js';
 import { rowsOfKinds } from '../support/evaluate/kinds.js';
 import { pcaEncoder } from '../support/migrate/pca-encoder.js';
@@ -49,4 +49,12 @@ test('too few rows give no summary', async () => {
   const few = rowsOfKinds(SEEN, { rows: 100, dim: DIM, seed: 6 });
   const encoder = await pcaEncoder(few, 8);
   expect((await withSampleSummary(encoder, few, { seed: 1, threads: 1 })).sample).toBeNull();
+});
+
+test('zero vectors in the sample do not make everything near', async () => {
+  const encoder = await pcaEncoder(sample, 8);
+  const x = concatRows([sample, matrix(200, DIM)], DIM);
+  const { sample: summary } = await withSampleSummary(encoder, x, { seed: 3, threads: 1 });
+  const { sample: without } = await summarized();
+  expect(summary!.farPoint).toBeLessThan(without!.farPoint * 1.5);
 });

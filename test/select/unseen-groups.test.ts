@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { gatherRows, matrix, row } from '../../src/core/matrix.js';
+import { concatRows, gatherRows, matrix, row } from '../../src/core/matrix.js';
 import { Rng } from '../../src/core/rng.js';
 import { unseenRows } from '../../src/select/unseen-groups.js';
 
@@ -28,6 +28,20 @@ test('whole groups of neighbouring rows are left out, about a tenth of the rows'
   // A tenth of the rows by chance would touch every kind.
   expect(perKind.filter((count) => count > 0).length).toBeLessThanOrEqual(12);
   expect(await unseenRows(x, { distance: 'cosine', seed: 1 })).toEqual(rows);
+});
+
+test('copies of one vector and zero vectors count once, so that a tenth of the distinct rows is left out', async () => {
+  const distinct = kinds(3_000);
+  const x = concatRows(
+    [distinct, matrix(500, 24), matrix(12_000, 24, new Float32Array(288_000).fill(0.5))],
+    24,
+  );
+  const rows = await unseenRows(x, { distance: 'cosine', seed: 1 });
+  expect(new Set(Array.from(rows!, (i) => Math.min(i, 3_500))).size).toBeLessThanOrEqual(301);
+  expect(Array.from(rows!).some((i) => i >= 3_000 && i < 3_500)).toBe(false);
+  expect(await unseenRows(x, { distance: 'cosine', seed: 1 })).toEqual(rows);
+  const copies = concatRows([kinds(1_500), matrix(12_000, 24, new Float32Array(288_000).fill(0.5))], 24);
+  expect(await unseenRows(copies, { distance: 'cosine', seed: 1 })).toBeNull();
 });
 
 test('a small sample has no unseen groups, and rows that are no numbers are refused', async () => {

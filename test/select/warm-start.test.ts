@@ -48,6 +48,11 @@ test('the previous encoder can be shipped again, unchanged, and training can go 
   expect(typeof warmStartOf(kept)).toBe('object');
 });
 
+test('the previous encoder that is saved again keeps the summary of its own sample', async () => {
+  const { encoder } = await trainEncoder(grown, { ...options, from: old, ship: 'previous' });
+  expect(encoder!.metadata).toEqual(old.metadata);
+});
+
 test('needs the same dimensions and distance, and no training settings', async () => {
   await expect(trainEncoder(grown, { ...options, dim: 5, from: old })).rejects.toThrow(
     'it reduces to 6 dimensions, 5 were asked for',
@@ -57,6 +62,9 @@ test('needs the same dimensions and distance, and no training settings', async (
   );
   await expect(trainEncoder(grown, { ...options, distance: 'euclid', from: old })).rejects.toThrow(
     'it was trained for cosine',
+  );
+  await expect(trainEncoder(grown, { ...options, compactDistance: 'dot', from: old })).rejects.toThrow(
+    'its compact space is searched by cosine, dot was asked for',
   );
   await expect(trainEncoder(grown, { ...options, steps: 3, from: old })).rejects.toThrow(
     'training settings and a start cannot be given beside an encoder',

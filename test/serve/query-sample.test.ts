@@ -9,10 +9,12 @@ function heldBy(sample: QuerySample): number[] {
   return Array.from({ length: x.rows }, (_, i) => row(x, i)[0]!);
 }
 
-test('holds everything up to its size, and leaves out vectors of other dimensions', () => {
+test('holds everything up to its size, and leaves out vectors of other dimensions and those that training refuses', () => {
   const sample = new QuerySample({ cols: 2, rowsMax: 5, seed: 1 });
   for (let i = 0; i < 5; i++) sample.add(vector(i));
   sample.add(Float32Array.of(1));
+  sample.add(Float32Array.of(1, 1e16));
+  sample.merge({ rows: [Float32Array.of(-1e16, 1)], seen: 1 });
   expect(heldBy(sample)).toEqual([0, 1, 2, 3, 4]);
   expect(sample.seen).toBe(5);
 });

@@ -88,6 +88,32 @@ test('a scratch collection takes the index settings of the source and walks its 
   expect(vectorStorage(scratch, 'v')).toEqual(vectorStorage(source, 'a'));
 });
 
+test('a scratch collection for a two-stage collection walks a graph, though its full vector has none', () => {
+  const metadata = {
+    tldr: JSON.stringify({
+      format: 1,
+      encoder: 'e',
+      layout: 'two-stage',
+      source: 'docs',
+      vector: 'a',
+      compact: 'small',
+      inputDim: 64,
+      outputDim: 8,
+      distance: 'cosine',
+    }),
+  };
+  const target = deriveTarget(source, { ...change('none'), metadata });
+  const scratch = deriveScratch(target, {
+    name: 's',
+    vectorName: 'a',
+    metadata: {},
+    vectors: [{ name: 'v', dim: 8, distance: 'cosine', storage: 'source' }],
+  });
+  expect(JSON.parse(scratch.native)).toMatchObject({
+    params: { vectors: { v: { hnsw_config: { m: 24 } } } },
+  });
+});
+
 describe('limits in kilobytes that a smaller vector reaches with as many points', () => {
   const small = { size: 8, distance: 'Dot' };
   interface Settings {
