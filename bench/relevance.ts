@@ -22,7 +22,7 @@ const options = optionsOf(
     parts: ['8,16', 'sizes: the dimensions divided by these numbers'],
     seeds: [3, 'per size'],
     sets: ['', 'names of folders, separated by commas; all where nothing is given'],
-    keep: ['', 'folder where finished trainings are kept: a later run goes on from there'],
+    keep: ['', 'folder where finished trainings are kept: a later run of the same code goes on from there'],
     write: [false, 'replace docs/relevance.md'],
   },
 );

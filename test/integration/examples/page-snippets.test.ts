@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test as plainTest } from '@jest/globals';
 import type { Server } from 'node:http';
+import { concatRows } from '../../../src/core/matrix.js';
 import { withSampleSummary } from '../../../src/select/summarize-sample.js';
 import { pcaEncoder } from '../../support/migrate/pca-encoder.js';
 import { VECTORS } from '../../support/examples/docs-collection.js';
@@ -76,7 +77,9 @@ describe('a shell snippet of a page', () => {
   let place: ShellPlace;
   beforeAll(async () => {
     [server, chat] = await Promise.all([startTestServer(), startChat()]);
-    const encoder = await withSampleSummary(await pcaEncoder(VECTORS, 96), VECTORS, { seed: 1 });
+    // Twice the points: a sample as small as they are gets no summary.
+    const sample = concatRows([VECTORS, VECTORS], VECTORS.cols);
+    const encoder = await withSampleSummary(await pcaEncoder(VECTORS, 96), sample, { seed: 1 });
     place = { addresses: server, encoder, chatUrl: addressOf(chat) };
   });
   afterAll(async () => {
