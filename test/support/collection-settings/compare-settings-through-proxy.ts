@@ -40,17 +40,21 @@ export function limitForBoth(vectorSize: number | null): number | null {
   return vectorSize === null ? null : Math.ceil(vectorSize * (1 + SHARE));
 }
 
-export function settingsChecks({ direct, served }: SettingsPlace): SettingsChecks {
+/** @param originalOf the collection that clients know by this name */
+export function settingsChecks(
+  { direct, served }: SettingsPlace,
+  originalOf: (name: string) => string = (name) => name,
+): SettingsChecks {
   return {
     expectSame: async (name) => {
       for (const transport of TRANSPORTS)
         expect({ transport, shown: await served.describe(transport, name) }).toEqual({
           transport,
-          shown: await direct.describe(transport, name),
+          shown: await direct.describe(transport, originalOf(name)),
         });
     },
     update: async (transport, name, change) => {
-      const expected = await direct.update(transport, name, change);
+      const expected = await direct.update(transport, originalOf(name), change);
       const answer = await served.update(transport, name, change);
       expect({ transport, change, answer }).toEqual({ transport, change, answer: expected });
     },
