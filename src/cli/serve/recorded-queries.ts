@@ -125,6 +125,8 @@ async function opened(collection: string, path: string, inputDim: number): Promi
   const use = `the recorded queries of ${collection}`;
   await makeOwnFolder(dirname(path), use);
   const destination = await destinationOf(path);
+  if (destination.isDevice)
+    throw new TldrError('INVALID_ARGUMENT', `${path} cannot hold ${use}: it is a device, expected a file`);
   await makeOwnFolder(dirname(destination.path), use);
   await checkWritable(path);
   await removeLeftovers(path);
