@@ -8,8 +8,7 @@ import { Rng } from '../core/rng.js';
 import type { RunOptions } from '../core/run-options.js';
 import { percentile } from '../evaluate/ranking.js';
 import { SUMMARY } from '../hyper-parameters/choice-of-candidate.js';
-import { exactTopK } from '../knn/exact-search-in-worker.js';
-import { meansOf } from './unseen-groups.js';
+import { kMeansCentres } from './k-means.js';
 
 /**
  * Returns the encoder with a summary of its sample x (n x inputDim), or unchanged if there are too few rows. Zero rows,
@@ -48,14 +47,7 @@ export async function withSampleSummary(
   );
   if (count < 1) return encoder;
   const unit = distance === 'cosine' ? normalizedRows(fitted) : fitted;
-  let centres = gatherRows(
-    unit,
-    Int32Array.from({ length: count }, (_, i) => i),
-  );
-  for (let i = 0; i < SUMMARY.iterations; i++) {
-    const groups = await exactTopK(centres, unit, { ...run, k: 1, distance });
-    centres = meansOf(unit, groups, centres);
-  }
+  const centres = await kMeansCentres(unit, { ...run, distance, count, iterations: SUMMARY.iterations });
   const stored = storableCentres(distance === 'cosine' ? normalizedRows(centres) : centres);
   const limit = (vectors: Matrix): number =>
     percentile(distancesToSample({ centres: stored, distance }, vectors), 100 * (1 - SUMMARY.farShare));

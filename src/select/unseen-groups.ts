@@ -1,11 +1,11 @@
 import type { Distance } from '../core/distance.js';
 import { expectDefined } from '../core/errors.js';
-import { checkFinite, gatherRows, matrix, row, type Matrix } from '../core/matrix.js';
+import { checkFinite, gatherRows, type Matrix } from '../core/matrix.js';
 import { cleanSample } from '../core/clean-and-split-sample.js';
 import { Rng } from '../core/rng.js';
 import type { RunOptions } from '../core/run-options.js';
 import { UNSEEN } from '../hyper-parameters/choice-of-candidate.js';
-import { exactTopK } from '../knn/exact-search-in-worker.js';
+import { kMeansCentres, nearestCentres } from './k-means.js';
 
 /**
  * Returns the rows of whole groups of neighbouring vectors, in ascending order: about a tenth of x (n x D). No encoder is fitted to
@@ -25,50 +25,17 @@ export async function unseenRows(
   const rng = new Rng(options.seed);
   const order = rng.permutation(distinct.rows);
   const fitted = gatherRows(distinct, order.subarray(0, UNSEEN.fittedRowsMax));
-  let centres = gatherRows(
-    fitted,
-    Int32Array.from({ length: UNSEEN.groups }, (_, i) => i),
-  );
-  for (let i = 0; i < UNSEEN.iterations; i++)
-    centres = meansOf(fitted, await nearestCentre(fitted, centres, options), centres);
-  const chosen = smallGroups(await nearestCentre(distinct, centres, options), rng);
+  const centres = await kMeansCentres(fitted, {
+    ...options,
+    count: UNSEEN.groups,
+    iterations: UNSEEN.iterations,
+  });
+  const chosen = smallGroups(await nearestCentres(distinct, centres, options), rng);
   if (chosen === null) return null;
   const isChosen = new Set(chosen);
   return Int32Array.from(rowOf.keys()).filter((i) =>
     isChosen.has(expectDefined(rowOf[i], 'a row of the sample')),
   );
-}
-
-function nearestCentre(
-  x: Matrix,
-  centres: Matrix,
-  { distance, threads, signal }: Parameters<typeof unseenRows>[1],
-): Promise<Int32Array> {
-  // Of dot products, the nearest centre would be the longest one.
-  const metric = distance === 'dot' ? 'cosine' : distance;
-  return exactTopK(centres, x, {
-    k: 1,
-    distance: metric,
-    signal,
-    ...(threads === undefined ? {} : { threads }),
-  });
-}
-
-/** The mean of each group's rows; a group without rows keeps its centre. */
-export function meansOf(x: Matrix, groups: Int32Array, before: Matrix): Matrix {
-  const sums = matrix(before.rows, before.cols);
-  const counts = new Int32Array(before.rows);
-  groups.forEach((group, i) => {
-    counts[group] = expectDefined(counts[group], 'the size of a group') + 1;
-    const sum = row(sums, group);
-    row(x, i).forEach((value, j) => (sum[j] = expectDefined(sum[j], 'a component') + value));
-  });
-  counts.forEach((count, group) => {
-    const sum = row(sums, group);
-    if (count === 0) sum.set(row(before, group));
-    else sum.forEach((value, j) => (sum[j] = value / count));
-  });
-  return sums;
 }
 
 /** Groups in random order, as long as they hold no more than their share of the rows together. */
