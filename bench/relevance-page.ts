@@ -1,3 +1,4 @@
+import { count, signedPoints, table } from './markdown.js';
 import type { RelevanceResult, SpaceQuality } from './relevance-training.js';
 
 /** Where each set comes from; other sets appear by name alone. */
@@ -39,13 +40,6 @@ interface Row {
 
 const mean = (values: readonly number[]): number =>
   values.reduce((sum, value) => sum + value, 0) / values.length;
-const count = (value: number): string => value.toLocaleString('en-US');
-const signed = (share: number): string => `${share >= 0 ? '+' : ''}${(share * 100).toFixed(1)}`;
-const table = (rows: readonly (readonly string[])[]): string =>
-  rows
-    .map((cells, i) => `| ${cells.join(' | ')} |${i === 0 ? `\n|${cells.map(() => ' --- |').join('')}` : ''}`)
-    .join('\n');
-
 function rowOf(name: string, spaces: readonly SpaceQuality[]): Row {
   const answers = spaces.flatMap((space) => (space.answers === null ? [] : [space.answers]));
   return {
@@ -97,8 +91,8 @@ function summary(sizes: readonly RelevanceSize[]): string {
         full.labels.toFixed(3),
         pca.toFixed(3),
         shipped.toFixed(3),
-        signed(shipped - pca),
-        signed(shipped - full.labels),
+        signedPoints(shipped - pca),
+        signedPoints(shipped - full.labels),
         [...new Set(size.results.map((result) => `\`${result.shipped}\``))].join(', '),
       ];
     }),

@@ -1,12 +1,12 @@
 import { join } from 'node:path';
-import { gatherRows, type Matrix } from '../src/core/matrix.js';
-import { Rng } from '../src/core/rng.js';
+import type { Matrix } from '../src/core/matrix.js';
 import type { Encoder } from '../src/encoder/model.js';
 import { createBenchmark, FOUND_K, recallOf, searchCompact } from '../src/evaluate/neighbor-recall.js';
 import { rankingQuality, type Relevance } from '../src/evaluate/relevance.js';
-import { readNpy, readNpyIntegers } from '../src/files/npy.js';
+import { readNpy } from '../src/files/npy.js';
 import { exactTopK } from '../src/knn/exact-search-in-worker.js';
 import { trainEncoder } from '../src/select/train-encoder.js';
+import { labelledTask, readIntegers } from './labelled-task.js';
 
 /** Vectors with labels, and how many rows of them to train on. */
 export interface LabelledSet {
@@ -49,28 +49,10 @@ interface Task {
   readonly relevance: Relevance;
 }
 
-const integers = async (path: string): Promise<Int32Array> =>
-  Int32Array.from(await readNpyIntegers(path, () => undefined), Number);
-
-async function labelTask({ folder, rows }: LabelledSet): Promise<Task> {
-  const all = await readNpy(join(folder, 'base.npy'));
-  const labels = await integers(join(folder, 'labels.npy'));
-  const order = new Rng(7).permutation(all.rows).slice(0, rows).sort();
-  return {
-    base: gatherRows(all, order),
-    queries: await readNpy(join(folder, 'queries.npy')),
-    relevance: {
-      kind: 'labels',
-      base: Int32Array.from(order, (row) => labels[row] ?? -1),
-      queries: await integers(join(folder, 'query_labels.npy')),
-    },
-  };
-}
-
 /** Queries whose one right answer is a row of the whole set. */
 async function answerTask({ folder, judged }: LabelledSet): Promise<Task | null> {
   if (!judged) return null;
-  const answers = await integers(join(folder, 'qrels_example.npy'));
+  const answers = await readIntegers(join(folder, 'qrels_example.npy'));
   return {
     base: await readNpy(join(folder, 'base.npy')),
     queries: await readNpy(join(folder, 'queries_example.npy')),
@@ -99,9 +81,10 @@ async function measure(
 }
 
 async function run({ set, dim, seed, threads, budgetSeconds }: RelevanceTraining): Promise<RelevanceResult> {
-  const task = await labelTask(set);
-  if (task.relevance.kind !== 'labels') throw new Error('expected labels');
-  const labels = task.relevance.base;
+  const { labels: relevance, ...vectors } = await labelledTask(set);
+  if (relevance === null) throw new Error(`${set.folder} has no labels`);
+  const task = { ...vectors, relevance };
+  const labels = relevance.base;
   const startedAtMs = performance.now();
   const trained = await trainEncoder(task.base, {
     dim,

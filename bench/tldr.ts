@@ -1,18 +1,16 @@
-import { existsSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { gatherRows, type Matrix } from '../src/core/matrix.js';
-import { Rng } from '../src/core/rng.js';
 import { createBenchmark, FOUND_K, recallOf, searchCompact } from '../src/evaluate/neighbor-recall.js';
-import { rankingQuality, type Relevance } from '../src/evaluate/relevance.js';
-import { readNpy, readNpyIntegers } from '../src/files/npy.js';
+import { rankingQuality } from '../src/evaluate/relevance.js';
+import { readNpy } from '../src/files/npy.js';
 import { buildKnnGraph } from '../src/knn/build-knn-graph.js';
 import type { KnnGraph } from '../src/knn/graph.js';
 import { trainTldr } from '../src/train/tldr.js';
 import { trainEncoder } from '../src/select/train-encoder.js';
 import type { TrainEncoderOptions } from '../src/select/train-encoder-options.js';
 import { referenceSettings } from '../src/train/options.js';
+import { labelledTask } from './labelled-task.js';
 import { optionsOf } from './options.js';
 
 /**
@@ -88,7 +86,7 @@ async function printSweep(): Promise<void> {
 
 /** The same training with neighbour graphs of recall .5, .7 and .9 or so, and with the exact one. */
 async function printApproximateNeighbours(): Promise<void> {
-  const task = await taskOf(options.data === '' ? DEMO : options.data);
+  const task = await labelledTask({ folder: options.data === '' ? DEMO : options.data, rows: ROWS });
   const { base } = task;
   const shared = { k: 5, distance: 'cosine', seed: 1, threads: 1 } as const;
   const approximate: KnnGraph[] = [];
@@ -128,19 +126,4 @@ async function printApproximateNeighbours(): Promise<void> {
       const recall = recallOf(benchmark, list, 1).recallAt10.toFixed(3);
       console.log(`| ${graph.recall.toFixed(2)} | ${encoder} | ${recall} | ${labels} |`);
     }
-}
-
-async function taskOf(folder: string): Promise<{ base: Matrix; queries: Matrix; labels: Relevance | null }> {
-  const base = await readNpy(join(folder, 'base.npy'));
-  const queries = await readNpy(join(folder, 'queries.npy'));
-  const order = new Rng(7).permutation(base.rows).slice(0, ROWS).sort();
-  const integers = async (name: string): Promise<Int32Array> =>
-    Int32Array.from(await readNpyIntegers(join(folder, name), () => undefined), Number);
-  const all = existsSync(join(folder, 'labels.npy')) ? await integers('labels.npy') : null;
-  const labels: Relevance | null = all && {
-    kind: 'labels',
-    base: Int32Array.from(order, (row) => all[row] ?? -1),
-    queries: await integers('query_labels.npy'),
-  };
-  return { base: gatherRows(base, order), queries, labels };
 }
