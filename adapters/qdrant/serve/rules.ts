@@ -81,8 +81,21 @@ export function shownIndexed({ indexed, points, dense, sparse }: IndexedCounts):
   return indexed - Math.min(hidden, points);
 }
 
-export function unknownVector(name: string): Refusal {
+function unknownVector(name: string): Refusal {
   return new Refusal(400, `Wrong input: Not existing vector name error: ${name}`);
+}
+
+/**
+ * Refuses to create or delete the vectors that the encoder uses. The hidden one does not exist for clients, so
+ * its refusal is the server's own for an unknown name.
+ */
+export function refuseServedVector(vector: string, served: ServedCollection): void {
+  if (vector === served.vector)
+    throw new Refusal(
+      400,
+      `Bad request: vector "${vector}" is served in a reduced space and cannot be changed`,
+    );
+  if (vector === served.compact) throw unknownVector(vector);
 }
 
 /** @throws Refusal when a vector has another dimension, or values that are not finite; in the server's words */

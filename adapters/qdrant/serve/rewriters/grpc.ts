@@ -29,7 +29,7 @@ import { physicalName, rewriteStage } from '../grpc/stage.js';
 import { rewriteWrite } from '../grpc/write.js';
 import { firstText, Malformed, ProtoMessage } from '../protobuf/message.js';
 import { edited, ProtoBuilder, type FieldEdit } from '../protobuf/builder.js';
-import { clientText, lookupText, Refusal, refuseTarget, findServed } from '../rules.js';
+import { clientText, findServed, lookupText, Refusal, refuseServedVector, refuseTarget } from '../rules.js';
 import { VectorSlots } from '../vector-slots.js';
 
 const UNIMPLEMENTED = 12;
@@ -183,12 +183,6 @@ function rewritePoints(
     edits.set(vectors, withVectors(job.served));
   }
   return { path, body: edited(message, edits) };
-}
-
-/** Refuses to create or delete the vectors that the encoder uses. */
-function refuseServedVector(vector: string, served: ServedCollection): void {
-  if (vector === served.vector || vector === served.compact)
-    throw new Refusal(400, `Bad request: vector "${vector}" of a served collection cannot be changed`);
 }
 
 function rewriteSearch(

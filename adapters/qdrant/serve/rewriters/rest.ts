@@ -41,7 +41,7 @@ import {
   findServed,
   treatDeletion,
   treatWithVector,
-  unknownVector,
+  refuseServedVector,
 } from '../rules.js';
 
 /** A request to a served collection. */
@@ -150,16 +150,6 @@ const FORMS: Readonly<Partial<Record<ApiOperation['kind'], string>>> = {
   aliases: 'aliases',
   delete: 'deleted',
 };
-
-/** Refuses to create or delete the vectors that the encoder uses. */
-function refuseServedVector(vector: string, served: ServedCollection): void {
-  if (vector === served.vector)
-    throw new Refusal(
-      400,
-      `Bad request: vector "${vector}" is served in a reduced space and cannot be changed`,
-    );
-  if (vector === served.compact) throw unknownVector(vector);
-}
 
 function answerForm(form: string, { served, name }: ServedRequest): AnswerForm | null {
   if (form !== 'errors') return { form, collection: name, errorsOnly: false };
