@@ -3,7 +3,7 @@ import { defineConfig } from 'eslint/config';
 import tseslint from 'typescript-eslint';
 
 export default defineConfig(
-  { ignores: ['dist/**', 'docs/api/**', 'node_modules/**', 'src/encoder/kernel-wasm.ts'] },
+  { ignores: ['dist/**', 'docs/api/**', 'node_modules/**', 'src/encoder/projection-kernel-wasm.ts'] },
   js.configs.recommended,
   {
     files: ['**/*.ts'],

@@ -3,7 +3,7 @@ import { checkNetworks, fingerprintOf, shapeOf } from './network.js';
 import type { EncoderMetadata, EncoderNetwork } from './network.js';
 import { encoderFromOnnx, encoderToOnnx } from './onnx.js';
 import { isTldrError, TldrError } from '../core/errors.js';
-import { Kernel } from './kernel.js';
+import { Kernel } from './projection-kernel.js';
 import { farFromSample, type SampleSummary } from './sample-summary.js';
 import type { Matrix } from '../core/matrix.js';
 

@@ -2,7 +2,7 @@ import type { InferenceSession, Tensor } from 'onnxruntime-node';
 import { shapeOf, type EncoderNetwork } from './network.js';
 import { networkToOnnx } from './onnx.js';
 import { TldrError } from '../core/errors.js';
-import { KernelRows } from './kernel.js';
+import { KernelRows } from './projection-kernel.js';
 import { matrix, rowsPerBlock, type Matrix } from '../core/matrix.js';
 import { turns } from '../core/run-in-turn.js';
 

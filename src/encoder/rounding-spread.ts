@@ -1,5 +1,5 @@
 import { shapeOf, type EncoderLayer, type EncoderNetwork } from './network.js';
-import { Kernel } from './kernel.js';
+import { Kernel } from './projection-kernel.js';
 import { gatherRows, largestDifference, matrix, row } from '../core/matrix.js';
 import { Rng } from '../core/rng.js';
 

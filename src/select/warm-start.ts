@@ -21,7 +21,7 @@ export interface WarmStart {
   readonly encoder: string;
   /** D x d: a linear encoder, or the linear part of a residual one. */
   readonly weight: Matrix;
-  /** The hidden layer of a residual encoder, over all dimensions. */
+  /** The hidden layer of a residual encoder. Its weights are for all input dimensions, not for principal directions. */
   readonly hidden: HiddenWeights | null;
 }
 

@@ -1,6 +1,6 @@
 import type { EncoderLayer, EncoderNetwork } from '../encoder/network.js';
 import { expectDefined, TldrError } from '../core/errors.js';
-import { Kernel } from '../encoder/kernel.js';
+import { Kernel } from '../encoder/projection-kernel.js';
 import { gatherRows, matrix, type Matrix } from '../core/matrix.js';
 import type { Rng } from '../core/rng.js';
 import { RESIDUAL } from '../hyper-parameters/fit-of-candidates.js';

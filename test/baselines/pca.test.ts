@@ -11,7 +11,7 @@ import {
 } from '../../src/baselines/pca.js';
 import { matrix, type Matrix } from '../../src/core/matrix.js';
 import { Rng } from '../../src/core/rng.js';
-import { Kernel } from '../../src/encoder/kernel.js';
+import { Kernel } from '../../src/encoder/projection-kernel.js';
 
 function correlated(rows: number, cols: number): Matrix {
   const rng = new Rng(2);

@@ -3,7 +3,7 @@ import { EigenvalueDecomposition, Matrix as Dense } from 'ml-matrix';
 import { leanvecSphering } from '../../src/baselines/leanvec-sphering.js';
 import { basisColumns, fitMoments, pcaFromMoments, principalAxes } from '../../src/baselines/pca.js';
 import { normalizedRows } from '../../src/core/distance.js';
-import { Kernel } from '../../src/encoder/kernel.js';
+import { Kernel } from '../../src/encoder/projection-kernel.js';
 import { matrix, type Matrix } from '../../src/core/matrix.js';
 import { Rng } from '../../src/core/rng.js';
 

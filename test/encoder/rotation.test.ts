@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals';
 import { dot } from '../../src/core/distance.js';
 import { matrix, row, type Matrix } from '../../src/core/matrix.js';
 import { Rng } from '../../src/core/rng.js';
-import { Kernel } from '../../src/encoder/kernel.js';
+import { Kernel } from '../../src/encoder/projection-kernel.js';
 import type { EncoderNetwork } from '../../src/encoder/network.js';
 import { rotateOutput, rotateRows } from '../../src/encoder/rotation.js';
 

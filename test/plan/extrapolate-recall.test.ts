@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { fitMoments, pcaFromMoments } from '../../src/baselines/pca.js';
 import { readNpy } from '../../src/files/npy.js';
-import { Kernel } from '../../src/encoder/kernel.js';
+import { Kernel } from '../../src/encoder/projection-kernel.js';
 import { gatherRows, type Matrix } from '../../src/core/matrix.js';
 import { Rng } from '../../src/core/rng.js';
 import { randomHalves, recallAtTen, recallPerDoubling } from '../../src/plan/recall-and-ndcg.js';

@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals';
 import { expectDefined } from '../../src/core/errors.js';
 import { matrix, row, type Matrix } from '../../src/core/matrix.js';
 import { Rng } from '../../src/core/rng.js';
-import { Kernel } from '../../src/encoder/kernel.js';
+import { Kernel } from '../../src/encoder/projection-kernel.js';
 import { BLEND } from '../../src/hyper-parameters/blend.js';
 import { BLENDS, canBlend, fitBlends } from '../../src/select/blend-candidates.js';
 import type { Candidate } from '../../src/select/candidate.js';

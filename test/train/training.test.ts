@@ -6,7 +6,7 @@ import { randomProjection } from '../../src/baselines/pca.js';
 import { matrix, row, type Matrix } from '../../src/core/matrix.js';
 import { Rng } from '../../src/core/rng.js';
 import type { EncoderNetwork } from '../../src/encoder/network.js';
-import { Kernel } from '../../src/encoder/kernel.js';
+import { Kernel } from '../../src/encoder/projection-kernel.js';
 import { exactTopK } from '../../src/knn/exact-search-in-worker.js';
 import { adam, lars, learningRateAt } from '../../src/train/optimizers.js';
 import { prepareSample } from '../../src/train/prepare-sample.js';

@@ -3,7 +3,7 @@ import { TldrError } from '../../../src/core/errors.js';
 import type { PointId } from '../../../src/core/point-id.js';
 import { ProtoWriter, type ProtoReader } from '../../../src/encoder/protobuf.js';
 import type { PointBatch } from '../../../src/store/points.js';
-import { FLOAT_BYTES } from '../transport/float-run.js';
+import { FLOAT_BYTES } from '../transport/copy-tagged-floats.js';
 import { PAYLOAD_ENTRY, VECTOR_ENTRY } from './payload-and-other-vectors.js';
 import {
   answerReader,

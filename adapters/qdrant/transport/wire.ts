@@ -2,7 +2,7 @@ import { TldrError } from '../../../src/core/errors.js';
 import type { PointId } from '../../../src/core/point-id.js';
 import { ProtoReader, ProtoWriter } from '../../../src/encoder/protobuf.js';
 import type { Partition } from '../../../src/store/collection.js';
-import { FLOAT_BYTES, floatRun } from './float-run.js';
+import { FLOAT_BYTES, floatRun } from './copy-tagged-floats.js';
 
 /**
  * Reads and writes messages of Qdrant's points.proto by hand. Field numbers are noted at each use.

@@ -1,7 +1,7 @@
 import { CHANGES_CASES } from './changes-cases.js';
 import { CODEC_CASES } from './codec-cases.js';
 import type { Contract, ContractCase } from './contract.js';
-import { checkDeclared } from './declared-facets.js';
+import { checkDeclared } from './declared-optional-parts.js';
 import { KEYS_CASES } from './keys-cases.js';
 import { LOAD_CASES } from './busy-store-cases.js';
 import { NAMES_CASES } from './names-cases.js';

@@ -11,7 +11,7 @@ import { changeOf, routeOf, type ChangeRequest, type Names, type ChangeTransport
 import { outcomeOfAll } from './check-written-vectors.js';
 import { orStatus, refusalStatus } from '../grpc/answer.js';
 import { COLLECTION } from '../search-fields.js';
-import { grpcWriteParts } from './grpc-writes.js';
+import { grpcWriteParts } from './points-changed-by-grpc-write.js';
 import { isNothingToDo, permissionMessage, SETTINGS_PERMISSION_CALL } from './permission-requests.js';
 import { firstText, Malformed, ProtoMessage } from '../protobuf/message.js';
 import { edited } from '../protobuf/builder.js';

@@ -15,7 +15,7 @@ import { refuseServedAliases } from '../rest/collection-info.js';
 import { elementsOf, entryOf, stringOf } from '../rest/structures.js';
 import { isNothingToDo, permissionBody, SETTINGS_PERMISSION } from './permission-requests.js';
 import type { OperationHead } from '../rest/read-head.js';
-import { restWriteParts } from './rest-writes.js';
+import { restWriteParts } from './points-changed-by-rest-write.js';
 import { mirroredNames } from './mirrored-names.js';
 import { Refusal } from '../rules.js';
 

@@ -45,7 +45,10 @@ export function hideRestVector(
   }
 }
 
-/** Refuses an exact count. A body that the server does not accept as a request is left to the server. */
+/**
+ * Refuses an exact count, for a collection whose settings forbid exact search. The server itself answers a body
+ * that is not a valid request.
+ */
 function refuseExactCount({ kind }: ApiOperation, root: JsonNode, served: ServedCollection): void {
   if (root.kind !== 'object') return;
   const [exact, again] = root.entries.filter(({ key }) => key === 'exact');

@@ -146,7 +146,7 @@ function similarityOf(form: QueryForm): QueryForm & { readonly kind: 'similarity
   return form;
 }
 
-/** Returns a stage's vectors and ids for the compact space; null for an input that stays. */
+/** Returns what each vector or id of a stage becomes in the compact space; null where the input stays as it is. */
 function inputsOf(
   { lookup, form }: RestStage,
   { served, source, slots, lookups }: RewriteContext,

@@ -1,6 +1,6 @@
 /**
- * Writes src/encoder/kernel-wasm.ts: the projection kernel, generated as WebAssembly text and assembled by wabt.
- * Run by `npm run build:kernel` (`--print` writes to standard output instead); a test checks that the committed
+ * Writes src/encoder/projection-kernel-wasm.ts: the projection kernel, generated as WebAssembly text and assembled by wabt.
+ * Run by `npm run build:projection-kernel` (`--print` writes to standard output instead); a test checks that the committed
  * file is what this one produces.
  *
  * y[rows x out] = x[rows x in] W + b, optionally max(0, y). W comes in panels of 8 columns (each panel in x 8),
@@ -168,7 +168,7 @@ const KERNEL_TEXT = `(module
   ${NORMALIZE_TEXT})`;
 
 await writeWasmFile(KERNEL_TEXT, {
-  path: 'src/encoder/kernel-wasm.ts',
+  path: 'src/encoder/projection-kernel-wasm.ts',
   name: 'KERNEL_WASM_BASE64',
-  comment: 'The projection kernel, made by scripts/build-kernel.mjs.',
+  comment: 'The projection kernel, made by scripts/build-projection-kernel.mjs.',
 });

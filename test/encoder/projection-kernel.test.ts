@@ -3,14 +3,14 @@ import fc from 'fast-check';
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { normalizedRows } from '../../src/core/distance.js';
-import { Kernel } from '../../src/encoder/kernel.js';
+import { Kernel } from '../../src/encoder/projection-kernel.js';
 import { matrix, type Matrix } from '../../src/core/matrix.js';
 import { Rng } from '../../src/core/rng.js';
 
 test.each([
-  ['build-kernel', 'src/encoder/kernel-wasm.ts'],
+  ['build-projection-kernel', 'src/encoder/projection-kernel-wasm.ts'],
   ['build-number-reader', 'adapters/qdrant/serve/json/number-reader-wasm.ts'],
-  ['build-float-run', 'adapters/qdrant/transport/float-run-wasm.ts'],
+  ['build-copy-tagged-floats', 'adapters/qdrant/transport/copy-tagged-floats-wasm.ts'],
 ])('what %s wrote is what it writes', (script, file) => {
   const printed = execFileSync(process.execPath, [`scripts/${script}.mjs`, '--print'], { encoding: 'utf8' });
   expect(printed).toBe(readFileSync(file, 'utf8'));

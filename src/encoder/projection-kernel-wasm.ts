@@ -1,4 +1,4 @@
-/** The projection kernel, made by scripts/build-kernel.mjs. */
+/** The projection kernel, made by scripts/build-projection-kernel.mjs. */
 export const KERNEL_WASM_BASE64 =
   'AGFzbQEAAAABEwJgCH9/f39/f39/AGAEf39/fwADAwIAAQUDAQABBx4DBm1lbW9yeQIABWxheWVyAAAJbm9ybWFsaXplAAEKvhIC' +
   'gg8CEn8LeyAGQQN2IQ8gBUECdCEQIAZBAnQhESAFQQV0IRICQANAIAlBBGogBEsNASAAIAkgEGxqIQogAyAJIBFsaiENIAEhCyAC' +

@@ -1,5 +1,5 @@
-/** WebAssembly that removes the tags between floats, made by scripts/build-float-run.mjs. */
-export const FLOAT_RUN_WASM_BASE64 =
+/** WebAssembly that removes the tags between floats, made by scripts/build-copy-tagged-floats.mjs. */
+export const COPY_TAGGED_FLOATS_WASM_BASE64 =
   'AGFzbQEAAAABCAFgA39/fwF/AwIBAAUDAQABBxACBm1lbW9yeQIAA3J1bgAACv4CAfsCAwF/A3sBfyAALQAAIQMgA/0PIQQCQANA' +
   'IAdBEGogAU1FDQH9DAAAAAAAAAAAAAAAAAAAAAAhBiAA/QAEACEFIAYgBSAE/VH9UCEGIAIgBSAA/QAEBP0NAQIDBAYHCAkLDA0O' +
   'HB0eH/0LBAAgAP0ABBQhBSAGIAUgBP1R/VAhBiACIAUgAP0ABBj9DQECAwQGBwgJCwwNDhwdHh/9CwQQIAD9AAQoIQUgBiAFIAT9' +

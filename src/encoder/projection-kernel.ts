@@ -1,7 +1,7 @@
 import { shapeOf } from './network.js';
 import type { EncoderLayer, EncoderNetwork } from './network.js';
 import { TldrError } from '../core/errors.js';
-import { KERNEL_WASM_BASE64 } from './kernel-wasm.js';
+import { KERNEL_WASM_BASE64 } from './projection-kernel-wasm.js';
 import { matrix, type Matrix } from '../core/matrix.js';
 
 const PANEL_COLS = 8;
@@ -61,7 +61,7 @@ export class KernelRows {
 
 /**
  * Runs a network with WebAssembly SIMD. The weights are loaded once; vectors are projected in chunks that
- * stay in the processor's cache. scripts/build-kernel.mjs describes the generated kernel.
+ * stay in the processor's cache. scripts/build-projection-kernel.mjs describes the generated kernel.
  */
 export class Kernel {
   readonly #network: EncoderNetwork;

@@ -1,4 +1,4 @@
-import { FLOAT_RUN_WASM_BASE64 } from './float-run-wasm.js';
+import { COPY_TAGGED_FLOATS_WASM_BASE64 } from './copy-tagged-floats-wasm.js';
 import { loadGenerated, type GeneratedCode } from './load-webassembly.js';
 
 /** Bytes of a one-byte tag and the float behind it. */
@@ -18,7 +18,7 @@ interface Code extends Pick<GeneratedCode, 'run'> {
 let code: Code | undefined;
 
 function load(): Code {
-  const { memory, run } = loadGenerated(FLOAT_RUN_WASM_BASE64, 'run');
+  const { memory, run } = loadGenerated(COPY_TAGGED_FLOATS_WASM_BASE64, 'run');
   const values = new Float32Array(memory.buffer, OUTPUT_AT, FLOATS_MAX);
   return { run, bytes: new Uint8Array(memory.buffer), values };
 }

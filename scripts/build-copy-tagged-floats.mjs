@@ -1,6 +1,6 @@
 /**
- * Writes adapters/qdrant/transport/float-run-wasm.ts: takes the tags out of floats that follow each other in a message, each
- * behind a tag of one byte, as WebAssembly text assembled by wabt. Run by `npm run build:float-run` (`--print` writes to
+ * Writes adapters/qdrant/transport/copy-tagged-floats-wasm.ts: takes the tags out of floats that follow each other in a message, each
+ * behind a tag of one byte, as WebAssembly text assembled by wabt. Run by `npm run build:copy-tagged-floats` (`--print` writes to
  * standard output instead); a test checks that the committed file is what this one produces.
  *
  * run(at, count, out): moves up to $count floats with the tag of the first from $at to $out. It returns how many: fewer
@@ -56,7 +56,7 @@ const TEXT = `(module
     (local.get $done)))`;
 
 await writeWasmFile(TEXT, {
-  path: 'adapters/qdrant/transport/float-run-wasm.ts',
-  name: 'FLOAT_RUN_WASM_BASE64',
-  comment: 'WebAssembly that removes the tags between floats, made by scripts/build-float-run.mjs.',
+  path: 'adapters/qdrant/transport/copy-tagged-floats-wasm.ts',
+  name: 'COPY_TAGGED_FLOATS_WASM_BASE64',
+  comment: 'WebAssembly that removes the tags between floats, made by scripts/build-copy-tagged-floats.mjs.',
 });
