@@ -40,7 +40,7 @@ console.log(
 console.log('| encoder | R10@10 | 95 % interval | R10@30 | R10@100 | seconds |\n|---|---|---|---|---|---|');
 let first = true;
 for (const [name, settings] of Object.entries(SWEEP)) {
-  const { report } = await trainEncoder(x, { dim, seed: 1, ...settings });
+  const { report } = await trainEncoder(x, { dim, seed: 1, refit: false, ...settings });
   const rows = report?.candidates.slice(0, first ? undefined : 1) ?? [];
   rows.forEach((candidate, i) => {
     const { recallAt10, interval, r10At30, r10At100, seconds } = candidate;

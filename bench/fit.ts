@@ -38,7 +38,7 @@ async function phase(name: string): Promise<void> {
     const moments = await fitMoments(x, { distance: 'cosine', threads });
     await principalAxes(moments, { d: COMPACT_DIM, centred: true, threads });
   } else {
-    const { report } = await trainEncoder(x, { dim: COMPACT_DIM, seed: 1, threads });
+    const { report } = await trainEncoder(x, { dim: COMPACT_DIM, seed: 1, threads, refit: false });
     for (const { name: candidate, recallAt10 } of report?.candidates ?? [])
       console.error(`  ${candidate}: recall@10 ${recallAt10.toFixed(3)}`);
   }

@@ -37,10 +37,12 @@ async function baseOf({ folder, rows }: DataSet): Promise<Matrix> {
 }
 
 async function train(base: Matrix, { dim, seed, threads, work }: Training): Promise<TrainEncoderResult> {
-  if ('budgetSeconds' in work) return trainEncoder(base, { dim, seed, threads, ...work });
+  // The candidates are compared as they were measured.
+  const shared = { dim, seed, threads, refit: false };
+  if ('budgetSeconds' in work) return trainEncoder(base, { ...shared, ...work });
   const batchSize = Math.min(1024, Math.floor(base.rows * 0.9));
   const settings = referenceSettings({ batchSize, epochs: work.referenceEpochs });
-  return trainEncoder(base, { dim, seed, threads, ...settings, init: 'random' });
+  return trainEncoder(base, { ...shared, ...settings, init: 'random' });
 }
 
 async function run(training: Training): Promise<TrainingResult> {

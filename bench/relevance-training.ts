@@ -93,6 +93,8 @@ async function run({ set, dim, seed, threads, budgetSeconds }: RelevanceTraining
     budgetSeconds,
     objective: 'relevance',
     labels,
+    // The candidates are compared as they were measured.
+    refit: false,
   });
   const seconds = (performance.now() - startedAtMs) / 1000;
   const encoders = [...trained.candidates.values()];

@@ -70,7 +70,7 @@ async function printSweep(): Promise<void> {
   console.log('| settings | R10@10 | confirmed | R10@100 | seconds |\n|---|---|---|---|---|');
   let pcaRows = '';
   for (const [name, settings] of Object.entries(SWEEP)) {
-    const { report } = await trainEncoder(x, { dim, seed: 1, ...settings });
+    const { report } = await trainEncoder(x, { dim, seed: 1, refit: false, ...settings });
     const line = (shown: string, candidate: string): string => {
       const found = report?.candidates.find((one) => one.name === candidate);
       if (found === undefined) return '';

@@ -94,7 +94,7 @@ export type { NeighbourSearch, TrainEncoderOptions } from './select/train-encode
 export type { LabelField, MeasuredCandidate, RelevanceReport } from './select/measure-relevance.js';
 export type { OldAndNew } from './select/warm-start.js';
 export type { HiddenWeights } from './train/model.js';
-export type { CandidateReport, TrainReport, LearnedReport } from './select/train-report.js';
+export type { CandidateReport, TrainReport, LearnedReport, RefitReport } from './select/train-report.js';
 export {
   REFERENCE,
   type TrainSettings,

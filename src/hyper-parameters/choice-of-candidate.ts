@@ -51,6 +51,16 @@ export const ROTATIONS = {
   queriesMax: 300,
 } as const;
 
+/** The second fit of the chosen candidate, to all rows. Chosen, if a line names no other source. */
+export const REFIT = {
+  // Its steps, as a share of those of the first training.
+  stepsShare: 1 / 3,
+  // Rows that are left out: at most this many of the confirmation queries. They guard against a worse fit.
+  keptMax: 200,
+  // It is shipped if it finds at most this much less of their neighbours than the first fit; after `from`, no less.
+  lossMax: 0.005,
+} as const;
+
 /**
  * Another compact distance than the one that a candidate was fitted for must find at least this much more, by
  * more than chance. In held-out sources, dot products lost up to 5 points that they had won by a tenth of one

@@ -217,6 +217,8 @@ async function trainSizes(
       objective,
       distance: setup.vector.distance,
       budgetSeconds: secondsPerSize(options, setup),
+      // These encoders are only measured: the time goes to the choice.
+      refit: false,
       seed,
       threads,
       source: collection,

@@ -19,9 +19,15 @@ function nameOf(share: number): string {
   return `blend-${share}`;
 }
 
+/** The two of these candidates that blends join, fidelity first; null if one of the two is missing. */
+export function blendParts(names: readonly string[]): readonly [string, string] | null {
+  const near = FIDELITY_PARTS.find((name) => names.includes(name));
+  return near === undefined || !names.includes(RELEVANCE_PART) ? null : [near, RELEVANCE_PART];
+}
+
 /** Whether these candidates can be blended; `fitBlends` then returns all of `BLENDS`, unless they would be too wide. */
 export function canBlend(names: readonly string[]): boolean {
-  return names.includes(RELEVANCE_PART) && FIDELITY_PARTS.some((name) => names.includes(name));
+  return blendParts(names) !== null;
 }
 
 /**
@@ -35,10 +41,9 @@ export async function fitBlends(
   fitted: readonly Candidate[],
   { dim, ...run }: { readonly dim: number; readonly threads?: number } & RunOptions,
 ): Promise<readonly Candidate[]> {
-  const find = (name: string): Candidate | undefined => fitted.find((one) => one.name === name);
-  const near = FIDELITY_PARTS.map(find).find((one) => one !== undefined);
-  const far = find(RELEVANCE_PART);
-  if (near === undefined || far === undefined) return [];
+  const names = blendParts(fitted.map(({ name }) => name));
+  if (names === null) return [];
+  const [near, far] = [partOf(fitted, names[0]), partOf(fitted, names[1])];
   const parts = [near, far].map(({ network }) => withHiddenLayer(network));
   const width = parts.reduce((sum, [first]) => sum + first.weight.cols, 0);
   if (x.cols * width > FIRST_WEIGHTS_MAX) return [];
@@ -63,6 +68,13 @@ export async function fitBlends(
     });
   }
   return blends;
+}
+
+function partOf(fitted: readonly Candidate[], name: string): Candidate {
+  return expectDefined(
+    fitted.find((one) => one.name === name),
+    `the part ${name} of a blend`,
+  );
 }
 
 function spacedRows(x: Matrix, most: number): Matrix {

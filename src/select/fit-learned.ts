@@ -8,12 +8,13 @@ import type { KnnGraph } from '../knn/graph.js';
 import { resolveSettings } from '../train/run-training.js';
 import type { TrainState } from '../train/state.js';
 import { prepareInWorker, trainPrepared } from '../train/tldr.js';
-import type { Geometry } from './candidate.js';
+import type { TldrOptions, TrainSettings } from '../train/options.js';
+import type { Candidate, Geometry } from './candidate.js';
 import type { TrainingSchedule, Start } from './training-schedules.js';
 import type { Directions } from './principal-directions.js';
 import type { TrainEncoderOptions } from './train-encoder-options.js';
 import type { Learned } from './train-report.js';
-import { hiddenAlong, warmStartOf } from './warm-start.js';
+import { hiddenAlong, warmStartOf, type WarmStart } from './warm-start.js';
 
 export interface LearnedFits {
   /**
@@ -34,6 +35,8 @@ interface LearnedRun {
   readonly compactDistance: Distance;
   /** Whether the user asked for this candidate by name or by settings, so that the run must not skip it. */
   readonly isAsked: (plan: TrainingSchedule) => boolean;
+  /** All weights to start from, by the name of the plan: those of an earlier training of the same form. */
+  readonly weights?: ReadonlyMap<string, readonly Float32Array[]>;
   readonly options: Omit<TrainEncoderOptions, 'seed'> & { readonly seed: number };
 }
 
@@ -45,7 +48,7 @@ interface LearnedRun {
  */
 export async function fitLearned(
   x: Matrix,
-  { plans, geometry, axes, directions, compactDistance, isAsked, options }: LearnedRun,
+  { plans, geometry, axes, directions, compactDistance, isAsked, weights, options }: LearnedRun,
 ): Promise<LearnedFits> {
   const { dim, seed, engine, threads, neighbours, signal, log, onProgress, resume, onState } = options;
   const distance = geometry.fitDistance;
@@ -73,13 +76,9 @@ export async function fitLearned(
     { signal },
   );
   const warm = options.from === undefined ? null : warmStartOf(options.from);
+  const starts = { learned, axes, dim, distance, weights, warm, directions: directions.forTraining };
   for (const { plan, settings } of resolved) {
-    const goesOn = plan.init === 'previous' && warm !== null && typeof warm !== 'string' ? warm : null;
-    const { init, weight } =
-      goesOn === null
-        ? startOf(plan, { learned, axes, dim, distance })
-        : { init: plan.init, weight: goesOn.weight };
-    const hidden = goesOn === null ? undefined : await hiddenAlong(goesOn, directions.forTraining);
+    const { init, ...initial } = await startOf(plan, starts);
     const training = trainPrepared(
       prepared,
       narrowed(graph, settings.nNeighbors),
@@ -89,8 +88,7 @@ export async function fitLearned(
         outputDim: dim,
         compactDistance,
         ...(engine === undefined ? {} : { engine }),
-        ...(weight === undefined ? {} : { initialWeight: weight }),
-        ...(hidden === undefined ? {} : { initialHidden: hidden }),
+        ...initial,
         ...(directions.forTraining === undefined ? {} : { directions: directions.forTraining }),
       },
       {
@@ -121,21 +119,61 @@ function startsInstead({ name }: TrainingSchedule, plans: readonly TrainingSched
   return `. Trained from PCA instead of ${name}: ${dependents.join(', ')}`;
 }
 
-/** The start that a training really gets, and its initial weights; undefined for a random start. */
-function startOf(
+/** The start that a training really gets, and its initial weights; none for a random start. */
+async function startOf(
   plan: TrainingSchedule,
   from: {
     readonly learned: readonly Learned[];
     readonly axes: PrincipalAxes;
     readonly dim: number;
     readonly distance: Distance;
+    readonly weights: LearnedRun['weights'];
+    readonly warm: WarmStart | string | null;
+    readonly directions: Matrix | undefined;
   },
-): { readonly init: Start; readonly weight: Matrix | undefined } {
-  const { learned, axes, dim, distance } = from;
-  if (plan.init === 'random') return { init: 'random', weight: undefined };
-  const linear = learned.find(({ plan: { name } }) => name === plan.init);
+): Promise<
+  { readonly init: Start } & Pick<TldrOptions, 'initialWeight' | 'initialHidden' | 'initialParameters'>
+> {
+  const { learned, axes, dim, distance, weights, warm, directions } = from;
+  const { init } = plan;
+  const initialParameters = weights?.get(plan.name);
+  if (initialParameters !== undefined) return { init, initialParameters };
+  if (init === 'random') return { init };
+  if (init === 'previous' && warm !== null && typeof warm !== 'string') {
+    const initialHidden = await hiddenAlong(warm, directions);
+    return { init, initialWeight: warm.weight, ...(initialHidden === undefined ? {} : { initialHidden }) };
+  }
+  const linear = learned.find(({ plan: { name } }) => name === init);
   const network = linear?.result.network ?? pcaNetwork(axes, { dim, distance });
-  return { init: linear === undefined ? 'pca' : plan.init, weight: network.layers[0]?.weight };
+  const initialWeight = network.layers[0]?.weight;
+  return {
+    init: linear === undefined ? 'pca' : init,
+    ...(initialWeight === undefined ? {} : { initialWeight }),
+  };
+}
+
+/** Returns the result of a training as a candidate. */
+export function learnedCandidate(
+  { plan, loss, result }: Learned,
+  { geometry, compactDistance }: Pick<LearnedRun, 'geometry' | 'compactDistance'>,
+): Candidate {
+  const settings = resolveSettings(plan.settings);
+  return {
+    name: plan.name,
+    network: result.network,
+    // Barlow Twins does not train for a particular distance, so all are tried.
+    distances: loss === 'barlow-twins' ? geometry.compactDistances : [compactDistance],
+    hyperParameters: { ...plainSettings(settings), steps: result.totalSteps, init: plan.init },
+    seconds: result.secondsPerStep * result.totalSteps,
+  };
+}
+
+function plainSettings(settings: TrainSettings): Record<string, string | number> {
+  return Object.fromEntries(
+    Object.entries(settings).flatMap(([name, value]) =>
+      typeof value === 'string' || typeof value === 'number' ? [[name, value] as const] : [],
+    ),
+  );
 }
 
 /** The graph of the first k neighbours of each row. */

@@ -1,8 +1,15 @@
 import { expectDefined, TldrError } from '../core/errors.js';
-import { checkFinite, checkMagnitude, checkNotTiny, gatherRows, type Matrix } from '../core/matrix.js';
+import {
+  checkFinite,
+  checkMagnitude,
+  checkNotTiny,
+  gatherRows,
+  matrix,
+  type Matrix,
+} from '../core/matrix.js';
 import { sharedFloats, shareFloats } from '../core/worker-task.js';
 import { cleanSample, splitRows, type SampleFacts } from '../core/clean-and-split-sample.js';
-import { SPLIT, UNSEEN } from '../hyper-parameters/choice-of-candidate.js';
+import { REFIT, SPLIT, UNSEEN } from '../hyper-parameters/choice-of-candidate.js';
 import { hasRelevant, rankingQuality, type Relevance } from '../evaluate/relevance.js';
 import { FOUND_K } from '../evaluate/neighbor-recall.js';
 import { labelledPart, type RelevanceSets } from './measure-relevance.js';
@@ -17,6 +24,8 @@ export interface SplitSample {
   readonly selectionQueries: number;
   /** Rows of groups that nothing was fitted to, as rows to find and as queries; null if there are none. */
   readonly unseen: { readonly base: Matrix; readonly queries: Matrix } | null;
+  /** What the chosen candidate is fitted to again; null if all rows were for training. */
+  readonly refit: RefitSample | null;
   /** Real queries for fitting a query-aware candidate, not used for scoring; null if there are none. */
   readonly fitQueries: Matrix | null;
   readonly objective: Objective;
@@ -24,6 +33,14 @@ export interface SplitSample {
   /** Labels or judgements that are measured beside the choice; null if there are none. */
   readonly beside: RelevanceSets | null;
   readonly facts: SampleFacts;
+}
+
+/** All rows of a sample but a few. */
+export interface RefitSample {
+  readonly x: Matrix;
+  /** The rows that are left out. They show whether the second fit is as good as the first one. */
+  readonly kept: Matrix;
+  readonly objective: Objective;
 }
 
 /**
@@ -72,9 +89,10 @@ export function splitSample(
   const parts = splitRows(heldOut.length, Math.round(heldOut.length * SPLIT.confirmShare), seed + 1);
   const order = [...parts.train, ...parts.heldOut].map((i) => expectDefined(heldOut[i], 'a held-out row'));
   const relevance = known === null ? null : labelsOf(known, { train, order });
+  const refit = refitSample(clean, { train, apart, order, labels: known, options });
   return {
-    // In shared memory, so that worker threads need no copy of their own.
-    train: gatherRows(clean, train, sharedFloats(train.length * clean.cols)),
+    train: matrix(train.length, clean.cols, refit.x.data.subarray(0, train.length * clean.cols)),
+    refit,
     queries: gatherRows(clean, order),
     selectionQueries: parts.train.length,
     unseen: apart.size === 0 ? null : unseenPart(clean, { apart, train, seed }),
@@ -130,6 +148,37 @@ function unseenPart(
   };
 }
 
+/** The training rows, then the others. The last confirmation queries are left out. */
+function refitSample(
+  clean: Matrix,
+  parts: {
+    readonly train: Int32Array;
+    readonly apart: ReadonlySet<number>;
+    readonly order: readonly number[];
+    readonly labels: Int32Array | null;
+    readonly options: TrainEncoderOptions;
+  },
+): RefitSample {
+  const { train, apart, order, labels, options } = parts;
+  const keptRows = Math.min(REFIT.keptMax, Math.round(order.length * SPLIT.confirmShare));
+  const kept = order.slice(order.length - keptRows);
+  const rows = Int32Array.from([
+    ...train,
+    ...[...apart].filter((i) => i >= 0),
+    ...order.slice(0, order.length - keptRows),
+  ]);
+  const relevance =
+    labels === null || options.objective !== 'relevance'
+      ? null
+      : labelsOf(labels, { train: rows, order: kept });
+  return {
+    // In shared memory, so that worker threads need no copy of their own.
+    x: gatherRows(clean, rows, sharedFloats(rows.length * clean.cols)),
+    kept: gatherRows(clean, kept),
+    objective: relevance === null ? FIDELITY : byRelevance(relevance),
+  };
+}
+
 function heldOutRows(rows: number, wanted: number | undefined): number {
   const held = wanted ?? Math.min(SPLIT.heldOutMax, Math.floor(rows * SPLIT.heldOutShare));
   if (held >= SPLIT.heldOutMin && held <= rows / 2) return held;
@@ -173,6 +222,7 @@ function withQueries(
     selectionQueries: parts.train.length,
     beside: judgementsBeside(relevance, options),
     unseen: null,
+    refit: null,
     fitQueries: fitting.length === 0 ? null : gatherRows(queries, fitting),
     facts,
     ...objectiveOf(options, { relevance, selectionQueries: parts.train.length }),
@@ -260,16 +310,21 @@ function objectiveOf(
   checkJudged(relevance, selectionQueries);
   return {
     objectiveName: byLabel ? 'mAP@100' : 'nDCG@10',
-    objective: (found, _recall, first) => {
-      const count = found.length / FOUND_K;
-      const part: Relevance =
-        relevance.kind === 'labels'
-          ? { ...relevance, queries: relevance.queries.subarray(first, first + count) }
-          : { kind: 'qrels', gains: relevance.gains.slice(first, first + count) };
-      const { perQuery } = rankingQuality(found, FOUND_K, part);
-      // Queries without a relevant row say nothing about any candidate.
-      return (byLabel ? perQuery.averagePrecision : perQuery.ndcg).filter((value) => !Number.isNaN(value));
-    },
+    objective: byRelevance(relevance),
+  };
+}
+
+function byRelevance(relevance: Relevance): Objective {
+  const byLabel = relevance.kind === 'labels';
+  return (found, _recall, first) => {
+    const count = found.length / FOUND_K;
+    const part: Relevance =
+      relevance.kind === 'labels'
+        ? { ...relevance, queries: relevance.queries.subarray(first, first + count) }
+        : { kind: 'qrels', gains: relevance.gains.slice(first, first + count) };
+    const { perQuery } = rankingQuality(found, FOUND_K, part);
+    // Queries without a relevant row say nothing about any candidate.
+    return (byLabel ? perQuery.averagePrecision : perQuery.ndcg).filter((value) => !Number.isNaN(value));
   };
 }
 

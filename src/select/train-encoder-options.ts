@@ -81,6 +81,8 @@ export interface TrainEncoderOptions extends RunOptions, Partial<TrainSettings> 
    * and the shipped one is rotated for it. Default: float32, without a rotation.
    */
   readonly storedAs?: StorageKind | undefined;
+  /** Whether the chosen encoder is fitted again, to nearly all rows (default); if not, it stays as it was measured. */
+  readonly refit?: boolean;
   /** Name of the collection or file, for the encoder's metadata. */
   readonly source?: string;
   /** States of finished or started trainings of an earlier run, by candidate. */

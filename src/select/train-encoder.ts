@@ -1,17 +1,15 @@
 import type { Distance } from '../core/distance.js';
 import { Encoder, type EncoderMetadata, type EncoderNetwork } from '../encoder/model.js';
-import { expectDefined, TldrError } from '../core/errors.js';
+import { TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
 import { BUDGET_SECONDS } from '../hyper-parameters/fit-of-candidates.js';
 import { dataFingerprint } from '../core/clean-and-split-sample.js';
 import { createBenchmark } from '../evaluate/neighbor-recall.js';
-import type { TrainSettings } from '../train/options.js';
-import { resolveSettings } from '../train/run-training.js';
 import type { TrainState } from '../train/state.js';
 import { geometryOf, type Candidate, type Geometry } from './candidate.js';
 import { BLENDS, canBlend, fitBlends } from './blend-candidates.js';
 import { fitClosedForms } from './fit-closed-forms.js';
-import { fitLearned } from './fit-learned.js';
+import { fitLearned, learnedCandidate } from './fit-learned.js';
 import {
   choose,
   scoreCandidates,
@@ -44,6 +42,7 @@ import {
   type TrainEncoderOptions,
 } from './train-encoder-options.js';
 import { checkTrainMemory } from './train-memory.js';
+import { refitWinner } from './refit.js';
 import { trainReport, type Learned, type ReportParts, type TrainReport } from './train-report.js';
 import { CREATED_BY } from '../encoder/package-version.js';
 
@@ -52,7 +51,10 @@ export interface TrainEncoderResult {
   readonly encoder: Encoder | null;
   readonly report: TrainReport | null;
   readonly states: ReadonlyMap<string, TrainState>;
-  /** All candidates by name, including the shipped one. */
+  /**
+   * All candidates by name, as they were measured. `encoder` is the best of them, fitted again to all rows if
+   * `report.refit` says so.
+   */
   readonly candidates: ReadonlyMap<string, Encoder>;
   /** Data for the charts of the HTML report. */
   readonly details: TrainDetails | null;
@@ -98,10 +100,7 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
   const judgeOptions = { ...options, ...split, seed, ship };
   const start = await judgeStart(benchmarks, closed.candidates, judgeOptions);
   const { compactDistance } = start;
-  const aim = aimOf(options, split);
-  const plans = planLearned(options, { aim, geometry, start, train, directions: closed.directions });
-  // A point between fidelity and relevance is worth its time where relevance is measured.
-  const blends = aim !== 'fidelity' && canBlend(namesOf(plans)) ? BLENDS : [];
+  const { plans, blends } = planLearned(options, { geometry, start, directions: closed.directions }, split);
   const others = [...closed.candidates, ...previousCandidates(from)];
   checkShip(ship, [...namesOf(plans), ...blends, ...namesOf(others)]);
   const { learned, states, finished } = await fitLearned(train, {
@@ -113,24 +112,26 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
     isAsked: ({ name }) => isExplicit(options) || name === ship,
     options: { ...options, seed },
   });
-  if (!finished) return { encoder: null, report: null, states, candidates: new Map(), details: null };
+  if (!finished) return stoppedWith(states);
   const trained = learned.map((one) => learnedCandidate(one, { geometry, compactDistance }));
-  const between = blends.length === 0 ? [] : await fitBlends(train, trained, options);
-  const fitted = [...trained, ...between, ...others];
+  const fitted = [...(await withBlends(train, trained, { ...options, blends })), ...others];
   // A training may have been skipped, and a blend with it.
   checkShip(ship, namesOf(fitted));
-  const { judged, confirmed, winner, stored } = await judgeFitted(benchmarks, fitted, judgeOptions);
+  const judgement = await judgeFitted(benchmarks, fitted, judgeOptions);
+  const { judged, confirmed, winner } = judgement;
+  const first = { winner, learned, states, closed, geometry, compactDistance };
+  const refitted = await refitWinner(split.refit, { ...first, options: { ...options, seed } });
+  if (refitted.candidate === null) return stoppedWith(refitted.states);
   const full =
     options.objective === 'relevance' ? await scoreFullVectors(benchmarks.benchmark, judgeOptions) : null;
   const relevance = await measureRelevance(split, { ...options, judged, winner, distance, seed });
   const fingerprint = dataFingerprint(train);
   const report = trainReport({
-    judged,
-    confirmed,
-    winner,
+    ...judgement,
+    refit: refitted.report,
+    notRefitted: refitted.reason,
     full,
     relevance,
-    stored,
     objectiveName: split.objectiveName,
     learned,
     inputDim: x.cols,
@@ -143,11 +144,11 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
   });
   const record = { distance, seed, fingerprint, source: options.source ?? '' };
   const candidates = new Map(judged.map((one) => [one.candidate.name, encoderOf(one, record)]));
-  const encoder = expectDefined(candidates.get(winner.candidate.name), 'the encoder of the winner');
+  const encoder = encoderOf({ ...winner, candidate: refitted.candidate }, record);
   return {
     encoder: await shippedEncoder(encoder, { x, isPrevious: winner.candidate.name === PREVIOUS }, options),
     report,
-    states,
+    states: refitted.states,
     candidates,
     details: detailsOf(judged, learned),
   };
@@ -177,6 +178,10 @@ async function judgeFitted(
 
 const namesOf = (named: readonly { readonly name: string }[]): readonly string[] =>
   named.map(({ name }) => name);
+
+function stoppedWith(states: TrainEncoderResult['states']): TrainEncoderResult {
+  return { encoder: null, report: null, states, candidates: new Map(), details: null };
+}
 
 function aimOf({ objective = 'fidelity' }: TrainEncoderOptions, { beside }: SplitSample): Aim {
   return objective === 'fidelity' && beside !== null ? 'fidelity-labelled' : objective;
@@ -242,16 +247,39 @@ async function judgeStart(
   return { compactDistance: judged.compactDistance, pcaRecall: judged.recall.recallAt10 };
 }
 
-function planLearned(
+/** The trainings, and the names of the blends of their results. */
+interface Planned {
+  readonly plans: readonly TrainingSchedule[];
+  readonly blends: readonly string[];
+}
+
+interface PlanInputs {
+  readonly geometry: Geometry;
+  readonly start: Start;
+  readonly directions: Directions;
+}
+
+/** The trained candidates, and their blends if any are planned. */
+async function withBlends(
+  train: Matrix,
+  trained: readonly Candidate[],
+  { blends, ...options }: TrainEncoderOptions & Pick<Planned, 'blends'>,
+): Promise<readonly Candidate[]> {
+  return blends.length === 0 ? trained : [...trained, ...(await fitBlends(train, trained, options))];
+}
+
+function planLearned(options: TrainEncoderOptions, inputs: PlanInputs, split: SplitSample): Planned {
+  const aim = aimOf(options, split);
+  const plans = planTrainings(options, { ...inputs, aim }, split);
+  // A point between fidelity and relevance is worth its time where relevance is measured.
+  return { plans, blends: aim !== 'fidelity' && canBlend(namesOf(plans)) ? BLENDS : [] };
+}
+
+function planTrainings(
   options: TrainEncoderOptions,
-  {
-    aim,
-    geometry,
-    start,
-    train,
-    directions,
-  }: { aim: Aim; geometry: Geometry; start: Start; train: Matrix; directions: Directions },
-): TrainingSchedule[] {
+  { aim, geometry, start, directions }: PlanInputs & { readonly aim: Aim },
+  { train, refit }: SplitSample,
+): readonly TrainingSchedule[] {
   if (isExplicit(options)) {
     const given = EXPLICIT.filter((name) => options[name] !== undefined);
     const settings = Object.fromEntries(given.map((name) => [name, options[name]]));
@@ -266,6 +294,7 @@ function planLearned(
     threads: options.threads ?? 2,
     budgetSeconds: options.budgetSeconds ?? BUDGET_SECONDS,
     linearOnly: geometry.fitDistance === 'dot',
+    refitRows: options.refit === false ? null : (refit?.x.rows ?? null),
     ...start,
   });
   if (leftOut.length > 0)
@@ -280,22 +309,7 @@ function planLearned(
   if (typeof warm === 'string')
     options.log?.('warn', `this encoder cannot be trained further, since ${warm}: trained as usual`);
   else if (warm !== null) return warmPlans(plans, warm);
-  return [...plans];
-}
-
-function learnedCandidate(
-  { plan, loss, result }: Learned,
-  { geometry, compactDistance }: { geometry: Geometry; compactDistance: Distance },
-): Candidate {
-  const settings = resolveSettings(plan.settings);
-  return {
-    name: plan.name,
-    network: result.network,
-    // Barlow Twins does not train for a particular distance, so all are tried.
-    distances: loss === 'barlow-twins' ? geometry.compactDistances : [compactDistance],
-    hyperParameters: { ...plainSettings(settings), steps: result.totalSteps, init: plan.init },
-    seconds: result.secondsPerStep * result.totalSteps,
-  };
+  return plans;
 }
 
 function encoderOf(
@@ -319,12 +333,4 @@ function encoderOf(
     createdBy: CREATED_BY,
   };
   return new Encoder(network, metadata, queryNetwork && { ...queryNetwork, normalizeOutput: unit });
-}
-
-function plainSettings(settings: TrainSettings): Record<string, string | number> {
-  return Object.fromEntries(
-    Object.entries(settings).flatMap(([name, value]) =>
-      typeof value === 'string' || typeof value === 'number' ? [[name, value] as const] : [],
-    ),
-  );
 }

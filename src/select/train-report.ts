@@ -43,12 +43,31 @@ export interface LearnedReport {
   readonly tau: number | null;
 }
 
+/** How the second fit of the chosen candidate went. */
+export interface RefitReport {
+  /** Rows of the second fit. */
+  readonly rows: number;
+  /** Its training steps; 0 for a closed form. */
+  readonly steps: number;
+  readonly seconds: number;
+  /** Queries that took no part in either fit, and the objective that both fits reach on them. */
+  readonly queries: number;
+  readonly before: number;
+  readonly after: number;
+  /** Whether the second fit is shipped. */
+  readonly shipped: boolean;
+}
+
 /** The scores of all candidates, and which was chosen. */
 export interface TrainReport {
   readonly shipped: string;
   /** Name of the selection's objective. */
   readonly objective: string;
   readonly candidates: readonly CandidateReport[];
+  /** The second fit of the shipped candidate, to all rows; null without one. Every other figure is of the first fit. */
+  readonly refit: RefitReport | null;
+  /** Why the first fit was not followed by a second one; null if it was, or if `refit` is false. */
+  readonly notRefitted: string | null;
   /** 95 % interval of the shipped candidate's lead over the better PCA on the selection queries. */
   readonly leadOverPca: readonly [number, number] | null;
   /**
@@ -96,6 +115,8 @@ export interface ReportParts {
   /** The same candidates, in the same order, scored on the confirmation queries. */
   readonly confirmed: readonly Scored[];
   readonly winner: Scored;
+  readonly refit: RefitReport | null;
+  readonly notRefitted: string | null;
   /** The objective's values of the full vectors, for selection and confirmation; null for recall@10. */
   readonly full: readonly [Float64Array, Float64Array] | null;
   readonly relevance: readonly RelevanceReport[];
@@ -128,6 +149,8 @@ export function trainReport(parts: ReportParts): TrainReport {
     shipped: winner.candidate.name,
     objective: parts.objectiveName,
     candidates,
+    refit: parts.refit,
+    notRefitted: parts.notRefitted,
     leadOverPca: pca === undefined || pca === winner ? null : pairedInterval(winner.scores, pca.scores, seed),
     fullVectors: fullVectorsOf(parts),
     relevance: parts.relevance,

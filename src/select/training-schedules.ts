@@ -19,7 +19,9 @@ import {
   TLDR_MLP,
 } from '../hyper-parameters/fit-of-candidates.js';
 import { LABELLED_SHARES } from '../hyper-parameters/blend.js';
+import { REFIT } from '../hyper-parameters/choice-of-candidate.js';
 import { directionsFor } from '../knn/build-knn-graph.js';
+import { blendParts } from './blend-candidates.js';
 import { defaultSettings, type LossName, type TrainSettings } from '../train/options.js';
 
 /** A planned training: the candidate's name, its start, and settings that differ from the loss's defaults. */
@@ -143,6 +145,8 @@ export interface BudgetFacts {
   readonly budgetSeconds: number;
   /** Only linear encoders: dot products of vectors of different lengths need a linear map without bias. */
   readonly linearOnly: boolean;
+  /** Rows of the second fit of the chosen candidate; null without a second fit. */
+  readonly refitRows: number | null;
   /** Distance of the compact space for which candidates are trained. */
   readonly compactDistance: Distance;
   /** Recall@10 of uncentred PCA on the selection's queries. */
@@ -177,8 +181,8 @@ export function firstLayerBytes(encoder: string, dims: { inputDim: number; outpu
 
 /** Plans the learned candidates, with as many steps as the time budget allows. */
 export function plansForBudget(facts: BudgetFacts): BudgetedPlans {
-  const { budgetSeconds, linearOnly } = facts;
-  const left = Math.max(budgetSeconds * COST.trainingShareMin, budgetSeconds - preparationSeconds(facts));
+  const { linearOnly } = facts;
+  const left = trainingSeconds(facts);
   const plans: TrainingSchedule[] = [];
   const leftOut: string[] = [];
   const tooWide: string[] = [];
@@ -233,12 +237,45 @@ export function explicitPlan(
   return { name, settings, init: init ?? (fromPca ? 'pca' : 'random') };
 }
 
-/** Estimated time of the neighbour graph and of PCA, in seconds at the nominal speed. */
-function preparationSeconds({ rows, inputDim, threads }: BudgetFacts): number {
+/** The part of the budget for the steps of the first trainings. */
+function trainingSeconds(facts: BudgetFacts): number {
+  const { aim, budgetSeconds, refitRows, inputDim, threads } = facts;
+  const again = refitRows === null ? 0 : graphSeconds({ rows: refitRows, inputDim, threads });
+  const left = Math.max(
+    budgetSeconds * COST.trainingShareMin,
+    budgetSeconds - preparationSeconds(facts) - again,
+  );
+  if (refitRows === null) return left;
+  return left / (1 + REFIT.stepsShare * longestShare(aim));
+}
+
+/** Share of the longest training that can be fitted again: of one candidate, or of both parts of a blend. */
+function longestShare(aim: Aim): number {
+  const plans = plansFor(aim);
+  const parts = aim === 'fidelity' ? null : blendParts(plans.map(({ name }) => name));
+  const ofBlend = plans.filter(({ name }) => parts?.includes(name) === true);
+  return Math.max(
+    ...plans.map(({ share }) => share),
+    ofBlend.reduce((sum, { share }) => sum + share, 0),
+  );
+}
+
+/** Estimated time of the neighbour graph, in seconds at the nominal speed. */
+function graphSeconds({
+  rows,
+  inputDim,
+  threads,
+}: Pick<BudgetFacts, 'rows' | 'inputDim' | 'threads'>): number {
   const compared = directionsFor(rows, inputDim) ?? inputDim;
-  const products = 2 * rows * rows * compared + 4 * rows * inputDim * inputDim;
+  return (2 * rows * rows * compared) / (COST.flopsPerThread * threads);
+}
+
+/** Estimated time of the neighbour graph and of PCA, in seconds at the nominal speed. */
+function preparationSeconds(facts: BudgetFacts): number {
+  const { rows, inputDim, threads } = facts;
+  const moments = (4 * rows * inputDim * inputDim) / (COST.flopsPerThread * threads);
   const eigen = COST.eigenSeconds * Math.min(1, inputDim / DIRECTIONS.most) ** 3;
-  return products / (COST.flopsPerThread * threads) + eigen + COST.startSeconds;
+  return graphSeconds(facts) + moments + eigen + COST.startSeconds;
 }
 
 /** Estimated time of a step, forward and backward, in seconds at the nominal speed. */

@@ -117,7 +117,9 @@ export interface HiddenWeights {
  * Initial values of all parameters. Weights are uniform in +-1/sqrt(fan-in), the default of PyTorch's linear
  * layers; gamma is 1, beta 0. If `initialWeight` (inputDim x outputDim) is passed, the linear encoder, or the
  * linear part of a residual encoder, starts from it. The hidden weights of a residual encoder are normal and
- * give small activations for rows of length `rowNorm`; its hidden output starts at zero.
+ * give small activations for rows of length `rowNorm`; its hidden output starts at zero. If `initialParameters` is
+ * passed, the result is a copy of it.
+ * @throws INVALID_ARGUMENT when `initialParameters` has other sizes than the model
  */
 export function initialParameters(
   model: Model,
@@ -125,13 +127,16 @@ export function initialParameters(
   {
     initialWeight,
     initialHidden,
+    initialParameters: all,
     rowNorm = 1,
   }: {
     readonly initialWeight?: Matrix | undefined;
     readonly initialHidden?: HiddenWeights | undefined;
+    readonly initialParameters?: readonly Float32Array[] | undefined;
     readonly rowNorm?: number;
   } = {},
 ): Float32Array[] {
+  if (all !== undefined) return copiedParameters(model, all);
   return model.parameters.map((spec) => {
     const [rows = 0, cols = 0] = spec.shape;
     if (initialWeight !== undefined && spec.name === 'encoder.weight') return initialWeight.data.slice();
@@ -146,6 +151,16 @@ export function initialParameters(
     const bound = 1 / Math.sqrt(rows);
     return values.map(() => (2 * rng.uniform() - 1) * bound);
   });
+}
+
+function copiedParameters({ parameters }: Model, all: readonly Float32Array[]): Float32Array[] {
+  const expected = parameters.map(({ shape: [rows = 0, cols = 0] }) => rows * cols);
+  if (all.length === expected.length && all.every(({ length }, i) => length === expected[i]))
+    return all.map((values) => values.slice());
+  throw new TldrError(
+    'INVALID_ARGUMENT',
+    `initialParameters: got arrays of ${all.map(({ length }) => length).join(', ')} values, expected ${expected.join(', ')}: give those of a training with the same encoder and projector`,
+  );
 }
 
 /**

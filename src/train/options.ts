@@ -97,6 +97,11 @@ export interface TldrOptions extends Partial<TrainSettings> {
   /** Initial hidden layer of a residual encoder, as its coordinates along `directions` are read; by default random. */
   readonly initialHidden?: HiddenWeights;
   /**
+   * All initial weights, in place of `initialWeight` and `initialHidden`: `state.parameters` of an earlier training with
+   * the same encoder, projector and directions.
+   */
+  readonly initialParameters?: readonly Float32Array[];
+  /**
    * D x r: directions that hold nearly all of the rows' inner products, such as principal axes.
    * neighbourhood-kl then compares rows along these directions, and the hidden layer of a residual encoder
    * reads coordinates along them. With r far below D, a step costs a fraction.

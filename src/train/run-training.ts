@@ -382,7 +382,7 @@ function runFingerprint(
   by: 'digest' | 'values',
 ): string {
   const { outputDim, distance, compactDistance = distance, seed, engine = 'onnx' } = options;
-  const { initialWeight, initialHidden, directions } = options;
+  const { initialWeight, initialHidden, initialParameters: given = [], directions } = options;
   const { rows, cols } = sample;
   const hash = createHash('sha256');
   hash.update(JSON.stringify({ settings, outputDim, distance, compactDistance, seed, engine, rows, cols }));
@@ -392,6 +392,7 @@ function runFingerprint(
     initialWeight?.data ?? new Float32Array(0),
     ...(initialHidden === undefined ? [] : [initialHidden.weight, initialHidden.bias, initialHidden.output]),
     directions?.data ?? new Float32Array(0),
+    ...given,
   ]) {
     hash.update(new Uint8Array(buffer, byteOffset, byteLength));
   }

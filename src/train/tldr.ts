@@ -79,13 +79,19 @@ export async function trainPrepared(
   { signal, log, onProgress, resume }: Omit<TldrRun, 'graph'> = {},
 ): Promise<TldrResult> {
   // A worker can receive plain data only, but the caller's object may hold more.
-  const { outputDim, distance, seed, threads, engine, directions, compactDistance } = options;
-  const { initialWeight, initialHidden } = options;
+  const { outputDim, distance, seed, threads, engine, compactDistance } = options;
+  const { initialWeight, initialHidden, initialParameters, directions } = options;
   const plain = { ...resolveSettings(options), outputDim, distance, seed };
   const optional = Object.fromEntries(
-    Object.entries({ engine, threads, initialWeight, initialHidden, directions, compactDistance }).filter(
-      ([, value]) => value !== undefined,
-    ),
+    Object.entries({
+      engine,
+      threads,
+      initialWeight,
+      initialHidden,
+      initialParameters,
+      directions,
+      compactDistance,
+    }).filter(([, value]) => value !== undefined),
   );
   const task: TrainTask = { prepared, graph, options: { ...plain, ...optional }, resume };
   const result = await runInWorker({

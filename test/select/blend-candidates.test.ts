@@ -86,7 +86,7 @@ test('blends compete where relevance is asked for, and one can be shipped by its
     Number(expectDefined(row(x, i)[0], 'a value') > 0),
   );
   const run = { dim: 4, seed: 1, threads: 2, budgetSeconds: 15 };
-  const { report, encoder } = await trainEncoder(x, {
+  const { report, encoder, candidates, states } = await trainEncoder(x, {
     ...run,
     objective: 'relevance',
     labels,
@@ -95,6 +95,22 @@ test('blends compete where relevance is asked for, and one can be shipped by its
   expect(report?.shipped).toBe('blend-0.4');
   expect(report?.candidates.map(({ name }) => name)).toEqual(expect.arrayContaining([...BLENDS]));
   expect(encoder?.project(x).cols).toBe(4);
+  // Both parts are trained further on all rows, and joined again.
+  const parts = ['neighbourhood-kl-residual', 'tldr-mlp'];
+  const steps = parts.map((part) =>
+    Math.round(report!.training.find(({ name }) => name === part)!.steps / 3),
+  );
+  expect(report?.refit).toMatchObject({ rows: 285, steps: steps.reduce((sum, count) => sum + count, 0) });
+  expect([...states.keys()].filter((name) => name.endsWith(', all rows'))).toEqual(
+    parts.map((part) => `${part}, all rows`),
+  );
+  const first = candidates.get('blend-0.4')!;
+  expect(encoder!.fingerprint === first.fingerprint).toBe(!report!.refit!.shipped);
+  expect(encoder!.metadata.hyperParameters).toMatchObject(
+    report!.refit!.shipped
+      ? { ...first.metadata.hyperParameters, refitRows: 285 }
+      : first.metadata.hyperParameters,
+  );
   await expect(trainEncoder(x, { ...run, budgetSeconds: 1, ship: 'blend-0.4' })).rejects.toThrow(
     'ship: blend-0.4 is not among the candidates here',
   );

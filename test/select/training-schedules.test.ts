@@ -10,12 +10,32 @@ const facts: BudgetFacts = {
   threads: 2,
   budgetSeconds: 120,
   linearOnly: false,
+  refitRows: null,
   compactDistance: 'cosine',
   pcaRecall: 0.7,
 };
 
 const namesOf = (changed: Partial<BudgetFacts>): string[] =>
   plansForBudget({ ...facts, ...changed }).plans.map(({ name }) => name);
+
+test('the second fit of the chosen candidate has its part of the budget', () => {
+  const stepsOf = (refitRows: number | null): number[] =>
+    plansForBudget({ ...facts, refitRows }).plans.map(({ settings }) => settings.steps ?? 0);
+  const [alone, reserved] = [stepsOf(null), stepsOf(facts.rows)];
+  // The longest training has four fifths of the steps, and the second fit a third as many again.
+  const longest = alone.indexOf(Math.max(...alone));
+  expect(reserved[longest]! * (4 / 3)).toBeLessThanOrEqual(alone[longest]! * 1.07);
+  expect(reserved[longest]!).toBeGreaterThan(alone[longest]! * 0.7);
+});
+
+test('the second fit of a blend, which trains both of its parts, has its part of the budget', () => {
+  const stepsOf = (refitRows: number | null): number =>
+    plansForBudget({ ...facts, aim: 'relevance', refitRows }).plans.find(({ name }) => name === 'tldr-mlp')!
+      .settings.steps!;
+  // Both parts have 15 and 45 hundredths of the time: a third of that is a fifth as much again.
+  expect(stepsOf(1) * 1.2).toBeLessThanOrEqual(stepsOf(null) * 1.01);
+  expect(stepsOf(1) * 1.2).toBeGreaterThan(stepsOf(null) * 0.95);
+});
 
 test("the default budget has room for TLDR's three encoders", () => {
   const { plans, leftOut } = plansForBudget(facts);

@@ -48,9 +48,19 @@ test('the previous encoder can be shipped again, unchanged, and training can go 
   expect(typeof warmStartOf(kept)).toBe('object');
 });
 
-test('the previous encoder that is saved again keeps the summary of its own sample', async () => {
-  const { encoder } = await trainEncoder(grown, { ...options, from: old, ship: 'previous' });
+test('the previous encoder that is saved again is unchanged, and the report says why it was not fitted again', async () => {
+  const { encoder, report } = await trainEncoder(grown, {
+    ...options,
+    budgetSeconds: 0.1,
+    from: old,
+    ship: 'previous',
+  });
+  expect(encoder!.fingerprint).toBe(old.fingerprint);
   expect(encoder!.metadata).toEqual(old.metadata);
+  expect(report).toMatchObject({
+    refit: null,
+    notRefitted: 'the encoder that training went on from is saved unchanged',
+  });
 });
 
 test('needs the same dimensions and distance, and no training settings', async () => {

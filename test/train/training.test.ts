@@ -157,6 +157,22 @@ test.each(['cosine', 'euclid'] as const)(
   },
 );
 
+test('all weights of an earlier training are a start, and those of another form are refused', async () => {
+  const options = { ...kl, encoder: 'residual-8' };
+  const { state, network } = await train(x, graph, { ...options, steps: 3 });
+  const initialParameters = state.parameters;
+  const again = await train(x, graph, { ...options, steps: 0, initialParameters });
+  expect(again.network).toEqual(network);
+  expect(again.state.fingerprint).not.toBe(
+    (await train(x, graph, { ...options, steps: 0 })).state.fingerprint,
+  );
+  const narrower = { ...options, encoder: 'residual-7', steps: 0, initialParameters };
+  await expect(train(x, graph, narrower)).rejects.toMatchObject({
+    code: 'INVALID_ARGUMENT',
+    message: expect.stringContaining('initialParameters: got arrays of'),
+  });
+});
+
 test('along all directions the hidden layer is what it is of the rows, and is folded back', async () => {
   const options = { ...kl, encoder: 'residual-8', steps: 3 };
   const [plain, along] = [

@@ -130,6 +130,8 @@ async function demo(store: CopyTarget, data: DemoData, run: ConsoleRun): Promise
     dim,
     seed: SEED,
     budgetSeconds: BUDGET_SECONDS,
+    // The table and the collections show the same encoder.
+    refit: false,
     source: full,
     signal,
     log,

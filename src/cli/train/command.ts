@@ -69,6 +69,7 @@ interface TrainFlags extends GlobalFlags, TrainInputFlags {
   readonly engine?: EngineName;
   readonly neighbours?: NeighbourSearch;
   readonly for?: StorageKind;
+  readonly refit: boolean;
   readonly preset?: 'reference';
   readonly ship: string;
   readonly from?: string;
@@ -164,6 +165,7 @@ export function trainCommand(): Command {
         'how the compact vectors will be stored (migrate --datatype, --quantization): candidates are scored in that form',
       ).choices([...STORED_FORMS]),
     )
+    .option('--no-refit', 'save the encoder as it was measured, without a second fit to all rows')
     .option('--report <file>', 'write a self-contained HTML report')
     .option('--checkpoint <file>', 'file for the training state; if it exists, training continues from it')
     .option('--force', 'replace existing --out and --report files')
@@ -261,9 +263,9 @@ async function train(
   const options: TrainEncoderOptions = {
     ...settings,
     ...given({ budgetSeconds: flags.budget, compactDistance: flags.compactDistance, engine: flags.engine }),
-    ...given({ neighbours: flags.neighbours, storedAs: flags.for }),
-    ...given({ heldOut: flags.heldOut }),
+    ...given({ neighbours: flags.neighbours, storedAs: flags.for, heldOut: flags.heldOut }),
     dim: flags.dim,
+    refit: flags.refit,
     seed: flags.seed,
     ship: flags.ship,
     from: flags.from === undefined ? undefined : await Encoder.load(flags.from),

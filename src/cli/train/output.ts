@@ -124,6 +124,8 @@ export function printReport(
     );
   }
   if (report.stored !== null) run.say(storedWords(report.stored));
+  const refitted = refitWords(report);
+  if (refitted !== null) run.say(refitted);
   if (report.fullVectors !== null) sayLeadOverFull(run, report.fullVectors.lead, report.objective);
   for (const line of relevanceWords(report, relevance.commandFor)) run.say(line);
   if (report.relevance.length === 0 && relevance.lookedFor)
@@ -153,6 +155,17 @@ function storedWords({
   const turned =
     rotation === 0 ? 'no rotation finds more' : `with rotation ${rotation}; ${plain} without a rotation`;
   return `all figures are those of vectors stored as ${storedAs}. On the confirming queries the saved candidate has recall@10 ${now}, ${turned}; ${whole} if stored as float32`;
+}
+
+/** Returns one sentence about the second fit, or why there is none; null if none was asked for. */
+export function refitWords({ refit, notRefitted, objective }: TrainReport): string | null {
+  if (refit === null) return notRefitted === null ? null : `not fitted again to all rows: ${notRefitted}`;
+  const { rows, steps, queries, before, after, shipped } = refit;
+  const count = rows.toLocaleString('en-US');
+  const figures = `${before.toFixed(3)} before, ${after.toFixed(3)} after (${objective} of ${queries} rows that neither fit saw, found among all others)`;
+  if (!shipped) return `not fitted again to all ${count} rows, since it then finds less: ${figures}`;
+  const how = steps === 0 ? '' : ` with ${steps} more steps`;
+  return `fitted again to all ${count} other rows${how}: ${figures}; all other figures are from before`;
 }
 
 function sayLeadOverFull(run: ConsoleRun, lead: readonly [number, number], objective: string): void {

@@ -7,7 +7,7 @@ import type { KeyFigure, ReportInput, ReportVerdict } from '../../report/input.j
 import type { TrainDetails } from '../../select/train-encoder.js';
 import type { RelevanceReport } from '../../select/measure-relevance.js';
 import { isWithinNoise, type TrainReport } from '../../select/train-report.js';
-import { candidateTable, oldAndNewTables } from './output.js';
+import { candidateTable, oldAndNewTables, refitWords } from './output.js';
 import { relevanceTable, relevanceWords } from './relevance-output.js';
 
 /** Most points on the map. */
@@ -99,6 +99,7 @@ function leadWords({ leadOverPca, objective }: TrainReport): string {
 
 function factsOf(report: TrainReport, source: string): [string, string][] {
   const { sample, graph } = report;
+  const refitted = refitWords(report);
   return [
     ['Source', source],
     ['Vectors sampled', formatNumber(sample.rows)],
@@ -118,6 +119,7 @@ function factsOf(report: TrainReport, source: string): [string, string][] {
           ],
         ]),
     ['Chosen by', report.objective],
+    ...(refitted === null ? [] : [['Second fit', refitted] as [string, string]]),
     ...(graph === null
       ? []
       : [

@@ -1,0 +1,174 @@
+import { expectDefined } from '../core/errors.js';
+import type { Distance } from '../core/distance.js';
+import type { Matrix } from '../core/matrix.js';
+import { rotateOutput } from '../encoder/rotation.js';
+import { createBenchmark } from '../evaluate/neighbor-recall.js';
+import { mean } from '../evaluate/ranking.js';
+import { REFIT } from '../hyper-parameters/choice-of-candidate.js';
+import { resolveSettings } from '../train/run-training.js';
+import type { TrainState } from '../train/state.js';
+import { blendParts, BLENDS, fitBlends } from './blend-candidates.js';
+import type { Candidate, Geometry } from './candidate.js';
+import { fitClosedForms, type ClosedForms } from './fit-closed-forms.js';
+import { fitLearned, learnedCandidate } from './fit-learned.js';
+import { scoreCandidates, type Scored } from './score-candidates.js';
+import type { RefitSample } from './split-sample.js';
+import type { TrainEncoderOptions } from './train-encoder-options.js';
+import type { Learned, RefitReport } from './train-report.js';
+import type { TrainingSchedule } from './training-schedules.js';
+import { PREVIOUS } from './warm-start.js';
+
+/** What the second fit needs of the first one. */
+export interface FirstFit {
+  readonly winner: Scored;
+  readonly learned: readonly Learned[];
+  readonly states: ReadonlyMap<string, TrainState>;
+  readonly closed: ClosedForms;
+  readonly geometry: Geometry;
+  /** Distance of the compact space for which learned candidates were trained. */
+  readonly compactDistance: Distance;
+  readonly options: TrainEncoderOptions & { readonly seed: number };
+}
+
+/** The shipped candidate, or null if the signal fired before it was finished. */
+export interface Refitted {
+  readonly candidate: Candidate | null;
+  readonly report: RefitReport | null;
+  /** Why there was no second fit; null if there was one, or none was asked for. */
+  readonly reason: string | null;
+  readonly states: ReadonlyMap<string, TrainState>;
+}
+
+/** Candidates that do not depend on the rows. */
+const WITHOUT_ROWS: readonly string[] = ['prefix', 'random-projection'];
+
+/** The name of a second training, among the states of a checkpoint too. */
+const refitName = (name: string): string => `${name}, all rows`;
+
+/**
+ * Fits the chosen candidate again, to all rows but a few. A learned candidate is trained further from its weights, and
+ * so are both parts of a blend; a closed form is computed anew. The few rows show whether this fit is as good as the
+ * first one; otherwise the first one is kept.
+ */
+export async function refitWinner(sample: RefitSample | null, first: FirstFit): Promise<Refitted> {
+  const { winner, states, options } = first;
+  const { candidate } = winner;
+  const reason = reasonAgainst(sample, candidate);
+  if (options.refit === false || sample === null || reason !== null)
+    return { candidate, report: null, reason: options.refit === false ? null : reason, states };
+  const startedAtMs = performance.now();
+  const again = await fitAgain(sample.x, first);
+  if (!again.finished) return { candidate: null, report: null, reason: null, states: again.states };
+  if (again.candidate === null)
+    return { candidate, report: null, reason: 'its training on all rows diverged', states: again.states };
+  const seconds = (performance.now() - startedAtMs) / 1000;
+  const second = secondFit(again.candidate, candidate, { rows: sample.x.rows, steps: again.steps });
+  const [before, after] = await scoresOf(sample, [candidate, second], first);
+  // After `from`, nothing that finds less is shipped.
+  const shipped = after >= before - (options.from === undefined ? REFIT.lossMax : 0);
+  if (!shipped)
+    options.log?.(
+      'warn',
+      `${candidate.name} is shipped as it was first fitted: fitted to all rows, it finds less`,
+    );
+  const { rows } = sample.x;
+  const report = { rows, steps: again.steps, seconds, queries: sample.kept.rows, before, after, shipped };
+  return { candidate: shipped ? second : candidate, report, reason: null, states: again.states };
+}
+
+function reasonAgainst(sample: RefitSample | null, { name }: Candidate): string | null {
+  if (name === PREVIOUS) return 'the encoder that training went on from is saved unchanged';
+  if (sample === null) return 'its first fit had all rows already';
+  return WITHOUT_ROWS.includes(name) ? `${name} does not depend on the rows` : null;
+}
+
+/** The fields and the rotation of the first fit, with the weights of the second one. */
+function secondFit(
+  { network }: Candidate,
+  first: Candidate,
+  { rows, steps }: { readonly rows: number; readonly steps: number },
+): Candidate {
+  const { rotation } = first.hyperParameters;
+  return {
+    ...first,
+    network: typeof rotation === 'number' ? rotateOutput(network, rotation) : network,
+    hyperParameters: { ...first.hyperParameters, refitRows: rows, refitSteps: steps },
+  };
+}
+
+interface Again {
+  /** Null if a training diverged, or was stopped. */
+  readonly candidate: Candidate | null;
+  readonly states: ReadonlyMap<string, TrainState>;
+  readonly steps: number;
+  readonly finished: boolean;
+}
+
+async function fitAgain(x: Matrix, first: FirstFit): Promise<Again> {
+  const { winner, learned, states, geometry, options } = first;
+  const { name } = winner.candidate;
+  const parts = BLENDS.includes(name) ? blendParts(learned.map(({ plan }) => plan.name)) : [name];
+  const trainings = learned.filter(({ plan }) => parts?.includes(plan.name) === true);
+  if (trainings.length > 0) return trainFurther(x, trainings, first);
+  const { candidates } = await fitClosedForms(x, { ...options, geometry, fitQueries: null }, options);
+  return { candidate: named(candidates, name), states, steps: 0, finished: true };
+}
+
+/** The weights of the first trainings are the start, with the directions that their hidden layers read along. */
+async function trainFurther(x: Matrix, trainings: readonly Learned[], first: FirstFit): Promise<Again> {
+  const { winner, closed, options } = first;
+  const { learned, states, finished } = await fitLearned(x, {
+    ...first,
+    plans: trainings.map(secondPlan),
+    axes: closed.axes,
+    directions: closed.directions,
+    isAsked: () => false,
+    weights: new Map(
+      trainings.map(({ plan, result }) => [refitName(plan.name), result.state.parameters] as const),
+    ),
+    options: { ...options, resume: first.states },
+  });
+  const steps = learned.reduce((sum, { result }) => sum + result.totalSteps, 0);
+  if (!finished || learned.length < trainings.length) return { candidate: null, states, steps, finished };
+  const fitted = learned.map((one, i) => {
+    const { plan } = expectDefined(trainings[i], 'the first training');
+    return learnedCandidate({ ...one, plan }, first);
+  });
+  const { name } = winner.candidate;
+  const blends = BLENDS.includes(name) ? await fitBlends(x, fitted, options) : [];
+  return { candidate: named([...fitted, ...blends], name), states, steps, finished };
+}
+
+function secondPlan({ plan, result }: Learned): TrainingSchedule {
+  const steps = Math.round(result.totalSteps * REFIT.stepsShare);
+  const settings = { ...resolveSettings(plan.settings), steps, epochs: null };
+  return { ...plan, name: refitName(plan.name), settings };
+}
+
+function named(candidates: readonly Candidate[], name: string): Candidate {
+  return expectDefined(
+    candidates.find((candidate) => candidate.name === name),
+    `${name} of all rows`,
+  );
+}
+
+/** What both fits reach on the rows that neither of them saw, found among all others. */
+async function scoresOf(
+  { x, kept, objective }: RefitSample,
+  fits: readonly Candidate[],
+  { winner, options }: FirstFit,
+): Promise<readonly [number, number]> {
+  const distance = options.distance ?? 'cosine';
+  const benchmark = await createBenchmark({ base: x, queries: kept, distance }, options);
+  const distances = [winner.compactDistance];
+  const { selection } = await scoreCandidates(
+    { benchmark, unseen: null },
+    fits.map((fit) => ({ ...fit, distances })),
+    { ...options, objective, selectionQueries: kept.rows, onProgress: undefined },
+  );
+  const [before, after] = selection.map(({ scores, recall }) =>
+    // No label of these rows may be among the others.
+    scores.length === 0 ? recall.recallAt10 : mean(scores),
+  );
+  return [expectDefined(before, 'the score before'), expectDefined(after, 'the score after')];
+}
