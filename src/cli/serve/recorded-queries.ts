@@ -11,7 +11,7 @@ import { readFiniteNpy, writeNpy } from '../../files/npy.js';
 import { makeOwnFolder } from '../../migrate/dual-write/private-folder.js';
 import { removeLeftovers } from '../../migrate/state/replace-file.js';
 import type { SearchedVectors } from '../../serve/protocol.js';
-import { QuerySample, type QueryBatch } from '../../serve/query-sample.js';
+import { VectorSample, type VectorBatch } from '../../serve/vector-sample.js';
 
 const ROWS_MAX = 10_000;
 const BYTES_MAX = 64 * 1024 ** 2;
@@ -24,7 +24,7 @@ interface Recorded {
   readonly path: string;
   /** Where the path leads to. */
   readonly file: string;
-  readonly sample: QuerySample;
+  readonly sample: VectorSample;
   /** `sample.seen` when the file was last written. */
   written: number;
   /** Whether the last attempt to write failed, so that the log says it once. */
@@ -71,7 +71,7 @@ export class RecordedQueries {
     for (const values of rows) sample?.add(values);
   }
 
-  merge(collection: string, batch: QueryBatch): void {
+  merge(collection: string, batch: VectorBatch): void {
     this.#recorded.get(collection)?.sample.merge(batch);
   }
 
@@ -131,7 +131,7 @@ async function opened(collection: string, path: string, inputDim: number): Promi
   await checkWritable(path);
   await removeLeftovers(path);
   const rowsMax = Math.max(1, Math.min(ROWS_MAX, Math.floor(BYTES_MAX / (4 * inputDim))));
-  const sample = new QuerySample({ cols: inputDim, rowsMax, seed: SEED });
+  const sample = new VectorSample({ cols: inputDim, rowsMax, seed: SEED });
   const { replaced } = destination;
   if (replaced !== null) await goOnWith(path, { collection, sample, inputDim, rowsMax });
   // A file that others may read is replaced soon.
@@ -149,7 +149,7 @@ async function opened(collection: string, path: string, inputDim: number): Promi
 /** Adds the vectors of an earlier run. */
 async function goOnWith(
   path: string,
-  wanted: { collection: string; sample: QuerySample; inputDim: number; rowsMax: number },
+  wanted: { collection: string; sample: VectorSample; inputDim: number; rowsMax: number },
 ): Promise<void> {
   const { collection, sample, inputDim, rowsMax } = wanted;
   const refused = (why: string, cause?: unknown): TldrError =>

@@ -1,5 +1,5 @@
 import type { SearchedVectors } from '../../serve/protocol.js';
-import { QuerySample, type QueryBatch } from '../../serve/query-sample.js';
+import { VectorSample, type VectorBatch } from '../../serve/vector-sample.js';
 
 /** Most vectors of a collection in one message, and most bytes of them: a message is made in one go. */
 const ROWS_MAX = 2048;
@@ -24,7 +24,7 @@ interface SearchedMessage {
 
 /** Sends samples of what was searched in this process to the first process, which writes the files. */
 export class SearchedBatches {
-  readonly #samples = new Map<string, { readonly sample: QuerySample; readonly cols: number }>();
+  readonly #samples = new Map<string, { readonly sample: VectorSample; readonly cols: number }>();
   readonly #tell: (message: SearchedMessage) => Promise<void>;
   #timer: NodeJS.Timeout | undefined;
 
@@ -43,11 +43,11 @@ export class SearchedBatches {
     await this.#send();
   }
 
-  #sampleOf(collection: string, cols: number): QuerySample {
+  #sampleOf(collection: string, cols: number): VectorSample {
     const existing = this.#samples.get(collection);
     if (existing?.cols === cols) return existing.sample;
     const rowsMax = Math.max(1, Math.min(ROWS_MAX, Math.floor(BYTES_MAX / (4 * cols))));
-    const sample = new QuerySample({ cols, rowsMax, seed: process.pid });
+    const sample = new VectorSample({ cols, rowsMax, seed: process.pid });
     this.#samples.set(collection, { sample, cols });
     return sample;
   }
@@ -65,7 +65,7 @@ export class SearchedBatches {
 }
 
 /** Returns the vectors of a batch. */
-export function queriesIn({ seen, cols, rows }: SearchedBatch): QueryBatch {
+export function queriesIn({ seen, cols, rows }: SearchedBatch): VectorBatch {
   // A copy: the bytes of a small buffer lie anywhere in Node's pool.
   const values = new Float32Array(new Uint8Array(Buffer.from(rows, 'base64')).buffer);
   const count = Math.floor(values.length / cols);

@@ -3,14 +3,14 @@ import { firstTooLargeRow, matrix, row, type Matrix } from '../core/matrix.js';
 import { Rng } from '../core/rng.js';
 
 /** Vectors of one collection that stand for a number of searched ones. */
-export interface QueryBatch {
+export interface VectorBatch {
   readonly rows: readonly Float32Array[];
-  /** How many searched vectors the rows were drawn from. */
+  /** How many vectors the rows were drawn from. */
   readonly seen: number;
 }
 
 /** A uniform random sample of all vectors that were added: at most `rowsMax` of them are held. */
-export class QuerySample {
+export class VectorSample {
   readonly #rows: Float32Array[] = [];
   readonly #cols: number;
   readonly #rowsMax: number;
@@ -43,7 +43,7 @@ export class QuerySample {
   }
 
   /** Adds a sample of other vectors, so that each of all vectors is as likely to be held. */
-  merge({ rows: given, seen }: QueryBatch): void {
+  merge({ rows: given, seen }: VectorBatch): void {
     const rows = given.filter((values) => values.length === this.#cols && !isTooLarge(values));
     if (rows.length === seen) for (const values of rows) this.add(values);
     if (rows.length === seen || rows.length === 0) return;
@@ -60,7 +60,7 @@ export class QuerySample {
   }
 
   /** Returns what is held, and begins anew. */
-  take(): QueryBatch {
+  take(): VectorBatch {
     const batch = { rows: this.#rows.slice(), seen: this.#seen };
     this.#rows.length = 0;
     this.#seen = 0;
