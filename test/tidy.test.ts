@@ -64,6 +64,8 @@ const UNREF: Readonly<Record<string, readonly [number, string]>> = {
   ],
   'src/migrate/state/with-lock.ts': [1, 'looks after a lock beside the work that holds it'],
   'src/migrate/state/lease.ts': [1, 'renews a lease beside the work that holds it'],
+  'src/serve/drift-meter.ts': [1, 'compares vectors beside the listeners, and once more at the end'],
+  'src/serve/drift-report.ts': [1, 'logs shares beside the listeners, and once more at the end'],
   'src/cli/serve/recorded-queries.ts': [
     1,
     'writes a sample of queries beside the listeners, and once more at the end',

@@ -49,6 +49,8 @@ export interface Config {
   readonly workers: number;
   /** From 0 to 1. */
   readonly shadow: number;
+  /** From 0 to 1. */
+  readonly driftAlert: number;
   readonly drainMs: number;
   readonly requestsMax: number;
   readonly bytesInFlightMax: number;
@@ -139,6 +141,7 @@ export function loadConfig(input: ConfigInput = {}): Config {
     listenGrpc: addressOf(values.listenGrpc),
     listenOperations: addressOf(values.listenOperations),
     shadow: expectDefined(parseShare(values.shadow), 'the share of shadow searches'),
+    driftAlert: expectDefined(parseShare(values.driftAlert), 'the share of far vectors'),
     collections,
     shown: { ...shown, collections: shownCollections(collections, file) },
   };

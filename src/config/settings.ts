@@ -140,6 +140,12 @@ export const SETTINGS = {
     default: '0%',
     env: 'QDRANT_TLDR_SHADOW',
   },
+  driftAlert: {
+    doc: "serve: larger share of written points or queries far from the encoder's training sample that is logged as a warning, such as 10%",
+    format: 'share',
+    default: '10%',
+    env: 'QDRANT_TLDR_DRIFT_ALERT',
+  },
   drainMs: {
     doc: 'serve: longest wait for requests under way when stopping, in milliseconds',
     format: 'count',

@@ -1,6 +1,7 @@
 import type { WriteInterceptor } from '../store/write-interceptor.js';
 import type { Log } from '../core/run-options.js';
-import type { NameLookup, SearchedVectors } from './protocol.js';
+import type { NameLookup } from './protocol.js';
+import type { KeptVectors } from './kept-vectors.js';
 import type { ByteBudget } from './byte-budget.js';
 import type { Metrics } from './metrics.js';
 import type { ProxyLimits } from './proxy-options.js';
@@ -28,7 +29,7 @@ export interface ListenerDependencies {
   /** True once the proxy takes no more requests: each connection then ends with its last open answer. */
   readonly draining: () => boolean;
   readonly events: ServedEvents;
-  /** Takes vectors that a client searched for, once the database has answered the search. */
-  readonly record: ((searched: SearchedVectors) => void) | undefined;
+  /** Takes vectors of a request, once the database has accepted it. */
+  readonly keep: (kept: KeptVectors) => void;
   readonly log: Log | undefined;
 }

@@ -8,9 +8,12 @@ import {
   type MetricObjectWithValues,
   type MetricValue,
 } from 'prom-client';
+import type { DriftCount } from './drift-meter.js';
 import { SecondsHistogram, type Tally } from './seconds-histogram.js';
 
 const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+const SHARES = [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1];
 
 /** `rest` or `grpc`. */
 export type Transport = 'rest' | 'grpc';
@@ -28,6 +31,15 @@ export interface RequestEnd {
   /** Bytes of the request's body as received. `bytesOut`: of the answer's body as sent. */
   readonly bytesIn: number;
   readonly bytesOut: number;
+}
+
+/** A search that was repeated on the full collection. */
+interface ShadowedSearch {
+  readonly overlap: number;
+  readonly servedSeconds: number;
+  readonly fullSeconds: number;
+  /** Whether the query lies far from the encoder's training sample; null if that is not known. */
+  readonly isFar: boolean | null;
 }
 
 /** The metrics of one process as plain data. */
@@ -87,8 +99,11 @@ export class Metrics {
   readonly #upstreamErrors: Counter<'transport'>;
   readonly #roomRefused: Counter;
   readonly #overlap: Histogram<'collection'>;
+  readonly #overlapByDistance: Histogram<'collection' | 'query'>;
   readonly #shadowSeconds: Histogram<'collection' | 'side'>;
   readonly #shadowDropped: Counter;
+  readonly #driftCompared: Counter<'collection' | 'kind'>;
+  readonly #driftFar: Counter<'collection' | 'kind'>;
 
   constructor() {
     const registers = [this.registry];
@@ -118,7 +133,14 @@ export class Metrics {
       help: 'Share of the full collection’s results that clients also got',
       registers,
       labelNames: ['collection'],
-      buckets: [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1],
+      buckets: SHARES,
+    });
+    this.#overlapByDistance = new Histogram({
+      name: 'tldr_shadow_overlap_by_distance',
+      help: 'The overlap of queries near the encoder’s training sample and far from it',
+      registers,
+      labelNames: ['collection', 'query'],
+      buckets: SHARES,
     });
     this.#shadowSeconds = new Histogram({
       name: 'tldr_shadow_seconds',
@@ -131,6 +153,19 @@ export class Metrics {
       name: 'tldr_shadow_dropped_total',
       help: 'Sampled searches not repeated',
       registers,
+    });
+    const labelNames = ['collection', 'kind'] as const;
+    this.#driftCompared = new Counter({
+      name: 'tldr_drift_compared_total',
+      help: 'Vectors compared with the encoder’s training sample',
+      registers,
+      labelNames,
+    });
+    this.#driftFar = new Counter({
+      name: 'tldr_drift_far_total',
+      help: 'Compared vectors that lie far from the encoder’s training sample',
+      registers,
+      labelNames,
     });
   }
 
@@ -171,14 +206,22 @@ export class Metrics {
     });
   }
 
-  shadow(collection: string, seen: { overlap: number; servedSeconds: number; fullSeconds: number }): void {
-    this.#overlap.observe({ collection }, seen.overlap);
-    this.#shadowSeconds.observe({ collection, side: 'served' }, seen.servedSeconds);
-    this.#shadowSeconds.observe({ collection, side: 'full' }, seen.fullSeconds);
+  shadow(collection: string, { overlap, servedSeconds, fullSeconds, isFar }: ShadowedSearch): void {
+    this.#overlap.observe({ collection }, overlap);
+    if (isFar !== null)
+      this.#overlapByDistance.observe({ collection, query: isFar ? 'far' : 'near' }, overlap);
+    this.#shadowSeconds.observe({ collection, side: 'served' }, servedSeconds);
+    this.#shadowSeconds.observe({ collection, side: 'full' }, fullSeconds);
   }
 
   shadowDropped(): void {
     this.#shadowDropped.inc();
+  }
+
+  /** Counts vectors that were compared with the encoder's training sample. A count of 0 shows the metrics. */
+  drift({ collection, as: kind, compared, far }: Omit<DriftCount, 'expectedShare'>): void {
+    this.#driftCompared.inc({ collection, kind }, compared);
+    this.#driftFar.inc({ collection, kind }, far);
   }
 
   counts(): Promise<Counts> {

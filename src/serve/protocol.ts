@@ -29,10 +29,22 @@ export interface SearchedVectors {
   readonly rows: readonly Float32Array[];
 }
 
+/** Rows of a projection job that say whether clients' vectors are still of the kind that the encoder was fitted to. */
+export interface RowsToCompare {
+  /** The configured name of the served collection. */
+  readonly collection: string;
+  /** A part of them, if the request has many. */
+  readonly rows: readonly number[];
+  /** How many rows these stand for. */
+  readonly seen: number;
+}
+
 /** A rewrite that waits for its projected vectors. The proxy projects those of several requests together. */
 export interface PendingRewrite<Result> extends ProjectionJob {
   /** Set if the collection's queries are recorded. */
   readonly searched?: SearchedVectors | undefined;
+  /** Set if the encoder's file tells where its training sample lies. */
+  readonly toCompare?: RowsToCompare | undefined;
   /** Returns the finished rewrite. Called once. @param y projected vectors, n x outputDim */
   finish(y: Matrix): Result;
 }

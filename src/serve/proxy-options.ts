@@ -1,6 +1,7 @@
 import { SERVE_LIMITS } from '../store/defaults.js';
 import type { WriteInterceptor } from '../store/write-interceptor.js';
 import type { Log } from '../core/run-options.js';
+import type { DriftCount } from './drift-meter.js';
 import type {
   FailureAnswer,
   GrpcRewriter,
@@ -85,5 +86,7 @@ export interface ProxyOptions {
   readonly names?: NameLookup | undefined;
   /** Called with vectors that a client searched for, once the database has answered the search. */
   readonly record?: ((searched: SearchedVectors) => void) | undefined;
+  /** Called with what was counted when vectors were compared with an encoder's training sample. */
+  readonly onDrift?: ((count: DriftCount) => void) | undefined;
   readonly log?: Log | undefined;
 }

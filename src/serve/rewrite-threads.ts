@@ -2,18 +2,18 @@ import { parentPort, Worker } from 'node:worker_threads';
 import type { Aliases } from '../store/write-interceptor.js';
 import { isTldrError, messageOf, TldrError, type ErrorCode } from '../core/errors.js';
 import {
-  finished,
   isPendingRewrite,
+  projected,
   type AnswerForm,
   type GrpcRewrite,
   type LookupAnswer,
   type PendingRewrite,
   type ReadHead,
   type RestRewrite,
-  type SearchedVectors,
   type GrpcChange,
   type RestChange,
 } from './protocol.js';
+import { finishedWith, type KeptVectors } from './kept-vectors.js';
 import type { Rewriters } from './proxy-options.js';
 
 /** Below this size, copying costs less than transferring the memory. */
@@ -45,7 +45,7 @@ type AnyResult = RewriteResults[RewriteTask['kind']];
 export interface Rewritten<Result> {
   readonly result: Result;
   readonly body: Uint8Array;
-  readonly searched?: SearchedVectors | undefined;
+  readonly kept?: KeptVectors | undefined;
 }
 
 type Reply =
@@ -142,9 +142,10 @@ export function answerRewrites(rewriters: Rewriters): void {
   parentPort?.on('message', ({ id, task }: { readonly id: number; readonly task: RewriteTask }) => {
     try {
       const begun = begin(rewriters, task);
-      const result = finished<AnyResult>(begun);
-      const searched = isPendingRewrite(begun) ? begun.searched : undefined;
-      const reply: Reply = { id, result, body: task.body, searched };
+      const { result, kept } = isPendingRewrite(begun)
+        ? finishedWith(begun, projected(begun))
+        : { result: begun, kept: undefined };
+      const reply: Reply = { id, result, body: task.body, kept };
       // An unchanged body is the same memory in both: a set, so that it is transferred once.
       const handed = new Set([...transferable(task.body), ...transferable(bytesOf(result))]);
       parentPort?.postMessage(reply, [...handed]);

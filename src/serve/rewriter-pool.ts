@@ -15,6 +15,7 @@ import {
   type ChangeRoute,
 } from './protocol.js';
 import { ProjectionQueue } from './projection-queue.js';
+import { finishedWith } from './kept-vectors.js';
 import type { Rewriters } from './proxy-options.js';
 import {
   begin,
@@ -128,10 +129,11 @@ export class RewriterPool {
   ): Promise<Rewritten<RewriteResults[Kind]>> {
     if (this.#pool !== null && task.body.length >= this.#workerBytesMin) return this.#pool.run<Kind>(task);
     const begun = begin(this.#rewriters, task);
-    const pending = isPendingRewrite(begun) ? begun : null;
-    const result = pending === null ? begun : pending.finish(await this.#projections.project(pending));
+    const { result, kept } = isPendingRewrite(begun)
+      ? finishedWith(begun, await this.#projections.project(begun))
+      : { result: begun, kept: undefined };
     // The result has the type of the task's kind.
-    return { result: result as RewriteResults[Kind], body: task.body, searched: pending?.searched };
+    return { result: result as RewriteResults[Kind], body: task.body, kept };
   }
 
   grpcStatus(form: AnswerForm, status: CallStatus): CallStatus {

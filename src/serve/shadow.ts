@@ -1,4 +1,6 @@
 import { Rng } from '../core/rng.js';
+import { farAmong, type SampleComparison } from './drift-meter.js';
+import type { CompactVectors } from './kept-vectors.js';
 import type { GrpcCall } from './protocol.js';
 import type { Metrics } from './metrics.js';
 
@@ -37,21 +39,28 @@ export interface Compared {
   readonly collection: string;
   /** From the request's beginning to the answer's end. */
   readonly servedSeconds: number;
+  /** The projected queries, if they can be compared with the encoder's training sample. */
+  readonly compact: CompactVectors | undefined;
   readonly served: () => ResultIds | Promise<ResultIds>;
   /** Repeats the search on the full collection. Rejects if it cannot. */
   readonly full: () => Promise<ResultIds>;
+}
+
+interface Comparing {
+  /** By the configured names of collections. */
+  readonly comparisons: ReadonlyMap<string, SampleComparison>;
 }
 
 /**
  * Repeats a share of the searches on the full collection after they were answered, and measures the overlap.
  */
 export class Shadow {
-  readonly #options: ShadowOptions;
+  readonly #options: ShadowOptions & Comparing;
   readonly #metrics: Metrics;
   readonly #rng: Rng;
   #atOnce = 0;
 
-  constructor(options: ShadowOptions, metrics: Metrics) {
+  constructor(options: ShadowOptions & Comparing, metrics: Metrics) {
     this.#options = options;
     this.#metrics = metrics;
     this.#rng = new Rng(options.seed);
@@ -85,16 +94,23 @@ export class Shadow {
     return null;
   }
 
-  async #compare({ collection, servedSeconds, served, full }: Compared): Promise<void> {
+  async #compare({ collection, servedSeconds, compact, served, full }: Compared): Promise<void> {
     const startedAtMs = performance.now();
     const wanted = await full();
     const fullSeconds = (performance.now() - startedAtMs) / 1000;
     const given = await served();
+    // In a batch, nothing says which vector belongs to which search.
+    const isFar = wanted.length === 1 && compact?.seen === 1 ? this.#isFar(compact) : null;
     wanted.forEach((ids, i) => {
       if (ids.length === 0) return;
       const got = new Set(given[i]);
       const overlap = ids.filter((id) => got.has(id)).length / ids.length;
-      this.#metrics.shadow(collection, { overlap, servedSeconds, fullSeconds });
+      this.#metrics.shadow(collection, { overlap, servedSeconds, fullSeconds, isFar });
     });
+  }
+
+  #isFar({ collection, encoder, as, rows }: CompactVectors): boolean | null {
+    const comparison = this.#options.comparisons.get(collection);
+    return comparison?.encoder === encoder ? farAmong({ comparison, as }, rows) > 0 : null;
   }
 }

@@ -44,6 +44,8 @@ export interface ServedFacts {
   readonly vectorAnswers: 'refuse' | 'compact';
   /** Whether a sample of the vectors that clients search for is kept. */
   readonly recordsQueries?: boolean;
+  /** Whether written points and queries are compared with the sample that the encoder was fitted to. */
+  readonly comparesWithSample?: boolean;
 }
 
 /** A collection that clients use with full vectors while it is stored, or searched, in a compact space. */

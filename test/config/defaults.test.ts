@@ -36,6 +36,7 @@ test('every help text shows the default of its setting', () => {
       'batchSize',
       'workers',
       'shadow',
+      'driftAlert',
       'drainMs',
       'listenRest',
       'listenGrpc',

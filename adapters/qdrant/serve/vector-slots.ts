@@ -1,5 +1,10 @@
 import { matrix, row, type Matrix } from '../../../src/core/matrix.js';
-import type { PendingRewrite, ProjectionJob, SearchedVectors } from '../../../src/serve/protocol.js';
+import type {
+  PendingRewrite,
+  ProjectionJob,
+  RowsToCompare,
+  SearchedVectors,
+} from '../../../src/serve/protocol.js';
 import type { ServedCollection } from '../../../src/store/served.js';
 import { checkCompact, checkDim } from './rules.js';
 
@@ -11,6 +16,10 @@ export interface SlotForm<Slot> {
 
 /** Most vectors of one request that go into the sample of recorded queries. */
 const SEARCHED_MAX = 32;
+/** Most vectors of one request that are compared with the encoder's training sample. */
+const COMPARED_MAX = 32;
+/** Multiples of it, less their whole part, spread evenly between 0 and 1 in no period. */
+const GOLDEN_RATIO = (Math.sqrt(5) - 1) / 2;
 
 /** The vectors of one request: collected first, then projected together and written into their slots. */
 export class VectorSlots<Slot> {
@@ -18,7 +27,8 @@ export class VectorSlots<Slot> {
   readonly #form: SlotForm<Slot>;
   readonly #rows: Float32Array[] = [];
   readonly #slots: Slot[] = [];
-  readonly #searched: Float32Array[] = [];
+  /** Rows that the client itself sent to search for. */
+  readonly #searched: number[] = [];
 
   constructor(served: ServedCollection, form: SlotForm<Slot>) {
     this.#served = served;
@@ -41,7 +51,7 @@ export class VectorSlots<Slot> {
   /** Adds a vector that the client itself sent to search for. @throws as `add` */
   addSearched(values: Float32Array): Slot {
     const slot = this.add(values);
-    if (this.#served.recordsQueries === true) this.#searched.push(values);
+    this.#searched.push(this.count - 1);
     return slot;
   }
 
@@ -60,17 +70,37 @@ export class VectorSlots<Slot> {
         this.#fill(y);
         return send();
       });
-    const pending = { projector: this.#served.projector, as, x: this.#joined(), finish };
-    return this.#searched.length === 0 ? pending : { ...pending, searched: this.#searchedVectors() };
+    const { projector } = this.#served;
+    const searched = this.#searchedVectors();
+    return { projector, as, x: this.#joined(), finish, searched, toCompare: this.#rowsToCompare(as) };
   }
 
   /** Copies, since the vectors may lie in the memory of the request's body. Of many, evenly spaced ones. */
-  #searchedVectors(): SearchedVectors {
+  #searchedVectors(): SearchedVectors | undefined {
     const all = this.#searched;
+    if (this.#served.recordsQueries !== true || all.length === 0) return undefined;
     const every = Math.ceil(all.length / SEARCHED_MAX);
-    const rows = all.filter((_, i) => i % every === 0).map((values) => values.slice());
+    const rows = all.filter((_, i) => i % every === 0).map((i) => this.#rows[i]!.slice());
+    return { collection: this.#collection, rows };
+  }
+
+  /** Of many rows, one at another place in each of equally long stretches: points may come in a fixed rhythm. */
+  #rowsToCompare(as: ProjectionJob['as']): RowsToCompare | undefined {
+    const all = as === 'points' ? Array.from(this.#rows.keys()) : this.#searched;
+    if (this.#served.comparesWithSample !== true || all.length === 0) return undefined;
+    const count = Math.min(all.length, COMPARED_MAX);
+    const stretch = all.length / count;
+    const rows = Array.from({ length: count }, (_, i) => {
+      const place = all.length === count ? 0 : (i * GOLDEN_RATIO) % 1;
+      return all[Math.floor((i + place) * stretch)]!;
+    });
+    return { collection: this.#collection, rows, seen: all.length };
+  }
+
+  /** The configured name. */
+  get #collection(): string {
     const [collection = this.#served.target] = this.#served.names;
-    return { collection, rows };
+    return collection;
   }
 
   /** @param y a row for each vector */

@@ -42,6 +42,7 @@ interface ServeFlags extends GlobalFlags {
   readonly tlsKey?: string;
   readonly workers?: number;
   readonly shadow?: string;
+  readonly driftAlert?: string;
   readonly drainMs?: number;
   readonly wait?: number;
   readonly check?: boolean;
@@ -114,6 +115,10 @@ export function serveCommand(): Command {
       'share of searches also sent to the full collection, such as 5% (default: 0%)',
     )
     .option(
+      '--drift-alert <percent>',
+      "warn if more of the written points or queries are unlike the encoder's training sample (default: 10%)",
+    )
+    .option(
       '--drain-ms <n>',
       'longest wait for requests under way when stopping (default: 30000)',
       wholeNumber,
@@ -179,8 +184,19 @@ function checkShadow({ shadow, collections }: Config): void {
 }
 
 function settingsOf(flags: ServeFlags): Readonly<Record<string, unknown>> {
-  const { listen, listenGrpc, listenOperations, tlsCert, tlsKey, workers, shadow, drainMs } = flags;
-  return { listenRest: listen, listenGrpc, listenOperations, tlsCert, tlsKey, workers, shadow, drainMs };
+  const { listen: listenRest, listenGrpc, listenOperations, tlsCert, tlsKey } = flags;
+  const { workers, shadow, driftAlert, drainMs } = flags;
+  return {
+    listenRest,
+    listenGrpc,
+    listenOperations,
+    tlsCert,
+    tlsKey,
+    workers,
+    shadow,
+    driftAlert,
+    drainMs,
+  };
 }
 
 function withLogs(config: Config): Config {

@@ -5,6 +5,7 @@ import type { Config } from '../../config/load.js';
 import type { ServedCollectionSettings } from '../../config/served-collection-settings.js';
 import { Encoder } from '../../encoder/model.js';
 import { readEncoderFile } from '../../encoder/file.js';
+import { farFromSample } from '../../encoder/sample-summary.js';
 import { isTldrError, TldrError } from '../../core/errors.js';
 import type { Aliases } from '../../store/write-interceptor.js';
 import type { Log } from '../../core/run-options.js';
@@ -13,6 +14,7 @@ import { checkServed } from '../../store/check-served.js';
 import type { ServedCollection } from '../../store/served.js';
 import type { CopyTarget } from '../../store/copy-target.js';
 import { readDesiredState } from '../../migrate/dual-write/proxy-state-files.js';
+import type { SampleComparison } from '../../serve/drift-meter.js';
 import { openStore } from '../console/options.js';
 
 /** Few and fast attempts, because a client waits meanwhile. */
@@ -25,6 +27,8 @@ export interface LoadedCollection {
   readonly encoder: Uint8Array;
   /** The full collection that shadow searches compare with. */
   readonly full: string | undefined;
+  /** Compares vectors with the encoder's training sample; null if the encoder file does not tell where it lies. */
+  readonly comparison: SampleComparison | null;
 }
 
 /** Decides whether clients read the target of a collection, by its configured name. */
@@ -82,6 +86,8 @@ async function load(
   const { name, setting, aliases } = wanted;
   try {
     const encoder = await readEncoderFile(setting.encoder);
+    const projector = Encoder.fromBytes(encoder, setting.encoder);
+    const comparison = comparisonOf(projector);
     const spec = await store.describe(setting.target);
     const served = checkServed({
       name,
@@ -89,15 +95,29 @@ async function load(
       aliases,
       options: setting,
       ...strictModeSearchLimits(spec),
-      projector: Encoder.fromBytes(encoder, setting.encoder),
+      projector,
     });
     if (setting.full !== undefined) await checkFull(store, setting.full, served);
-    const recording = { ...served, recordsQueries: setting.recordQueries !== undefined };
-    return renamed({ served: recording, encoder, full: setting.full }, setting, aliases);
+    const sampled = {
+      ...served,
+      recordsQueries: setting.recordQueries !== undefined,
+      comparesWithSample: comparison !== null,
+    };
+    return renamed({ served: sampled, encoder, full: setting.full, comparison }, setting, aliases);
   } catch (cause) {
     if (!isTldrError(cause)) throw cause;
     throw new TldrError(cause.code, `cannot serve ${name}: ${cause.message}`, { cause });
   }
+}
+
+function comparisonOf(encoder: Encoder): SampleComparison | null {
+  const { sample, fingerprint } = encoder;
+  if (sample === null) return null;
+  return {
+    encoder: fingerprint,
+    expectedShare: sample.expectedShare,
+    farFromSample: (compact, as) => farFromSample(sample, compact, as),
+  };
 }
 
 /**
@@ -161,7 +181,11 @@ async function checkFull(store: CopyTarget, full: string, served: ServedCollecti
 }
 
 /** The facts about a served collection for `--json`. */
-export function describeServed({ served, full }: LoadedCollection): Readonly<Record<string, unknown>> {
+export function describeServed({
+  served,
+  full,
+  comparison,
+}: LoadedCollection): Readonly<Record<string, unknown>> {
   const { names, target, layout, vector, inputDim, outputDim, oversampling, projector } = served;
   return {
     names,
@@ -172,6 +196,7 @@ export function describeServed({ served, full }: LoadedCollection): Readonly<Rec
     outputDim,
     oversampling,
     full: full ?? null,
+    expectedFarShare: comparison?.expectedShare ?? null,
     encoder: projector.fingerprint.slice(0, 16),
   };
 }

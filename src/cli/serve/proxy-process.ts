@@ -5,6 +5,7 @@ import { expectDefined, messageOf, TldrError } from '../../core/errors.js';
 import { readRegular } from '../../core/read-file.js';
 import type { Log } from '../../core/run-options.js';
 import { turns } from '../../core/run-in-turn.js';
+import type { DriftCount } from '../../serve/drift-meter.js';
 import type { SearchedVectors } from '../../serve/protocol.js';
 import type { ProxyLimits, ProxyOptions, TlsFiles, Upstream } from '../../serve/proxy-options.js';
 import { startProxy, type Proxy } from '../../serve/run/start-proxy.js';
@@ -48,6 +49,8 @@ export interface ServingOptions {
   readonly seed: number;
   /** Takes vectors that clients searched for. */
   readonly onSearched?: (searched: SearchedVectors) => void;
+  /** Takes what was counted when vectors were compared with an encoder's training sample. */
+  readonly onDrift?: (count: DriftCount) => void;
   /** A client deleted the collection that is configured under this name. */
   readonly onDeleted?: (name: string) => void;
   /** A client changed settings of the collection that is configured under this name. */
@@ -59,7 +62,7 @@ export interface ServingOptions {
  * @throws the errors of the checks, UNAVAILABLE for an address that is in use
  */
 export async function startProxyProcess(config: Config, options: ServingOptions): Promise<ProxyProcess> {
-  const { log, seed, onDeleted, onUpdated, onSearched } = options;
+  const { log, seed, onDeleted, onUpdated } = options;
   let current = config;
   const isConfigured = (name: string): boolean => Object.hasOwn(current.collections, name);
   const { names, migrating, close } = await openNames(config, isConfigured, log);
@@ -93,7 +96,7 @@ export async function startProxyProcess(config: Config, options: ServingOptions)
       listening?.use(state());
     });
   const proxy = await startProxy(
-    await proxyOptionsOf(config, log, { guard: migrating.guard, names, record: onSearched }).catch(fail),
+    await proxyOptionsOf(config, options, { guard: migrating.guard, names }).catch(fail),
     state(),
     { onDeleted: drop, onUpdated: (name) => refresh(name).then(() => onUpdated?.(name)) },
   ).catch(fail);
@@ -131,8 +134,8 @@ export async function startProxyProcess(config: Config, options: ServingOptions)
 /** Returns what a proxy needs to listen. @throws the errors of reading the TLS files */
 async function proxyOptionsOf(
   config: Config,
-  log: Log,
-  given: Pick<ProxyOptions, 'guard' | 'names' | 'record'>,
+  { log, onSearched, onDrift }: ServingOptions,
+  given: Pick<ProxyOptions, 'guard' | 'names'>,
 ): Promise<ProxyOptions> {
   return {
     upstream: upstreamOf(config),
@@ -141,6 +144,8 @@ async function proxyOptionsOf(
     tls: await readTls(config),
     limits: limitsOf(config),
     failure: restFailure,
+    record: onSearched,
+    onDrift,
     log,
     ...given,
   };
@@ -210,10 +215,18 @@ export function reloadable(
   before: Config,
   after: Config,
 ): { readonly config: Config; readonly fixed: string[] } {
-  const { collections, shadow, threads, apiKey, timeoutMs } = after;
-  const taken = new Set(['collections', 'shadow', 'threads', 'apiKey', 'apiKeyFile', 'timeoutMs']);
+  const { collections, shadow, driftAlert, threads, apiKey, timeoutMs } = after;
+  const taken = new Set([
+    'collections',
+    'shadow',
+    'driftAlert',
+    'threads',
+    'apiKey',
+    'apiKeyFile',
+    'timeoutMs',
+  ]);
   return {
-    config: { ...before, collections, shadow, threads, apiKey, timeoutMs },
+    config: { ...before, collections, shadow, driftAlert, threads, apiKey, timeoutMs },
     fixed: Object.keys(before.shown).filter(
       (name) => !taken.has(name) && before.shown[name]?.value !== after.shown[name]?.value,
     ),

@@ -8,6 +8,7 @@ import {
 } from '../proxy-adapter.js';
 import type { MirroredCollection, MirroredFacts } from '../../store/write-interceptor.js';
 import type { ServedCollection, ServedFacts } from '../../store/served.js';
+import type { SampleComparison } from '../../serve/drift-meter.js';
 import type { Rewriters } from '../../serve/proxy-options.js';
 import { RewriteThreads } from '../../serve/rewrite-threads.js';
 import { RewriterPool } from '../../serve/rewriter-pool.js';
@@ -76,7 +77,16 @@ export function proxyState(
   return {
     rewriting: new RewriterPool(rewriters, pool, WORKER_BYTES_MIN),
     shadow: shadowOf(loaded, { share: shadowShare, seed }),
+    comparisons: comparisonsOf(loaded),
   };
+}
+
+function comparisonsOf(loaded: readonly LoadedCollection[]): ReadonlyMap<string, SampleComparison> {
+  return new Map(
+    loaded.flatMap(({ served: { names, target }, comparison }) =>
+      comparison === null ? [] : [[names[0] ?? target, comparison] as const],
+    ),
+  );
 }
 
 function shadowOf(

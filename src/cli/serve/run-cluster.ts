@@ -1,3 +1,4 @@
+import { DriftReport } from '../../serve/drift-report.js';
 import { countedTogether, Reloads } from '../../serve/metrics.js';
 import { startOperations } from '../../serve/run/health-and-metrics.js';
 import { DEFAULT_LIMITS } from '../../serve/proxy-options.js';
@@ -19,9 +20,11 @@ export async function runCluster({ config, run, reread, reloadSignals }: ServeRu
   const loaded = await loadCollections(config, log);
   const reloads = new Reloads();
   const recorded = await RecordedQueries.open(config, { log });
-  const members = new WorkerProcesses(config, log, (batch) =>
-    recorded.merge(batch.collection, queriesIn(batch)),
-  );
+  const drift = new DriftReport({ log, alert: config.driftAlert });
+  const members = new WorkerProcesses(config, log, {
+    onSearched: (batch) => recorded.merge(batch.collection, queriesIn(batch)),
+    onDrift: (count) => drift.add(count),
+  });
   const upstream = new RestUpstream(upstreamOf(config), { ...DEFAULT_LIMITS, upstreamConnections: 1 });
   const operations = await startOperations({
     address: config.listenOperations,
@@ -32,6 +35,7 @@ export async function runCluster({ config, run, reread, reloadSignals }: ServeRu
   const stop = async (): Promise<boolean> => {
     const inTime = await members.drain(config.drainMs);
     await recorded.close();
+    drift.close();
     await Promise.all([operations.close(), upstream.close()]);
     return inTime;
   };
@@ -45,6 +49,7 @@ export async function runCluster({ config, run, reread, reloadSignals }: ServeRu
   startReloading({ config, reread, reloadSignals, log, reloads }, async (next) => {
     await loadCollections(next, log);
     members.configure(next);
+    drift.alert = next.driftAlert;
   });
   await untilAborted(run.signal);
   reloadSignals.stop();

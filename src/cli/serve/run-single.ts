@@ -1,3 +1,4 @@
+import { DriftReport } from '../../serve/drift-report.js';
 import { Reloads } from '../../serve/metrics.js';
 import { startOperations } from '../../serve/run/health-and-metrics.js';
 import { announceAddresses, startReloading, untilAborted, type ServeRun } from './reload-and-announce.js';
@@ -8,10 +9,12 @@ import { startProxyProcess } from './proxy-process.js';
 export async function runSingle({ config, run, reread, reloadSignals }: ServeRun): Promise<void> {
   const { log } = run;
   const recorded = await RecordedQueries.open(config, { log });
+  const drift = new DriftReport({ log, alert: config.driftAlert });
   const serving = await startProxyProcess(config, {
     log,
     seed: 1,
     onSearched: (searched) => recorded.add(searched),
+    onDrift: (count) => drift.add(count),
   });
   const { proxy } = serving;
   const reloads = new Reloads();
@@ -25,7 +28,10 @@ export async function runSingle({ config, run, reread, reloadSignals }: ServeRun
     await serving.close();
     throw error;
   });
-  startReloading({ config, reread, reloadSignals, log, reloads }, (next) => serving.reload(next));
+  startReloading({ config, reread, reloadSignals, log, reloads }, async (next) => {
+    await serving.reload(next);
+    drift.alert = next.driftAlert;
+  });
   announceAddresses(run, {
     rest: proxy.rest,
     grpc: proxy.grpc,
@@ -39,6 +45,7 @@ export async function runSingle({ config, run, reread, reloadSignals }: ServeRun
   if (!inTime) log('warn', `requests were still under way after ${config.drainMs} ms and were cut off`);
   await serving.close();
   await recorded.close();
+  drift.close();
   await operations.close();
   log('info', 'stopped');
 }

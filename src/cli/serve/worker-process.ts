@@ -2,11 +2,11 @@ import { errorText } from '../console/advice.js';
 import type { Config } from '../../config/load.js';
 import type { Address } from '../../config/settings.js';
 import { expectDefined, isTldrError, type ErrorCode } from '../../core/errors.js';
+import type { DriftCount } from '../../serve/drift-meter.js';
 import type { Counts } from '../../serve/metrics.js';
 import { openLog } from '../console/command-output.js';
-import type { SearchedVectors } from '../../serve/protocol.js';
 import { SearchedBatches, type SearchedBatch } from './searched-batches.js';
-import { startProxyProcess, type ProxyProcess } from './proxy-process.js';
+import { startProxyProcess, type ProxyProcess, type ServingOptions } from './proxy-process.js';
 
 /** Messages from the first process to a serving process. */
 export type ToWorker =
@@ -23,6 +23,7 @@ export type FromWorker =
   | { readonly kind: 'refused'; readonly message: string }
   | { readonly kind: 'deleted' | 'updated'; readonly collection: string }
   | { readonly kind: 'searched'; readonly batches: readonly SearchedBatch[] }
+  | { readonly kind: 'drift'; readonly count: DriftCount }
   | { readonly kind: 'counts'; readonly id: number; readonly counts: Counts };
 
 /** Runs one of several serving processes. It obeys the first process, and ends when that process is gone. */
@@ -31,13 +32,14 @@ export function serveAsWorker(): Promise<void> {
     let serving: Promise<ProxyProcess> | undefined;
     let config: Config | undefined;
     const searched = new SearchedBatches(tell);
+    let counted = Promise.resolve();
     const drain = async (): Promise<void> => {
       const started = await serving?.catch(() => undefined);
       if (started !== undefined) {
         await started.proxy.drain(expectDefined(config, 'the settings of a running proxy').drainMs);
         await started.close();
       }
-      await searched.close();
+      await Promise.all([searched.close(), counted]);
       if (process.connected) process.disconnect();
       resolve();
     };
@@ -52,7 +54,12 @@ export function serveAsWorker(): Promise<void> {
         case 'configure':
           config = message.config;
           if (serving === undefined) {
-            serving = start(message, (vectors) => searched.add(vectors));
+            serving = start(message, {
+              onSearched: (vectors) => searched.add(vectors),
+              onDrift: (count) => {
+                counted = tell({ kind: 'drift', count });
+              },
+            });
             serving.catch(end);
           } else void reload(serving, message.config);
           break;
@@ -77,12 +84,12 @@ export function serveAsWorker(): Promise<void> {
 
 async function start(
   { config, seed }: ToWorker & { readonly kind: 'configure' },
-  onSearched: (searched: SearchedVectors) => void,
+  taking: Pick<ServingOptions, 'onSearched' | 'onDrift'>,
 ): Promise<ProxyProcess> {
   try {
     const serving = await startProxyProcess(config, {
+      ...taking,
       seed,
-      onSearched,
       log: await openLog(config.logLevel),
       onDeleted: (collection) => void tell({ kind: 'deleted', collection }),
       onUpdated: (collection) => void tell({ kind: 'updated', collection }),

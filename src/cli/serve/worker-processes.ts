@@ -3,6 +3,7 @@ import type { Config } from '../../config/load.js';
 import type { Address } from '../../config/settings.js';
 import { expectDefined, TldrError } from '../../core/errors.js';
 import type { Log } from '../../core/run-options.js';
+import type { DriftCount } from '../../serve/drift-meter.js';
 import type { Counts } from '../../serve/metrics.js';
 import { freePorts } from '../proxy-adapter.js';
 import type { SearchedBatch } from './searched-batches.js';
@@ -20,6 +21,14 @@ interface Ports {
   readonly grpc: Address;
 }
 
+/** What any of the processes reports. */
+interface WorkerEvents {
+  /** Takes samples of what clients searched for. */
+  readonly onSearched: (batch: SearchedBatch) => void;
+  /** Takes what was counted when vectors were compared with an encoder's training sample. */
+  readonly onDrift: (count: DriftCount) => void;
+}
+
 /**
  * Several processes that serve on the same ports. A process that dies is started again, later each time if it
  * dies at once.
@@ -35,15 +44,14 @@ export class WorkerProcesses {
   #seed = 0;
   #asked = 0;
   #ending = false;
-  readonly #onSearched: (batch: SearchedBatch) => void;
+  readonly #events: WorkerEvents;
   #onReady: (ports: Ports) => void = () => undefined;
   #onFailed: ((error: TldrError) => void) | null = null;
 
-  /** @param onSearched takes samples of what was searched in any of the processes */
-  constructor(config: Config, log: Log, onSearched: (batch: SearchedBatch) => void) {
+  constructor(config: Config, log: Log, events: WorkerEvents) {
     this.#config = config;
     this.#log = log;
-    this.#onSearched = onSearched;
+    this.#events = events;
   }
 
   /**
@@ -162,7 +170,10 @@ export class WorkerProcesses {
         this.#tellOthers(worker, { kind: 'refresh', collection: message.collection });
         break;
       case 'searched':
-        for (const batch of message.batches) this.#onSearched(batch);
+        for (const batch of message.batches) this.#events.onSearched(batch);
+        break;
+      case 'drift':
+        this.#events.onDrift(message.count);
         break;
       case 'counts':
         this.#counting.get(message.id)?.(message.counts);

@@ -2,6 +2,7 @@ import type { WriteInterceptor } from '../../store/write-interceptor.js';
 import type { CallStatus, GrpcCall, GrpcChange, GrpcRewrite } from '../protocol.js';
 import type { GrpcAnswer } from './make-call.js';
 import { grpcSender } from './sender.js';
+import type { Rewritten } from '../rewrite-threads.js';
 import type { RewriterPool } from '../rewriter-pool.js';
 import { askPermission, refusalOfServer, makeUnnamed, sendChange } from '../send-change.js';
 
@@ -14,7 +15,7 @@ export interface ChangingCall {
   /** Makes a call with the client's credentials. */
   readonly make: (call: GrpcCall) => Promise<GrpcAnswer>;
   /** Handles the message as a call that is not mirrored. `made`: its rewrite, if it was already made. */
-  readonly rewrite: (message: Uint8Array, made?: GrpcRewrite) => Promise<void>;
+  readonly rewrite: (message: Uint8Array, made?: Rewritten<GrpcRewrite>) => Promise<void>;
   readonly refuse: (status: CallStatus) => void;
   readonly give: (answer: GrpcAnswer) => void;
   /** Sets the kind under which the metrics count the call. */
@@ -81,17 +82,18 @@ async function writeElsewhere(
 ): Promise<void> {
   const { path, guard } = call;
   const sender = grpcSender(rewriting, call.make);
-  const { result, body } = await rewriting.run({ kind: 'grpc', path, body: message });
+  const made = await rewriting.run({ kind: 'grpc', path, body: message });
+  const { body } = made;
   const request = { path, message: body };
   call.count('pass');
-  if (result.kind !== 'pass') await call.rewrite(body, result);
+  if (made.result.kind !== 'pass') await call.rewrite(body, made);
   else if (change.kind === 'elsewhere') {
     const named = { ...change.named, request };
     const at = { guard, permittedBy: null };
     call.give(await sendChange<GrpcCall, GrpcAnswer>({ ...change, named }, at, sender));
   } else {
-    const made = await makeUnnamed<GrpcCall, GrpcAnswer>({ ...change, request }, { guard, tries }, sender);
-    if (made === 'again') await handleGrpcChange(call, body, tries + 1);
-    else call.give(made);
+    const answer = await makeUnnamed<GrpcCall, GrpcAnswer>({ ...change, request }, { guard, tries }, sender);
+    if (answer === 'again') await handleGrpcChange(call, body, tries + 1);
+    else call.give(answer);
   }
 }

@@ -7,7 +7,7 @@ import {
 } from 'node:http2';
 import { messageOf } from '../../core/errors.js';
 import type { WriteInterceptor } from '../../store/write-interceptor.js';
-import type { AnswerForm, GrpcCall, GrpcRewrite, SearchedVectors } from '../protocol.js';
+import type { AnswerForm, GrpcCall, GrpcRewrite } from '../protocol.js';
 import {
   answerWith,
   refuseWith,
@@ -18,6 +18,7 @@ import {
 } from './bodies.js';
 import { endWith, PREFIX_BYTES, unframe } from './frames.js';
 import type { HeldBytes } from '../byte-budget.js';
+import type { KeptVectors } from '../kept-vectors.js';
 import {
   clientTrailers,
   endOf,
@@ -57,7 +58,7 @@ export class GrpcExchange {
   #settled = false;
   #bytesIn = 0;
   #bytesOut = 0;
-  #searched: SearchedVectors | undefined;
+  #kept: KeptVectors | undefined;
 
   constructor(
     parts: GrpcDependencies,
@@ -125,7 +126,7 @@ export class GrpcExchange {
       guard,
       renewed: () => this.#rewriter.renew(),
       make: (made) => this.#make(made),
-      rewrite: (body, rewritten) => this.#rewrite(body, rewritten),
+      rewrite: (body, made) => this.#rewrite(body, made),
       refuse: ({ code, message: text }) => this.refuse(code, text),
       give: (answer) => this.#give(answer),
       count: (kind) => (this.#kind = kind),
@@ -149,14 +150,11 @@ export class GrpcExchange {
   }
 
   /** @param first the first rewrite, if it was already made */
-  async #rewrite(message: Uint8Array, first?: GrpcRewrite): Promise<void> {
+  async #rewrite(message: Uint8Array, first?: Rewritten<GrpcRewrite>): Promise<void> {
     const { metrics } = this.#parts;
     const startedAtMs = performance.now();
     const task = { kind: 'grpc', path: this.#path } as const;
-    let made: Rewritten<GrpcRewrite> =
-      first === undefined
-        ? await this.#rewriter.current.run({ ...task, body: message })
-        : { result: first, body: message };
+    let made = first ?? (await this.#rewriter.current.run({ ...task, body: message }));
     for (let round = 1; made.result.kind === 'lookup'; round++) {
       if (round === LOOKUP_ROUNDS_MAX) throw new Error('looking up points did not end');
       const { calls, answer } = made.result;
@@ -175,7 +173,7 @@ export class GrpcExchange {
       const { path, message: rewritten } = result.call;
       const call = { path: this.#path, message: body };
       const shadow = result.search ? (this.#parts.shadow()?.pickCall(call) ?? null) : null;
-      this.#searched = made.searched;
+      this.#kept = made.kept;
       endWith(this.#send(path, { form: result.answer, plain: true, timed: true, shadow }), rewritten);
     }
   }
@@ -277,6 +275,7 @@ export class GrpcExchange {
     this.#parts.shadow()?.compare({
       collection,
       servedSeconds: (performance.now() - this.#startedAtMs) / 1000,
+      compact: this.#kept?.compact,
       served: async () =>
         this.#rewriter.current.grpcResultIds(path, await unframe(Buffer.concat(copy), options)),
       full: async () => {
@@ -347,10 +346,10 @@ export class GrpcExchange {
   }
 
   #ended(): void {
-    const { metrics, log, record } = this.#parts;
+    const { metrics, log, keep } = this.#parts;
     this.#over = true;
     // Only then the database has accepted the client's credentials.
-    if (this.#status === '0' && this.#searched !== undefined) record?.(this.#searched);
+    if (this.#status === '0' && this.#kept !== undefined) keep(this.#kept);
     this.#release();
     this.#rewriter.release();
     for (const upstream of this.#open) upstream.close(constants.NGHTTP2_CANCEL);

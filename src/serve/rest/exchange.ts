@@ -10,9 +10,9 @@ import type {
   RestAnswer,
   RestRequest,
   RestRoute,
-  SearchedVectors,
 } from '../protocol.js';
 import type { HeldBytes } from '../byte-budget.js';
+import type { CompactVectors, KeptVectors } from '../kept-vectors.js';
 import type { CrossOrigin } from './cross-origin.js';
 import type { ListenerDependencies } from '../listener-dependencies.js';
 import { ExchangeRewriter } from '../exchange-rewriter.js';
@@ -44,6 +44,13 @@ export interface RestDependencies extends ListenerDependencies {
   readonly crossOrigin: CrossOrigin;
 }
 
+/** A search to repeat on the full collection. */
+interface Shadowing {
+  readonly place: ShadowPlace;
+  readonly body: Uint8Array;
+  readonly compact: CompactVectors | undefined;
+}
+
 /** The request to the database and the treatment of its answer. */
 interface Sending {
   readonly method: string;
@@ -51,8 +58,8 @@ interface Sending {
   readonly headers: string[];
   readonly body: Buffer | Readable | null;
   readonly form: AnswerForm | null;
-  readonly shadow?: { readonly place: ShadowPlace; readonly body: Uint8Array } | undefined;
-  readonly searched?: SearchedVectors | undefined;
+  readonly shadow?: Shadowing | undefined;
+  readonly kept?: KeptVectors | undefined;
 }
 
 /** One request and its answer. */
@@ -220,9 +227,9 @@ export class RestExchange {
         const without = plainAnswer ? EXCHANGE_HEADERS : BODY_HEADERS;
         const headers = this.#headersFor(form, without);
         const { method, url: path } = request;
-        const shadow = place == null ? undefined : { place, body };
-        const { searched } = made;
-        this.#send({ method, path, headers, body: bodyOf(request.body), form, shadow, searched });
+        const { kept } = made;
+        const shadow = place == null ? undefined : { place, body, compact: kept?.compact };
+        this.#send({ method, path, headers, body: bodyOf(request.body), form, shadow, kept });
         return;
       }
       lookups = await this.#lookUp(result.requests);
@@ -253,7 +260,7 @@ export class RestExchange {
     );
   }
 
-  #send({ form, shadow, searched, ...request }: Sending): void {
+  #send({ form, shadow, kept, ...request }: Sending): void {
     const { upstream, limits, metrics, crossOrigin } = this.#parts;
     if (this.#gone) return;
     const startedAtMs = performance.now();
@@ -279,7 +286,7 @@ export class RestExchange {
         // Only successes: errors may come from a gateway, or from before the database checked the origin.
         if (status < 300) crossOrigin.learn(headers);
         // Only then the database has accepted the client's credentials.
-        if (status === 200 && searched !== undefined) this.#parts.record?.(searched);
+        if (status === 200 && kept !== undefined) this.#parts.keep(kept);
       },
       onEnd: (status, copy) => {
         if (shadow !== undefined && copy !== null && status === 200) this.#shadow(shadow, copy);
@@ -289,12 +296,13 @@ export class RestExchange {
     upstream.dispatch(request, this.#relay);
   }
 
-  #shadow({ place, body }: { place: ShadowPlace; body: Uint8Array }, served: Uint8Array): void {
+  #shadow({ place, body, compact }: Shadowing, served: Uint8Array): void {
     const headers = ownHeaders(this.#request.rawHeaders);
     const request = { method: this.#head.method, url: place.url, body };
     this.#parts.shadow()?.compare({
       collection: place.collection,
       servedSeconds: (performance.now() - this.#startedAtMs) / 1000,
+      compact,
       served: () => this.#rewriter.current.resultIds(served),
       full: async () => {
         const options = { headers, limitBytes: SHADOWED_BYTES_MAX };

@@ -4,8 +4,10 @@ import { ByteBudget } from '../byte-budget.js';
 import type { ServedEvents } from '../listener-dependencies.js';
 import { createGrpcListener } from '../grpc/listener.js';
 import { GrpcUpstream } from '../grpc/upstream.js';
+import { DriftMeter, type SampleComparison } from '../drift-meter.js';
 import { CrossOrigin } from '../rest/cross-origin.js';
 import { Metrics } from '../metrics.js';
+import type { KeptVectors } from '../kept-vectors.js';
 import { DEFAULT_LIMITS, type ListenAddress, type ProxyOptions } from '../proxy-options.js';
 import { createRestListener } from '../rest/listener.js';
 import { RestUpstream } from '../rest/upstream.js';
@@ -19,6 +21,8 @@ const READY_TIMEOUT_MS = 2_000;
 export interface ProxyState {
   readonly rewriting: RewriterPool;
   readonly shadow: ShadowOptions | null;
+  /** For collections whose encoder tells where its training sample lies, by their configured names. */
+  readonly comparisons: ReadonlyMap<string, SampleComparison>;
 }
 
 /** A listening proxy. */
@@ -53,7 +57,8 @@ export async function startProxy(
   const rest = new RestUpstream(options.upstream, limits);
   const grpc = new GrpcUpstream(options.upstream, limits);
   let { rewriting } = first;
-  let shadow = shadowOf(first, metrics);
+  const meters = { metrics, drift: driftMeter(options, metrics) };
+  let shadow = measuredBy(first, meters);
   let draining = false;
   const shared = {
     limits,
@@ -63,7 +68,7 @@ export async function startProxy(
     log: options.log,
     guard: options.guard,
     names: options.names,
-    record: options.record,
+    keep: keeperFor(options, meters.drift),
     rewriting: () => rewriting,
     shadow: () => shadow,
     draining: () => draining,
@@ -82,7 +87,7 @@ export async function startProxy(
     await Promise.all(closed);
     rewriting.retire();
     grpc.close();
-    await rest.close();
+    await Promise.all([meters.drift.close(), rest.close()]);
   };
   try {
     const restAddress = await listen(restServer, options.rest);
@@ -95,7 +100,7 @@ export async function startProxy(
       use: (state) => {
         rewriting.retire();
         rewriting = state.rewriting;
-        shadow = shadowOf(state, metrics);
+        shadow = measuredBy(state, meters);
       },
       ready: async () => !draining && (await rest.ready(READY_TIMEOUT_MS)),
       drain: async (timeoutMs) => {
@@ -111,8 +116,29 @@ export async function startProxy(
   }
 }
 
-function shadowOf({ shadow }: ProxyState, metrics: Metrics): Shadow | null {
-  return shadow === null ? null : new Shadow(shadow, metrics);
+function driftMeter({ onDrift }: ProxyOptions, metrics: Metrics): DriftMeter {
+  return new DriftMeter((count) => {
+    metrics.drift(count);
+    onDrift?.(count);
+  });
+}
+
+/** Compares later vectors as this state says, and returns its shadow searches. */
+function measuredBy(
+  { shadow, comparisons }: ProxyState,
+  { drift, metrics }: { readonly drift: DriftMeter; readonly metrics: Metrics },
+): Shadow | null {
+  drift.use(comparisons);
+  for (const collection of comparisons.keys())
+    for (const as of ['points', 'queries'] as const) metrics.drift({ collection, as, compared: 0, far: 0 });
+  return shadow === null ? null : new Shadow({ ...shadow, comparisons }, metrics);
+}
+
+function keeperFor({ record }: ProxyOptions, drift: DriftMeter): (kept: KeptVectors) => void {
+  return ({ searched, compact }) => {
+    if (searched !== undefined) record?.(searched);
+    if (compact !== undefined) drift.add(compact);
+  };
 }
 
 /** Accepts no more connections and waits for open requests. Returns whether all of them ended in time. */

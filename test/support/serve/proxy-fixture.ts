@@ -65,6 +65,7 @@ export async function startTestProxy(options: TestProxyOptions): Promise<TestPro
     {
       rewriting: new RewriterPool(rewriters, null, Number.POSITIVE_INFINITY),
       shadow: options.shadow ?? null,
+      comparisons: new Map(),
     },
     { onDeleted: () => undefined, onUpdated: () => Promise.resolve() },
   );
