@@ -31,6 +31,23 @@ export interface RecallPerDim {
   }[];
 }
 
+/** What candidates reach by recall@10 and by one set of labels or judgements. */
+export interface RelevanceFront {
+  /** What the labels or judgements are called. */
+  readonly name: string;
+  readonly measure: string;
+  /** What the full vectors reach by the measure. */
+  readonly fullVectors: number;
+  readonly points: readonly {
+    readonly name: string;
+    readonly recallAt10: number;
+    readonly value: number;
+    /** No other candidate is better both by recall@10 and by the measure. */
+    readonly onFront: boolean;
+    readonly chosen: boolean;
+  }[];
+}
+
 /** A number below the verdict: its name, its value and a note, such as what it compares with. */
 export interface KeyFigure {
   readonly term: string;
@@ -59,6 +76,8 @@ export interface ReportInput {
   /** The chart of recall and memory. */
   readonly pareto?: readonly ReportParetoRow[];
   readonly recallPerDim?: readonly RecallPerDim[];
+  /** The charts of recall@10 and relevance, one for each set of labels or judgements. */
+  readonly relevanceFronts?: readonly RelevanceFront[];
   /** Recall of each query, for one to three methods. */
   readonly perQuery?: readonly PerQuery[];
   /** Number of results k for the recall@k of single queries (default: 10). */

@@ -3,7 +3,7 @@ import { expectDefined } from '../core/errors.js';
 import { recallAxisOf, type Canvas, type ChartSize, type LegendItem, type ReportFigure } from './canvas.js';
 import { formatBytes, formatInterval, formatLatency, formatNumber, formatShare } from './format.js';
 import type { ReportParetoRow } from './input.js';
-import { placeLabels, type LabelWish, type PlacedLabel } from './place-labels.js';
+import { alongLine, placeLabels, type LabelWish, type PlacedLabel } from './place-labels.js';
 
 const WIDE: ChartSize = { width: 1014, height: 420, narrow: false };
 const NARROW: ChartSize = { width: 310, height: 320, narrow: true };
@@ -11,9 +11,6 @@ const MARGIN = { left: 46, right: 16, top: 30, bottom: 44 };
 
 const WIDE_TICKS_MAX = 12;
 const NARROW_TICKS_MAX = 5;
-/** Distance between the obstacles that represent a line when labels are placed. */
-const LINE_SAMPLE_PIXELS = 8;
-
 const AT = { x: 'ramBytes', y: 'recallAt10' } as const;
 
 const KINDS = [
@@ -173,18 +170,6 @@ function labelsFor(
   return placeLabels(wishes, frame, [...marks, ...alongLine(frontier), ...whiskers]).flatMap((label) => {
     const row = wished[label.wish];
     return row === undefined ? [] : [{ ...label, row }];
-  });
-}
-
-/** Points every few pixels along a line, without its corners. */
-function alongLine(corners: readonly (readonly [number, number])[]): (readonly [number, number])[] {
-  return corners.slice(1).flatMap(([x2, y2], i) => {
-    const [x1, y1] = corners[i] ?? [x2, y2];
-    const count = Math.floor(Math.hypot(x2 - x1, y2 - y1) / LINE_SAMPLE_PIXELS);
-    return Array.from({ length: count }, (_, step) => {
-      const share = (step + 1) / (count + 1);
-      return [x1 + share * (x2 - x1), y1 + share * (y2 - y1)] as const;
-    });
   });
 }
 

@@ -28,6 +28,9 @@ const LINE = 15;
 const RISES = [-18, 18, -32, 32] as const;
 const GAP = 14;
 
+/** Distance between the obstacles that represent a line when labels are placed. */
+const LINE_SAMPLE_PIXELS = 8;
+
 /**
  * Places labels greedily, in their order, so that none leaves the frame, overlaps another label or covers an
  * obstacle. A label that fits nowhere is omitted.
@@ -81,4 +84,16 @@ function isInside(box: Box, frame: Box): boolean {
 
 function overlaps(a: Box, b: Box): boolean {
   return a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+}
+
+/** Points every few pixels along a line, without its corners. */
+export function alongLine(corners: readonly (readonly [number, number])[]): (readonly [number, number])[] {
+  return corners.slice(1).flatMap(([x2, y2], i) => {
+    const [x1, y1] = corners[i] ?? [x2, y2];
+    const count = Math.floor(Math.hypot(x2 - x1, y2 - y1) / LINE_SAMPLE_PIXELS);
+    return Array.from({ length: count }, (_, step) => {
+      const share = (step + 1) / (count + 1);
+      return [x1 + share * (x2 - x1), y1 + share * (y2 - y1)] as const;
+    });
+  });
 }

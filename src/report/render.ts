@@ -3,6 +3,7 @@ import { escapeHtml } from './format.js';
 import { renderFigure, renderSection, renderTable, renderTerms } from './html.js';
 import type { ReportInput, ReportVerdict } from './input.js';
 import { paretoFigure } from './pareto-chart.js';
+import { relevanceFrontFigure } from './relevance-front-chart.js';
 import { perQueryFigure, recallPerDimFigure, type ColourOf } from './recall-charts.js';
 import { lossFigure, mapFigure } from './loss-and-map-charts.js';
 import { REPORT_STYLE } from './style.js';
@@ -61,14 +62,15 @@ ${parts.filter((part) => part !== '').join('\n')}
 
 /** Draws every chart for which there is data. Without any, the charting library is not loaded. */
 async function drawFigures(input: ReportInput): Promise<ReportFigure[]> {
-  const { pareto = [], perQuery = [], perQueryK = 10, lossCurve, map } = input;
+  const { pareto = [], relevanceFronts = [], perQuery = [], perQueryK = 10, lossCurve, map } = input;
   const recallPerDim = (input.recallPerDim ?? []).filter(({ points }) => points.length > 0);
-  const hasChart = [pareto, recallPerDim, perQuery].some((part) => part.length > 0);
+  const hasChart = [pareto, relevanceFronts, recallPerDim, perQuery].some((part) => part.length > 0);
   if (!hasChart && lossCurve === undefined && map === undefined) return [];
   const canvas = await openCanvas();
   const colourOf = assignColours(input);
   return [
     pareto.length === 0 ? null : paretoFigure(canvas, pareto),
+    ...relevanceFronts.map((front) => relevanceFrontFigure(canvas, front)),
     recallPerDim.length === 0 ? null : recallPerDimFigure(canvas, recallPerDim, colourOf),
     perQuery.length === 0 ? null : perQueryFigure(canvas, { methods: perQuery, k: perQueryK }, colourOf),
     lossCurve === undefined ? null : lossFigure(canvas, lossCurve),

@@ -46,6 +46,12 @@ function hostileReport(): ReportInput {
     facts: [[name, name]],
     figures: [{ term: name, value: name, note: name }],
     pareto: full.pareto!.map((one) => ({ ...one, label: name, datatype: name })),
+    relevanceFronts: full.relevanceFronts!.map((front) => ({
+      ...front,
+      name,
+      measure: name,
+      points: front.points.map((one) => ({ ...one, name })),
+    })),
     recallPerDim: full.recallPerDim!.map((one) => ({ ...one, name })),
     perQuery: full.perQuery!.map((one) => ({ ...one, name })),
     lossCurve: { ...full.lossCurve!, name },
@@ -134,9 +140,12 @@ describe('renderReport', () => {
   test('names each chart for a screen reader and says below what it shows', async () => {
     const html = await renderReport(fullReport());
     const labels = [...html.matchAll(/role="img" aria-label="([^"]+)"/g)].map(([, label]) => label ?? '');
-    expect(labels).toHaveLength(10);
+    expect(labels).toHaveLength(12);
     for (const label of labels) expect(html).toContain(`<figcaption><p>${label}</p>`);
     const text = textOf(html);
+    expect(text).toContain(
+      '3 of 4 candidates are on the front; best by topic (mAP@100): tldr-mlp with 0.501 at a recall@10 of 0.610; saved: neighbourhood-kl with 0.395 at a recall@10 of 0.931; the full vectors have 0.418.',
+    );
     expect(text).toContain('At 16 dimensions tldr is best with 0.612; at 256 it still is with 0.964.');
     expect(text).toMatch(
       /The loss \(neighbourhood-kl\) fell from [\d.]+ to [\d.]+ over 12,000 steps; 1 without/,
@@ -155,6 +164,7 @@ describe('renderReport', () => {
     const html = await renderReport({
       ...MINIMAL_REPORT,
       pareto: [],
+      relevanceFronts: [],
       recallPerDim: [{ name: 'tldr', points: [] }],
       perQuery: [],
       lossCurve: { name: 'loss', values: [NaN, Infinity] },
@@ -173,13 +183,35 @@ describe('renderReport', () => {
     const html = await renderReport({
       ...MINIMAL_REPORT,
       pareto: [{ ...ROW, ramBytes: 0 }],
+      relevanceFronts: [
+        {
+          name: 'topic',
+          measure: 'mAP@100',
+          fullVectors: 0,
+          points: [{ name: 'a', recallAt10: 1, value: 0, onFront: true, chosen: true }],
+        },
+      ],
       recallPerDim: [{ name: 'a', points: [{ dim: 64, recallAt10: 1, interval: [1, 1] }] }],
       perQuery: [{ name: 'a', values: new Float64Array(0) }],
       lossCurve: { name: 'kl', values: [1] },
       map: { points: matrix(1, 2) },
     });
-    expect(html.match(/<figure/g)).toHaveLength(5);
+    expect(html.match(/<figure/g)).toHaveLength(6);
     expect(html).not.toMatch(/NaN|Infinity|undefined/);
+  });
+
+  test('marks every candidate, the full vectors and the saved one on the chart of fidelity and relevance', async () => {
+    const { relevanceFronts } = fullReport();
+    const html = await renderReport({ ...MINIMAL_REPORT, relevanceFronts: relevanceFronts! });
+    const [narrow, wide] = html.match(/<svg class="plot".*?<\/svg>/gs)!;
+    for (const chart of [narrow, wide!]) {
+      const titles = [...chart.matchAll(/<title>([^\n<]*)/g)].map(([, title]) => title);
+      // The saved candidate has a ring beside its mark.
+      expect(titles.sort()).toEqual(
+        ['blend-0.4', 'full vectors', 'neighbourhood-kl', 'neighbourhood-kl', 'pca', 'tldr-mlp'].sort(),
+      );
+    }
+    expect(textOf(wide!)).toMatch(/ saved(: neighbourhood-kl)? /);
   });
 
   test('says that nothing changes where the current setting is the chosen one', async () => {

@@ -44,6 +44,12 @@ export function trainingPage(parts: TrainingPageParts): ReportInput {
     verdict: verdictOf(parts),
     facts: factsOf(report, source),
     figures: figuresOf(report),
+    relevanceFronts: report.relevance.map(({ name, measure, fullVectors, candidates }) => ({
+      name,
+      measure,
+      fullVectors,
+      points: candidates.map((one) => ({ ...one, chosen: one.name === report.shipped })),
+    })),
     perQuery: shownPerQuery.map((name) => ({
       name,
       values: expectDefined(details.perQuery.get(name), `the queries of ${name}`),

@@ -39,6 +39,19 @@ export function fullReport(): ReportInput {
       ['Data fingerprint', '9f2c61d07ab3e845'],
     ],
     pareto: paretoRows(),
+    relevanceFronts: [
+      {
+        name: 'topic',
+        measure: 'mAP@100',
+        fullVectors: 0.418,
+        points: [
+          { name: 'neighbourhood-kl', recallAt10: 0.931, value: 0.395, onFront: true, chosen: true },
+          { name: 'pca', recallAt10: 0.902, value: 0.391, onFront: false, chosen: false },
+          { name: 'blend-0.4', recallAt10: 0.84, value: 0.44, onFront: true, chosen: false },
+          { name: 'tldr-mlp', recallAt10: 0.61, value: 0.501, onFront: true, chosen: false },
+        ],
+      },
+    ],
     recallPerDim: RECALL_PER_DIM.map(({ name, recalls }) => ({
       name,
       points: recalls.map((recallAt10, i) => ({
