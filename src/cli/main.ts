@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { isTldrError, type ErrorCode } from '../core/errors.js';
 import { VERSION } from '../encoder/package-version.js';
 import { errorText } from './console/advice.js';
+import { goOnText } from './console/interruption.js';
 import { collectGarbageLessOften } from './collect-garbage-less-often.js';
 
 /** Exit status per error code; documented in docs/cli.md. */
@@ -84,6 +85,8 @@ try {
     // If a command measured something before it failed, its error carries the result.
     const result = isTldrError(error) ? error.fields['result'] : undefined;
     fail(code, errorText(error), typeof result === 'object' ? result : {});
+    const goOn = isTldrError(error) ? error.fields['goOn'] : undefined;
+    if (typeof goOn === 'string') console.error(goOnText(goOn));
   }
 }
 

@@ -1,24 +1,25 @@
 import type { Logger } from 'pino';
 import type { MemoryEstimate } from '../../store/storage.js';
-import type { SingleBar } from 'cli-progress';
 import { createInterface } from 'node:readline';
 import type { Config } from '../../config/load.js';
 import { TldrError } from '../../core/errors.js';
 import { megabytes } from '../../report/format.js';
 import type { Log, Progress, RunOptions } from '../../core/run-options.js';
 import { withAdvice } from './advice.js';
+import { goOnText } from './interruption.js';
+import { openProgressDisplay } from './progress/display.js';
+import type { CommandStages } from './progress/stages.js';
 
 /** The text shown in place of a value that a store does not report. */
 const UNKNOWN = 'not known';
-/** Without a terminal: the first line of a step, then the following ones. */
-const FIRST_PLAIN_LINE_MS = 2_000;
-const PLAIN_LINE_INTERVAL_MS = 5_000;
 
 /** A command's output: lines for people, progress, and the one JSON object of `--json`. */
 export interface ConsoleRun extends RunOptions {
   readonly signal: AbortSignal;
   readonly log: Log;
   readonly onProgress: (progress: Progress) => void;
+  /** Says which stages the command goes through, for the line about how far all of it is. */
+  expectStages(stages: CommandStages): void;
   /** A line for people: standard output, or standard error when `--json` owns standard output. */
   say(line?: string): void;
   /** The command's result: printed as the last line of standard output with `--json`. */
@@ -45,19 +46,21 @@ export async function openConsole(
 ): Promise<ConsoleRun> {
   const json = flags.json === true;
   const controller = new AbortController();
+  const progress = await openProgressDisplay();
   const onSignal = (signal: NodeJS.Signals): void => {
     if (controller.signal.aborted) {
+      progress.clear();
+      console.error(goOnText());
       // The signal itself ends the process: exiting would tear down worker threads inside native calls.
       process.removeAllListeners(signal);
       process.kill(process.pid, signal);
       return;
     }
-    console.error('\nstopping; press Ctrl-C again to end at once');
+    progress.hold('stopping; press Ctrl-C again to end at once');
     controller.abort(new Error('interrupted'));
   };
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);
-  const progress = progressPrinter(process.stderr.isTTY ? (await import('cli-progress')).SingleBar : null);
   const log = await openLog(config.logLevel, progress.clear);
   const say = (line = ''): void => {
     progress.clear();
@@ -68,6 +71,7 @@ export async function openConsole(
     signal: controller.signal,
     log,
     onProgress: progress.show,
+    expectStages: progress.expect,
     say,
     result: (value) => {
       progress.clear();
@@ -131,70 +135,6 @@ function ask(question: string, signal: AbortSignal): Promise<string> {
     signal.removeEventListener('abort', close);
     terminal.close();
   });
-}
-
-/**
- * Prints progress. On a terminal this is a bar with rate and remaining time. Without a terminal, or if the
- * total is not known (Infinity), it is a plain line after two seconds and then every five.
- */
-function progressPrinter(Bar: typeof SingleBar | null): {
-  show: (progress: Progress) => void;
-  clear: () => void;
-} {
-  let bar: SingleBar | undefined;
-  let step = '';
-  let startedAtMs = 0;
-  let startedDone = 0;
-  let lastDone = 0;
-  let nextLineAtMs = 0;
-  const clear = (): void => {
-    bar?.stop();
-    bar = undefined;
-    step = '';
-  };
-  const show = (progress: Progress): void => {
-    const now = performance.now();
-    if (progress.step !== step) {
-      clear();
-      step = progress.step;
-      startedAtMs = now;
-      startedDone = progress.done;
-      nextLineAtMs = now + FIRST_PLAIN_LINE_MS;
-      if (Bar !== null && Number.isFinite(progress.total)) {
-        bar = new Bar({
-          format: '{step} [{bar}] {percentage}% | {value}/{total} {unit} | {rate}/s | {left} left',
-          stream: process.stderr,
-          hideCursor: true,
-          clearOnComplete: true,
-        });
-        bar.start(progress.total, progress.done, { step, unit: progress.unit, rate: '-', left: '-' });
-      }
-    } else if (progress.done < lastDone) {
-      // The step begins again, as each catch-up pass does: the rate counts from here.
-      startedAtMs = now;
-      startedDone = progress.done;
-    }
-    lastDone = progress.done;
-    const seconds = (now - startedAtMs) / 1000;
-    const rate = seconds > 0 ? (progress.done - startedDone) / seconds : 0;
-    const left =
-      rate > 0 && Number.isFinite(progress.total) ? duration((progress.total - progress.done) / rate) : '-';
-    if (bar !== undefined) {
-      bar.setTotal(progress.total);
-      bar.update(progress.done, { step, unit: progress.unit, rate: rate.toFixed(rate < 10 ? 1 : 0), left });
-    } else if (now >= nextLineAtMs) {
-      nextLineAtMs = now + PLAIN_LINE_INTERVAL_MS;
-      const of = Number.isFinite(progress.total) ? `/${progress.total}` : '';
-      const remaining = left === '-' ? '' : `, ${left} left`;
-      console.error(`${step}: ${progress.done}${of} ${progress.unit}, ${rate.toFixed(1)}/s${remaining}`);
-    }
-  };
-  return { show, clear };
-}
-
-function duration(seconds: number): string {
-  const whole = Math.ceil(seconds);
-  return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`;
 }
 
 /**

@@ -7,6 +7,7 @@ import { TldrError } from '../../core/errors.js';
 import type { AdapterSetting, OpenOptions } from '../../store/adapter.js';
 import { isCopyTarget, type CopyTarget } from '../../store/copy-target.js';
 import type { VectorSource } from '../../store/vector-source.js';
+import { interruptedError } from './interruption.js';
 import { openConsole, type ConsoleFlags, type ConsoleRun } from './command-output.js';
 
 /** Flags every command has. */
@@ -111,6 +112,8 @@ export async function withConsole(
   const run = await openConsole(flags, logLevel !== undefined && isDefault ? { logLevel } : config);
   try {
     await body(run, config);
+  } catch (error) {
+    throw run.signal.aborted ? interruptedError(error) : error;
   } finally {
     run.close();
   }

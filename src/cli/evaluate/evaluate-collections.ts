@@ -11,6 +11,7 @@ import {
   type CompareCollectionsOptions,
 } from '../../evaluate/compare-collections.js';
 import type { TargetDescription } from '../../store/target-description.js';
+import { COMPARISON_STAGES } from '../console/progress/stages.js';
 import type { ConsoleRun } from '../console/command-output.js';
 import type { EvaluateFlags } from './request.js';
 import { describeMigrated } from '../migrate/migrated-target.js';
@@ -44,6 +45,7 @@ export async function evaluateCollections(
     readonly run: ConsoleRun;
   },
 ): Promise<CollectionEvaluation> {
+  run.expectStages(COMPARISON_STAGES);
   if (flags.drift === true) sampleOf(encoder);
   const description = await describeMigrated(store, names.target, { encoder, rescore: flags.rescore });
   const source = await sourceOf(store, names.source, { encoder, description });

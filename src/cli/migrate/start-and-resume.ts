@@ -24,6 +24,7 @@ import type { StateLocation } from '../../migrate/state/location.js';
 import { checkThrottleSettings, UNTHROTTLED } from '../../migrate/throttle/settings.js';
 import { migrationRequestOf } from '../../migrate/verify/from-state.js';
 import { ramText, type ConsoleRun } from '../console/command-output.js';
+import { COPY_STAGES } from '../console/progress/stages.js';
 import { TldrError } from '../../core/errors.js';
 import {
   checkCatchUpFlags,
@@ -299,6 +300,7 @@ async function copy(request: MigrationRequest, settings: CopySettings): Promise<
     log,
     onProgress,
   };
+  run.expectStages(COPY_STAGES);
   run.say(
     `progress is kept in ${place.label}; if this stops, \`${commandFor('resume', { source, target }, flags)}\` continues`,
   );

@@ -39,6 +39,7 @@ import { addGoalFlags } from './goal-flags.js';
 import { planPage } from './page.js';
 import { planJudgements, trainFlagsOf } from './judgements.js';
 import { planCommands, printChoice, printPlan, resultOf, sizingTable } from './print.js';
+import { planStages } from '../console/progress/stages.js';
 import { shellCommand } from '../console/shell-command.js';
 import { checkRelevanceFlags, withRelevanceFlags, type RelevanceFlags } from '../train/relevance-flags.js';
 
@@ -207,6 +208,7 @@ async function plan(
   }
   if (flags.scratch === 'server')
     await run.confirm(`Write ${megabytes(setup.scratchBytes)} of vectors to ${where} and remove them again?`);
+  run.expectStages(planStages());
   const result = await withScratchStore(flags, { store, run, config }, (scratchStore) =>
     runPlan({ ...options, scratchStore }, setup),
   );

@@ -27,6 +27,7 @@ import type { StorageKind } from '../../store/collection.js';
 import type { Config } from '../../config/load.js';
 import { writePage } from '../console/show-results.js';
 import type { ConsoleRun } from '../console/command-output.js';
+import { trainStages } from '../console/progress/stages.js';
 import {
   decimal,
   seconds,
@@ -260,6 +261,7 @@ async function train(
   }
   const checkpoint =
     flags.checkpoint === undefined ? null : await readCheckpoint(flags.checkpoint, undefined, run.signal);
+  run.expectStages(trainStages(flags, Object.keys(settings).length === 0));
   const options: TrainEncoderOptions = {
     ...settings,
     ...given({ budgetSeconds: flags.budget, compactDistance: flags.compactDistance, engine: flags.engine }),

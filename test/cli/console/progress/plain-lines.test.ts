@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
-import { openConsole } from '../../../src/cli/console/command-output.js';
+import { openConsole } from '../../../../src/cli/console/command-output.js';
 
 beforeEach(() => void jest.useFakeTimers());
 afterEach(() => {
