@@ -49,11 +49,11 @@ export { exactTopK, type ExactOptions } from './knn/exact-search-in-worker.js';
 export type { KnnGraph } from './knn/graph.js';
 export {
   cutOver,
-  FORCE_WORDS,
   type CutOverRequest,
   type Switch,
   type CutOverReport,
 } from './migrate/cutover/cut-over-by-alias.js';
+export { FORCE_WORDS } from './migrate/cutover/force-words.js';
 export {
   abortMigration,
   completeMigration,
@@ -78,12 +78,8 @@ export {
 export { planMigration, type MigrationPlan, type MigrationRequest } from './migrate/plan/migration.js';
 export { stateFile } from './migrate/state/in-file.js';
 export type { StateLocation } from './migrate/state/location.js';
-export {
-  FORCE_BACK_WORDS,
-  rollBack,
-  type RollBackRequest,
-  type WayBack,
-} from './migrate/cutover/roll-back.js';
+export { rollBack, type RollBackRequest, type WayBack } from './migrate/cutover/roll-back.js';
+export { FORCE_BACK_WORDS } from './migrate/cutover/force-words.js';
 export { verifyMigration, type VerifyReport, type Writing } from './migrate/verify/all-points.js';
 export { verifyAgain, type VerifyRequest } from './migrate/verify/from-state.js';
 export { runPlan, type PlanEncoder, type PlanResult } from './plan/run-plan.js';

@@ -9,7 +9,7 @@ const FUNCTION_LINES_MAX = 70;
 
 const FOLDER_FILES_MAX = 20;
 
-/** The files of the product that import adapters; only `serve` loads the second. */
+/** The files of the product that import adapters; commands other than `serve` do not load the second. */
 const ADAPTERS: readonly string[] = ['src/cli/adapters.ts', 'src/cli/proxy-adapter.ts'];
 
 /**
@@ -125,6 +125,19 @@ function localImports(file: string): string[] {
   };
   visit(parse(file));
   return found;
+}
+
+/** What a file loads together with itself: neither types nor what it imports later. */
+function loadedAtOnce(file: string): string[] {
+  return parse(file).statements.flatMap((statement) => {
+    if (!ts.isImportDeclaration(statement) && !ts.isExportDeclaration(statement)) return [];
+    const { moduleSpecifier } = statement;
+    if (moduleSpecifier === undefined || !ts.isStringLiteral(moduleSpecifier)) return [];
+    const isType = ts.isImportDeclaration(statement)
+      ? statement.importClause?.phaseModifier === ts.SyntaxKind.TypeKeyword
+      : statement.isTypeOnly;
+    return isType ? [] : [moduleSpecifier.text];
+  });
 }
 
 /** The names that a file declares and exports; what it passes on from another file is not among them. */
@@ -289,6 +302,25 @@ describe('the house rules', () => {
         engines.test(readFileSync(join(ROOT, file), 'utf8')),
     );
     expect(wrong).toEqual([]);
+  });
+
+  test('the definitions of commands load no package but the parser of flags', () => {
+    const packages = new Set<string>();
+    const seen = new Set<string>();
+    const visit = (file: string): void => {
+      if (seen.has(file)) return;
+      seen.add(file);
+      for (const specifier of loadedAtOnce(file)) {
+        if (specifier.startsWith('.')) visit(join(dirname(file), specifier.replace(/\.js$/, '.ts')));
+        else if (!specifier.startsWith('node:')) packages.add(specifier);
+      }
+    };
+    const main = join('src', 'cli', 'main.ts');
+    visit(main);
+    // The list of the commands is in `main.ts`, which loads only the one that is named.
+    localImports(main).forEach(visit);
+    expect(seen.size).toBeGreaterThan(20);
+    expect([...packages]).toEqual(['commander']);
   });
 
   test('no vendor is named in src outside cli', () => {

@@ -1,6 +1,5 @@
 import type { Adapter } from '../../src/store/adapter.js';
-import { openQdrant } from './index.js';
-import { PACKAGED_VERSION, startLocalQdrant } from './local/start.js';
+import { PACKAGED_VERSION } from './local/packaged-version.js';
 
 /** Qdrant, by its REST address. */
 export const QDRANT: Adapter = {
@@ -15,10 +14,12 @@ export const QDRANT: Adapter = {
       isAddress: true,
     },
   ],
-  open: ({ settings, ...options }) => openQdrant({ ...options, grpcUrl: settings['grpcUrl'] }),
+  open: async ({ settings, ...options }) =>
+    (await import('./open.js')).openQdrant({ ...options, grpcUrl: settings['grpcUrl'] }),
   local: {
     version: PACKAGED_VERSION,
     start: async () => {
+      const { startLocalQdrant } = await import('./local/start.js');
       const server = await startLocalQdrant();
       const { url, grpcUrl } = server;
       return { url, settings: { grpcUrl }, stop: () => server.stop() };

@@ -1,12 +1,14 @@
-/** The adapters of databases. Only this file and `proxy-adapter.ts` import one. */
+/**
+ * The adapters of databases. Each loads most of its code when an address is opened. Only this file and `proxy-adapter.ts`
+ * import adapters.
+ */
 import { QDRANT } from '../../adapters/qdrant/adapter.js';
 import { TldrError } from '../core/errors.js';
 import { maskAddress } from '../core/masked-address-and-redirect.js';
 import type { Adapter } from '../store/adapter.js';
 
-export { NAME_BYTES_MAX } from '../../adapters/qdrant/store/aliases.js';
 export { jsonCondition } from '../../adapters/qdrant/points/condition-form.js';
-export { STATE_COLLECTION } from '../../adapters/qdrant/store/state-store.js';
+export { NAME_BYTES_MAX, STATE_COLLECTION } from '../../adapters/qdrant/transport/collection-names.js';
 
 /** The database that is used where none is named. */
 export const DEFAULT_ADAPTER = QDRANT;

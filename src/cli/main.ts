@@ -23,7 +23,10 @@ const EXIT: Readonly<Record<ErrorCode, number>> = {
   INTERNAL: 1,
 };
 
-/** Each command's module is loaded only when it is needed: `serve` must not load the training code. */
+/**
+ * A command's module holds its flags and its help, and loads what does the work when the command runs. So `--help` starts
+ * quickly, and `serve` does not load the training code.
+ */
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   demo: async () => (await import('./demo/command.js')).demoCommand(),
   inspect: async () => (await import('./inspect.js')).inspectCommand(),

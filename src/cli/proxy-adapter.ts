@@ -1,5 +1,5 @@
 /** What the proxy uses of the adapter. It stands alone, so that no other command loads it. */
-export { serverAddresses } from '../../adapters/qdrant/index.js';
+export { serverAddresses } from '../../adapters/qdrant/open.js';
 export { freePorts } from '../../adapters/qdrant/local/free-ports.js';
 export { grpcChanges } from '../../adapters/qdrant/serve/dual-write/grpc-changes.js';
 export { restChanges } from '../../adapters/qdrant/serve/dual-write/rest-changes.js';

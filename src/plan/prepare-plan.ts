@@ -11,10 +11,6 @@ import { compactVariants, configsOf, fullVariants, type Variant } from './varian
 import { checkTrainOptions } from '../select/train-encoder-options.js';
 import { checkTrainMemory } from '../select/train-memory.js';
 
-/** Prefix of the names of temporary (scratch) collections; no other collection has it. */
-export const SCRATCH_PREFIX = 'tldr-plan-';
-/** Metadata key that marks a temporary collection. */
-export const SCRATCH_METADATA = 'tldr-plan';
 const REDUCTIONS = [16, 8, 4, 2] as const;
 const DIM_MIN = 8;
 

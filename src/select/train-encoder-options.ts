@@ -7,7 +7,7 @@ import { SEED_MAX } from '../core/rng.js';
 import type { RunOptions } from '../core/run-options.js';
 import { SPLIT } from '../hyper-parameters/choice-of-candidate.js';
 import { BUDGET_SECONDS } from '../hyper-parameters/fit-of-candidates.js';
-import { STORAGE_KINDS, type StorageKind } from '../store/collection.js';
+import { STORED_FORMS, type StorageKind } from '../store/collection.js';
 import { checkArchitectures, resolveSettings } from '../train/run-training.js';
 import { checkTfjsMemory } from '../train/tfjs-executor.js';
 import { checkSettings, type EngineName, type TrainSettings } from '../train/options.js';
@@ -17,13 +17,10 @@ import { CLOSED_FORMS } from './fit-closed-forms.js';
 import { BLENDS } from './blend-candidates.js';
 import type { LabelField } from './measure-relevance.js';
 import { firstLayerBytes, LEARNED } from './training-schedules.js';
-
-/** Forms in which compact vectors can be stored. Bytes as components would truncate them. */
-export const STORED_FORMS: readonly StorageKind[] = STORAGE_KINDS.filter((kind) => kind !== 'uint8');
+import { NEIGHBOUR_SEARCHES } from './neighbour-searches.js';
 
 /** How the nearest neighbours that training uses are found. */
-export type NeighbourSearch = 'auto' | 'exact' | 'hnsw';
-export const NEIGHBOUR_SEARCHES: readonly NeighbourSearch[] = ['auto', 'exact', 'hnsw'];
+export type NeighbourSearch = (typeof NEIGHBOUR_SEARCHES)[number];
 
 /**
  * Options of `trainEncoder`. A training setting that is given replaces the planned trainings (`EXPLICIT`).

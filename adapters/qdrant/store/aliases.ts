@@ -15,10 +15,9 @@ import { checkName } from '../transport/check-name.js';
 import type { Rest } from '../transport/rest.js';
 import { pathOf } from '../points/ids-over-rest.js';
 import { UNLIMITED } from '../transport/strict-mode-limits.js';
+import { NAME_BYTES_MAX } from '../transport/collection-names.js';
 
 const ALIASES = '/collections/aliases';
-/** Longest name of a collection, which is also the name of a folder on the server. */
-export const NAME_BYTES_MAX = 255;
 /** Suffix of a temporary alias. */
 const PASSING = '__tldr_passing';
 

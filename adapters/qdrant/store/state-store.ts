@@ -8,9 +8,8 @@ import { answeredList, isObject, num, objectAt, valueAt, type JsonObject } from 
 import type { Rest } from '../transport/rest.js';
 import { pathOf } from '../points/ids-over-rest.js';
 import { hasRateLimits, UNLIMITED } from '../transport/strict-mode-limits.js';
+import { STATE_COLLECTION } from '../transport/collection-names.js';
 
-/** Holds the migration states, one point without vectors for each migration. It holds no user data. */
-export const STATE_COLLECTION = 'qdrant-tldr-migrations';
 /** Metadata key that marks the collection as made by this file. */
 const MARK = 'qdrant-tldr-state';
 /** Fields in conditions. Strict mode may require an index for them. */

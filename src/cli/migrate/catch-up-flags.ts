@@ -3,6 +3,8 @@ import { TldrError } from '../../core/errors.js';
 import { wholeNumber } from '../console/options.js';
 
 const LAG_MAX = 100;
+/** Default of --freeze-max, the longest stop of the writers. */
+export const FREEZE_SECONDS = 60;
 
 export interface CatchUpFlags {
   readonly catchUp?: boolean;

@@ -1,25 +1,21 @@
-import { spawn } from 'node:child_process';
 import type { Command } from 'commander';
+import { spawn } from 'node:child_process';
 import type { Config } from '../../config/load.js';
 import { hookEnvironment } from '../../config/hook-environment.js';
 import { TldrError } from '../../core/errors.js';
-import {
-  MIGRATION_EVENTS,
-  type EventFacts,
-  type MigrationEvent,
-  type MigrationHook,
-} from '../../migrate/plan/migration-events.js';
+import type { EventFacts, MigrationEvent, MigrationHook } from '../../migrate/plan/migration-events.js';
+import { MIGRATION_EVENTS } from '../../migrate/plan/event-names.js';
 
 const HOOK_TIMEOUT_MS = 300_000;
-
-export interface HookFlags {
-  /** Events and commands in turn. */
-  readonly on?: readonly string[];
-}
 
 interface Hook {
   readonly event: MigrationEvent;
   readonly command: string;
+}
+
+export interface HookFlags {
+  /** Events and commands in turn. */
+  readonly on?: readonly string[];
 }
 
 /** Adds `--on <event> <command>`, which may be repeated. */

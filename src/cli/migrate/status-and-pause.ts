@@ -1,20 +1,5 @@
 import type { Command } from 'commander';
-import { pauseMigration } from '../../migrate/cutover/end-migration.js';
-import { readMigrationState } from '../../migrate/state/with-lock.js';
-import type { JournalStatus } from '../../migrate/dual-write/proxy-control.js';
-import { setAsideText } from '../../migrate/dual-write/points-set-aside.js';
-import { migrationStatus, type MigrationStatus, type NextStep } from '../../migrate/run/migration-status.js';
-import { workingOn } from '../../migrate/state/shares.js';
-import type { LoadSeen } from '../../migrate/throttle/throttle.js';
-import type { ConsoleRun } from '../console/command-output.js';
-import {
-  commandFor,
-  stateCommand,
-  withMigration,
-  type MigrationWork,
-  type StateFlags,
-} from './state-flags.js';
-import { tuningLine } from './tune.js';
+import { stateCommand, type StateFlags } from './state-flags.js';
 
 /** `migrate status`: shows the migration state and what the server says now. */
 export function statusCommand(): Command {
@@ -28,8 +13,8 @@ Examples:
   qdrant-tldr migrate status docs docs_c96 --json
 
 Documentation: docs/migrate.md`,
-  }).action((source: string, target: string, flags: StateFlags) =>
-    withMigration({ source, target }, flags, showStatus),
+  }).action(async (source: string, target: string, flags: StateFlags) =>
+    (await import('./run-status-and-pause.js')).runStatus({ source, target }, flags),
   );
 }
 
@@ -45,93 +30,7 @@ Examples:
   qdrant-tldr migrate pause docs docs_c96 --state database
 
 Documentation: docs/migrate.md`,
-  }).action((source: string, target: string, flags: StateFlags) =>
-    withMigration({ source, target }, flags, (work) =>
-      pause(work, commandFor('resume', { source, target }, flags)),
-    ),
+  }).action(async (source: string, target: string, flags: StateFlags) =>
+    (await import('./run-status-and-pause.js')).runPause({ source, target }, flags),
   );
-}
-
-const NEXT: Readonly<Record<NextStep, string>> = {
-  'start-proxy': 'run `serve` with "migrating" for this migration: no proxy mirrors its writes',
-  wait: 'wait, or `migrate pause`',
-  resume: '`migrate resume`',
-  none: 'nothing: the migration is complete. Its state is not needed any more, nor its journal once "migrating" is removed from the proxy\'s configuration',
-  'finish-switch': '`migrate cutover` or `migrate rollback`: one was interrupted',
-  complete: '`migrate complete` once you are satisfied, or `migrate rollback`',
-  'cut-over-catch-up': '`migrate cutover --catch-up`',
-  'cut-over': '`migrate cutover`',
-  'cut-over-by-proxy': '`migrate cutover --by proxy`',
-};
-
-async function showStatus(work: MigrationWork): Promise<void> {
-  const status = await migrationStatus(work);
-  printStatus(work.run, status, work.place.label);
-  work.run.result({ ...status, next: NEXT[status.next] });
-}
-
-function printStatus(run: ConsoleRun, status: MigrationStatus, label: string): void {
-  const count = (points: number | null): string =>
-    points === null ? 'not there' : `${points.toLocaleString('en-US')} points`;
-  const { cutOver, runner } = status;
-  run.say(`${status.source} -> ${status.target} (${status.layout}) at ${status.endpoint}`);
-  run.say(`  phase ${status.phase}${status.completed ? ', complete' : ''}${status.paused ? ', paused' : ''}`);
-  run.say(`  runner: ${runner ?? 'none'}`);
-  run.say(`  throttle: ${tuningLine(status.tuning)}`);
-  for (const one of status.workers)
-    run.say(
-      `  worker ${one.worker}: ${one.rangesDone} of ${one.rangesTotal} ranges done, ${one.runner ?? 'no runner'}${one.load?.waiting == null ? '' : `, waiting: ${one.load.waiting}`}`,
-    );
-  if (status.load !== null) for (const line of loadLines(status.load)) run.say(`  ${line}`);
-  run.say(
-    `  copied ${status.copied.toLocaleString('en-US')} points; ${status.rangesDone} of ${status.rangesTotal} ranges done`,
-  );
-  run.say(`  now: source ${count(status.sourcePoints)}, target ${count(status.targetPoints)}`);
-  if (status.verifiedPoints !== null)
-    run.say(`  verified: ${status.verifiedPoints.toLocaleString('en-US')} points were equal`);
-  if (cutOver !== null) {
-    const before = cutOver.previous === null ? '' : `, before ${cutOver.previous}`;
-    const forced = cutOver.forced ? ', forced' : '';
-    run.say(`  cut-over (${cutOver.form}): "${cutOver.name}" ${cutOver.state}${before}${forced}`);
-  }
-  if (status.journal !== null) for (const line of journalLines(status.journal)) run.say(`  ${line}`);
-  const names = status.targetAliases.map((name) => `"${name}"`).join(', ');
-  run.say(`  aliases of the target: ${names === '' ? 'none' : names}`);
-  run.say(`  migration state: ${label}`);
-  run.say(`next: ${NEXT[status.next]}`);
-}
-
-function journalLines({ folder, wanted, report, ageMs, living }: JournalStatus): string[] {
-  const head = `journal ${folder}: ${wanted.state}, clients read the ${wanted.side}`;
-  if (report === null) return [head, 'proxy: none reports; one that is started will do what was asked'];
-  const age = `${(ageMs / 1000).toFixed(1)} s ago`;
-  if (!living) return [head, `proxy: process ${report.pid} reported ${age}, and nothing since`];
-  const caughtUp = report.caughtUp ? 'caught up' : 'not caught up';
-  return [
-    head,
-    `proxy: process ${report.pid}, ${report.state}, clients read the ${report.side}, ${report.open} open entries, ${caughtUp}, reported ${age}`,
-    ...(report.setAside === null ? [] : [setAsideText(report.setAside)]),
-  ];
-}
-
-function loadLines({ baselineMs, latencyMs, waiting, resting, waitedMs }: LoadSeen): string[] {
-  const search =
-    latencyMs === null || baselineMs === null
-      ? []
-      : [`search of the source: ${latencyMs} ms now, ${baselineMs} ms at rest`];
-  const rest = resting > 0 ? `, rests ${resting} times its work` : '';
-  const waited = `${(waitedMs / 1000).toFixed(1)} s waited so far${rest}`;
-  return [...search, waiting === null ? waited : `waiting: ${waiting}; ${waited}`];
-}
-
-async function pause(work: MigrationWork, resume: string): Promise<void> {
-  const { place, run } = work;
-  await readMigrationState(work);
-  const stopped = await pauseMigration(place, run.signal);
-  run.say(
-    stopped
-      ? `paused: \`${resume}\` continues`
-      : `asked to pause; ${(await workingOn(place)) ?? 'the run'} still finishes its current work`,
-  );
-  run.result({ paused: true, stopped });
 }

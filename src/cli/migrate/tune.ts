@@ -1,14 +1,7 @@
 import type { Command } from 'commander';
-import { TldrError } from '../../core/errors.js';
-import { readMigrationState } from '../../migrate/state/with-lock.js';
-import { retune, type ThrottleSettings } from '../../migrate/throttle/settings.js';
-import { stateCommand, withMigration, type MigrationWork, type StateFlags } from './state-flags.js';
+import { stateCommand, type StateFlags } from './state-flags.js';
 import { decimal } from '../console/options.js';
-
-export interface TuneFlags {
-  readonly maxLoad?: string;
-  readonly nice?: number;
-}
+import type { TuneFlags } from './run-tune.js';
 
 /** Adds the flags that throttle a migration. */
 export function withTuneFlags(command: Command): Command {
@@ -22,15 +15,6 @@ export function withTuneFlags(command: Command): Command {
       'rest after each batch for this many times as long as the batch took; 0: never rest',
       decimal,
     );
-}
-
-/** The settings that the flags give; undefined if they give none. */
-export function tuningOf({ maxLoad, nice }: TuneFlags): Partial<ThrottleSettings> | undefined {
-  if (maxLoad === undefined && nice === undefined) return undefined;
-  return {
-    ...(maxLoad === undefined ? {} : { maxLoad: maxLoad === 'off' ? null : maxLoad }),
-    ...(nice === undefined ? {} : { nice }),
-  };
 }
 
 /** `migrate tune`: throttles a migration, also while it runs. */
@@ -49,23 +33,8 @@ A run applies the settings within a second. "migrate status" shows them, and why
 
 Documentation: docs/migrate.md`,
   });
-  return withTuneFlags(command).action((source: string, target: string, flags: StateFlags & TuneFlags) =>
-    withMigration({ source, target }, flags, (work) => tune(work, flags)),
+  return withTuneFlags(command).action(
+    async (source: string, target: string, flags: StateFlags & TuneFlags) =>
+      (await import('./run-tune.js')).runTune({ source, target }, flags),
   );
-}
-
-async function tune(work: MigrationWork, flags: TuneFlags): Promise<void> {
-  const { place, run } = work;
-  await readMigrationState(work);
-  const changes = tuningOf(flags);
-  if (changes === undefined) throw new TldrError('INVALID_ARGUMENT', 'give --max-load, --nice or both');
-  const tuning = await retune(place, changes);
-  run.say(tuningLine(tuning));
-  run.result(tuning);
-}
-
-/** The throttle settings as a line for people. */
-export function tuningLine({ maxLoad, nice }: ThrottleSettings): string {
-  const rest = nice === 0 ? 'never rests' : `rests ${nice} times as long as it works`;
-  return `${rest}; ${maxLoad === null ? 'does not watch the load' : `waits while searches take over ${maxLoad}`}`;
 }

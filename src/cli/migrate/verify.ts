@@ -1,16 +1,8 @@
 import type { Command } from 'commander';
-import { TldrError } from '../../core/errors.js';
-import { readMigrationState } from '../../migrate/state/with-lock.js';
-import { verifyAgain } from '../../migrate/verify/from-state.js';
-import { hooksOf, withHookFlags, type HookFlags } from './hooks.js';
-import {
-  encoderOf,
-  stateCommand,
-  withMigration,
-  type MigrationWork,
-  type StateFlags,
-} from './state-flags.js';
+import { withHookFlags } from './hooks.js';
+import { stateCommand } from './state-flags.js';
 import { wholeNumber } from '../console/options.js';
+import type { VerifyFlags } from './run-verify.js';
 
 const VERIFY_HELP = `Reads   the migration state, both collections and the encoder file
 Writes  the result into the migration state; it changes neither collection
@@ -28,11 +20,6 @@ last writes are in both.
 
 Documentation: docs/migrate.md, docs/migrate-proxy.md`;
 
-interface VerifyFlags extends StateFlags, HookFlags {
-  readonly encoder?: string;
-  readonly sample?: number;
-}
-
 /** `migrate verify`: compares source and target again. */
 export function verifyCommand(): Command {
   const command = stateCommand('verify', {
@@ -41,32 +28,7 @@ export function verifyCommand(): Command {
   })
     .option('--encoder <file>', 'encoder file (default: the file that the migration state names)')
     .option('--sample <n>', 'compare n random points of each collection instead of all', wholeNumber);
-  return withHookFlags(command).action((source: string, target: string, flags: VerifyFlags) =>
-    withMigration({ source, target }, flags, (work) => verify(work, flags)),
-  );
-}
-
-async function verify(work: MigrationWork, flags: VerifyFlags): Promise<void> {
-  const { run, config } = work;
-  if (flags.sample === 0) throw new TldrError('INVALID_ARGUMENT', '--sample 0 compares nothing');
-  const { encoder } = await encoderOf(flags.encoder, await readMigrationState(work));
-  const { signal, log, onProgress } = run;
-  const { batchSize } = config;
-  const hook = hooksOf(flags, config, signal);
-  const { sample } = flags;
-  const found = await verifyAgain({ ...work, encoder, sample, batchSize, hook, signal, log, onProgress });
-  const what = sample === undefined ? 'all' : 'a sample of';
-  const points = found.points.toLocaleString('en-US');
-  if (found.ok) {
-    const agreed = found.countsCompared ? 'vectors, settings and counts' : 'vectors and settings';
-    run.say(`verified ${what} ${points} points: ids, payloads, ${agreed} agree`);
-    run.result(found);
-    return;
-  }
-  for (const line of found.differences) run.say(`  ${line}`);
-  throw new TldrError(
-    'VERIFY_FAILED',
-    `${found.differenceCount} ${found.differenceCount === 1 ? 'difference' : 'differences'} in ${what} ${points} points; \`migrate resume\` repairs them, unless an alias leads to the target`,
-    { result: found },
+  return withHookFlags(command).action(async (source: string, target: string, flags: VerifyFlags) =>
+    (await import('./run-verify.js')).runVerify({ source, target }, flags),
   );
 }

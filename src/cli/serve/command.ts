@@ -1,52 +1,8 @@
 import { OVERSAMPLING } from '../../store/defaults.js';
 import cluster from 'node:cluster';
 import { Command, Option } from 'commander';
-import { parseServedSettings } from '../../config/served-collection-settings.js';
-import type { Config } from '../../config/load.js';
-import { isTldrError, TldrError } from '../../core/errors.js';
-import { sleep } from '../../core/run-options.js';
-import type { ConsoleRun } from '../console/command-output.js';
-import {
-  configOf,
-  decimal,
-  seconds,
-  wholeNumber,
-  withConsole,
-  withGlobalFlags,
-  type GlobalFlags,
-} from '../console/options.js';
-import { runSingle } from './run-single.js';
-import { describeServed, loadCollections, servedLine } from './load-collections.js';
-import { ReloadSignals, sayMigrating } from './reload-and-announce.js';
-import { serveAsWorker } from './worker-process.js';
-import { runCluster } from './run-cluster.js';
-import { readTls } from './proxy-process.js';
-import { RecordedQueries } from './recorded-queries.js';
-
-const WAIT_INTERVAL_MS = 500;
-/** Default log level of `serve`: operators expect logs of a server. */
-const LOG_LEVEL = 'info';
-
-interface ServeFlags extends GlobalFlags {
-  readonly collection?: string;
-  readonly target?: string;
-  readonly encoder?: string;
-  readonly layout?: string;
-  readonly oversampling?: number;
-  readonly full?: string;
-  readonly recordQueries?: string;
-  readonly listen?: string;
-  readonly listenGrpc?: string;
-  readonly listenOperations?: string;
-  readonly tlsCert?: string;
-  readonly tlsKey?: string;
-  readonly workers?: number;
-  readonly shadow?: string;
-  readonly driftAlert?: string;
-  readonly drainMs?: number;
-  readonly wait?: number;
-  readonly check?: boolean;
-}
+import { decimal, seconds, wholeNumber, withGlobalFlags } from '../console/options.js';
+import type { ServeFlags } from './run-serve.js';
 
 const HELP = `
 Clients keep their code, their vector size and the collection's name. Only the address changes.
@@ -129,107 +85,11 @@ export function serveCommand(): Command {
       seconds,
     )
     .option('--check', 'check everything, say what would be served, and end')
-    .action((flags: ServeFlags) =>
+    .action(async (flags: ServeFlags) =>
       cluster.isWorker
-        ? serveAsWorker()
-        : withConsole(flags, (run) => serve(flags, run), {
-            logLevel: LOG_LEVEL,
-            settings: settingsOf(flags),
-          }),
+        ? (await import('./worker-process.js')).serveAsWorker()
+        : (await import('./run-serve.js')).runServe(flags),
     );
   command.addHelpText('after', HELP);
   return withGlobalFlags(command);
-}
-
-async function serve(flags: ServeFlags, run: ConsoleRun): Promise<void> {
-  const reread = (): Config => withFlags(withLogs(configOf(flags, settingsOf(flags))), flags);
-  const config = reread();
-  const moved = Object.entries(config.collections).find(([, { migrating }]) => migrating !== undefined);
-  if (moved !== undefined && config.workers > 1)
-    throw new TldrError(
-      'INVALID_ARGUMENT',
-      `${moved[0]} is being migrated, which needs a single process, because that process keeps the order of writes: give --workers 1`,
-    );
-  checkShadow(config);
-  const reloadSignals = new ReloadSignals();
-  try {
-    await waitForServer(config, (flags.wait ?? 0) * 1000, run);
-    if (flags.check === true) await check(config, run);
-    else await (config.workers > 1 ? runCluster : runSingle)({ config, run, reread, reloadSignals });
-  } finally {
-    reloadSignals.close();
-  }
-  // A reload that still runs has no proxy to change any more: do not wait for it.
-  if (reloadSignals.busy) process.exit();
-}
-
-async function check(config: Config, run: ConsoleRun): Promise<void> {
-  await readTls(config);
-  await RecordedQueries.check(config);
-  const loaded = await loadCollections(config, run.log);
-  for (const one of loaded) run.say(servedLine(one));
-  sayMigrating(config, run);
-  run.say('all checks passed');
-  run.result({ checked: true, collections: loaded.map(describeServed) });
-}
-
-/** @throws INVALID_ARGUMENT when --shadow is given and no collection names its full collection */
-function checkShadow({ shadow, collections }: Config): void {
-  const settings = Object.values(collections);
-  if (shadow > 0 && settings.length > 0 && settings.every(({ full }) => full === undefined))
-    throw new TldrError(
-      'INVALID_ARGUMENT',
-      '--shadow repeats searches on the full collection: name it with --full, or "full" in the file',
-    );
-}
-
-function settingsOf(flags: ServeFlags): Readonly<Record<string, unknown>> {
-  const { listen: listenRest, listenGrpc, listenOperations, tlsCert, tlsKey } = flags;
-  const { workers, shadow, driftAlert, drainMs } = flags;
-  return {
-    listenRest,
-    listenGrpc,
-    listenOperations,
-    tlsCert,
-    tlsKey,
-    workers,
-    shadow,
-    driftAlert,
-    drainMs,
-  };
-}
-
-function withLogs(config: Config): Config {
-  return config.shown['logLevel']?.from === 'default' ? { ...config, logLevel: LOG_LEVEL } : config;
-}
-
-/** Adds the collection that the flags describe to those of the file. */
-function withFlags(config: Config, flags: ServeFlags): Config {
-  const { collection, target, encoder, layout, oversampling, full, recordQueries } = flags;
-  const given = Object.entries({ target, encoder, layout, oversampling, full, recordQueries }).filter(
-    ([, value]) => value !== undefined,
-  );
-  if (collection === undefined) {
-    const [first] = given;
-    if (first === undefined) return config;
-    const flag = first[0].replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-    throw new TldrError('INVALID_ARGUMENT', `--${flag} needs --collection`);
-  }
-  const added = parseServedSettings({ [collection]: Object.fromEntries(given) }, '.');
-  return { ...config, collections: { ...config.collections, ...added } };
-}
-
-/** @throws the error of loading, after the time is up, or at once if waiting would not help */
-async function waitForServer(config: Config, waitMs: number, run: ConsoleRun): Promise<void> {
-  const untilMs = performance.now() + waitMs;
-  for (let said = false; waitMs > 0; said = true) {
-    try {
-      await loadCollections(config, run.log);
-      return;
-    } catch (error) {
-      if (!isTldrError(error, 'UNAVAILABLE') || performance.now() >= untilMs) throw error;
-      if (!said) run.say(`waiting for ${config.url}`);
-      await sleep(WAIT_INTERVAL_MS, run.signal);
-    }
-  }
 }

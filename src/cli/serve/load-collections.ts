@@ -15,7 +15,7 @@ import type { ServedCollection } from '../../store/served.js';
 import type { CopyTarget } from '../../store/copy-target.js';
 import { readDesiredState } from '../../migrate/dual-write/proxy-state-files.js';
 import type { SampleComparison } from '../../serve/drift-meter.js';
-import { openStore } from '../console/options.js';
+import { openStore } from '../console/command-body.js';
 
 /** Few and fast attempts, because a client waits meanwhile. */
 const LIMITS_RETRY = { attempts: 3, firstDelayMs: 100, longestDelayMs: 1_000 };

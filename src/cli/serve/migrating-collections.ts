@@ -19,7 +19,7 @@ import { WriteJournal } from '../../migrate/dual-write/write-journal.js';
 import type { CurrentAliases } from './current-aliases.js';
 import type { CurrentNames } from './current-names.js';
 import { mirroredVectors } from './mirrored-vectors.js';
-import { openStore } from '../console/options.js';
+import { openStore } from '../console/command-body.js';
 import type { LoadedMirrored } from './rewriters.js';
 
 /** How old the aliases may be when names are checked before the collections are read or written. */

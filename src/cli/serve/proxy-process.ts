@@ -17,7 +17,7 @@ import {
   type ReadsTarget,
 } from './load-collections.js';
 import { CurrentNames } from './current-names.js';
-import { openStore } from '../console/options.js';
+import { openStore } from '../console/command-body.js';
 import { openMigrating, type MigratingCollections } from './migrating-collections.js';
 import { proxyState } from './rewriters.js';
 

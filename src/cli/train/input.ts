@@ -4,10 +4,11 @@ import { expectDefined, TldrError } from '../../core/errors.js';
 import { pickVector } from '../../store/pick-vector.js';
 import type { ConsoleRun } from '../console/command-output.js';
 import { openNpy } from '../../files/npy.js';
-import { withSource } from '../console/options.js';
+import { withSource } from '../console/command-body.js';
 import { labelFieldChoice, readLabelFields } from './label-fields.js';
 import { readPointJudgements, sampleJudged, type JudgedSample } from './point-judgements.js';
-import { relevanceOfRows, type RelevanceFlags } from './relevance-flags.js';
+import type { RelevanceFlags } from './relevance-flags.js';
+import { relevanceOfRows } from './relevance-of-rows.js';
 import { sampleNpy } from './sample.js';
 
 const SAMPLE_POINTS_MAX = 10_000_000;

@@ -9,7 +9,8 @@ import type { StoreKeys } from '../../store/vector-source.js';
 import { valuesOfPoints } from '../../evaluate/payload-strata.js';
 import type { ConsoleRun } from '../console/command-output.js';
 import { labelNumbers, readPointLabels, readQrels, readQueryVectors } from './relevance-files.js';
-import type { RelevanceFlags, TrainRelevance } from './relevance-flags.js';
+import type { RelevanceFlags } from './relevance-flags.js';
+import type { TrainRelevance } from './relevance-of-rows.js';
 import { sampleCollection, type SamplePlace, type TrainSample } from './sample.js';
 
 /** Largest share of labelled points in a sample: training needs points without a label too. */

@@ -17,22 +17,7 @@ import { announce, factsOf, type EventFacts, type MigrationHook } from '../plan/
 import type { CutOver, MigrationState } from '../state/migration-state.js';
 import { isOwnTarget } from '../state/own-target.js';
 import { checkProxyReady, checkForm, COPIED, readByProxy } from './cut-over-by-proxy.js';
-
-/**
- * The words that `--force` requires for a switch without a verification.
- * @example
- * ```ts
- * // Given: Qdrant, a finished migration
- * import { cutOver, FORCE_WORDS, stateFile } from 'qdrant-tldr';
- * import { openQdrant } from 'qdrant-tldr/qdrant';
- *
- * const store = await openQdrant({ url: 'http://localhost:6333' });
- * const migration = { source: store, target: store, place: stateFile('docs.migration.json') };
- * await cutOver({ ...migration, form: 'alias', alias: 'search', force: FORCE_WORDS });
- * await store.close();
- * ```
- */
-export const FORCE_WORDS = 'I know the copy is not verified';
+import { FORCE_WORDS } from './force-words.js';
 
 /** Default of the longest wait for a proxy. */
 const PROXY_WAIT_MS = 60_000;

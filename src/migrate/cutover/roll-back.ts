@@ -5,23 +5,7 @@ import { proxyControlOf, type ProxyControl, type JournalStatus } from '../dual-w
 import { withMigrationState, type StartedMigration } from '../state/with-lock.js';
 import type { CutOver, MigrationState } from '../state/migration-state.js';
 import type { Switch } from './cut-over-by-alias.js';
-
-/**
- * The words that `--force` requires for a rollback to a source that may lack writes made to the target.
- * @example
- * ```ts
- * // Given: Qdrant, a finished migration
- * import { cutOver, FORCE_BACK_WORDS, stateFile, rollBack } from 'qdrant-tldr';
- * import { openQdrant } from 'qdrant-tldr/qdrant';
- *
- * const store = await openQdrant({ url: 'http://localhost:6333' });
- * const migration = { source: store, target: store, place: stateFile('docs.migration.json') };
- * await cutOver({ ...migration, form: 'alias', alias: 'search' });
- * await rollBack({ ...migration, force: FORCE_BACK_WORDS });
- * await store.close();
- * ```
- */
-export const FORCE_BACK_WORDS = 'I know that later writes may be missing';
+import { FORCE_BACK_WORDS } from './force-words.js';
 
 /** Input of `rollBack`. */
 export interface RollBackRequest extends StartedMigration {

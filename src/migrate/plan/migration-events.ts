@@ -1,20 +1,8 @@
 import { messageOf } from '../../core/errors.js';
 import type { RunOptions } from '../../core/run-options.js';
 import { copiedPoints, type MigrationState } from '../state/migration-state.js';
+import type { MIGRATION_EVENTS } from './event-names.js';
 
-/**
- * Names of the events that hooks receive. `finished`: every point was copied and found equal.
- * `cutover-failed`: nothing was switched after `before-cutover`, so writers that the hook stopped can go on.
- */
-export const MIGRATION_EVENTS = [
-  'started',
-  'range-done',
-  'verify-failed',
-  'before-cutover',
-  'after-cutover',
-  'cutover-failed',
-  'finished',
-] as const;
 /** The name of an event that a hook receives. */
 export type MigrationEvent = (typeof MIGRATION_EVENTS)[number];
 

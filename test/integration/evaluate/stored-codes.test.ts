@@ -9,8 +9,7 @@ import { asStored } from '../../../src/evaluate/stored-codes.js';
 import { readNpy } from '../../../src/files/npy.js';
 import { exactTopK } from '../../../src/knn/exact-search-in-worker.js';
 import { storageOf } from '../../../src/plan/sizing-row.js';
-import { STORED_FORMS } from '../../../src/select/train-encoder-options.js';
-import type { StorageKind } from '../../../src/store/collection.js';
+import { STORED_FORMS, type StorageKind } from '../../../src/store/collection.js';
 import { fetchAgain } from '../../support/server/fetch-once.js';
 import { firstColumns } from '../../support/train/first-columns.js';
 

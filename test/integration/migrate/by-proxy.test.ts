@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { readDesiredState } from '../../../src/migrate/dual-write/proxy-state-files.js';
 import { migrationStatus, type MigrationStatus } from '../../../src/migrate/run/migration-status.js';
 import { stateFile } from '../../../src/migrate/state/in-file.js';
-import { FORCE_BACK_WORDS } from '../../../src/migrate/cutover/roll-back.js';
+import { FORCE_BACK_WORDS } from '../../../src/migrate/cutover/force-words.js';
 import { runCli, type CliResult } from '../../support/cli/run-cli.js';
 import { DIM, idAt, tinyEncoder } from '../../support/migrate/fixtures.js';
 import { fetchOnce } from '../../support/server/fetch-once.js';

@@ -1,6 +1,6 @@
 import { expect } from '@jest/globals';
 import { openQdrant } from '../../../adapters/qdrant/index.js';
-import { STATE_COLLECTION } from '../../../adapters/qdrant/store/state-store.js';
+import { STATE_COLLECTION } from '../../../adapters/qdrant/transport/collection-names.js';
 import { Leases } from '../../../src/migrate/state/lease.js';
 import { fetchAgain } from '../../support/server/fetch-once.js';
 import { startRelay } from '../../support/serve/relay.js';

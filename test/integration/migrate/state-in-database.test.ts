@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { openQdrant } from '../../../adapters/qdrant/index.js';
-import { STATE_COLLECTION } from '../../../adapters/qdrant/store/state-store.js';
+import { STATE_COLLECTION } from '../../../adapters/qdrant/transport/collection-names.js';
 import type { RunOptions } from '../../../src/core/run-options.js';
 import type { StateStore } from '../../../src/store/state-store.js';
 import { STATE_BACKEND_KEY } from '../../../src/store/target-description.js';

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { openMemory } from '../../../adapters/memory/store.js';
 import type { MemoryStore } from '../../../adapters/memory/index.js';
 import { copyShare } from '../../../src/migrate/run/copy-share.js';
-import { cutOver, FORCE_WORDS, type CutOverRequest } from '../../../src/migrate/cutover/cut-over-by-alias.js';
+import { cutOver, type CutOverRequest } from '../../../src/migrate/cutover/cut-over-by-alias.js';
+import { FORCE_WORDS } from '../../../src/migrate/cutover/force-words.js';
 import { abortMigration, completeMigration } from '../../../src/migrate/cutover/end-migration.js';
 import { DualWriter } from '../../../src/migrate/dual-write/mirror-writes.js';
 import {

@@ -1,7 +1,7 @@
 import { grpcRewriter } from '../../../adapters/qdrant/serve/rewriters/grpc.js';
 import { THRESHOLDS_KEY } from '../../../adapters/qdrant/store/scaled-limits.js';
 import { restRewriter } from '../../../adapters/qdrant/serve/rewriters/rest.js';
-import { PACKAGED_VERSION } from '../../../adapters/qdrant/local/start.js';
+import { PACKAGED_VERSION } from '../../../adapters/qdrant/local/packaged-version.js';
 import { matrixFromRows } from '../../../src/core/matrix.js';
 import type { ServedCollection } from '../../../src/store/served.js';
 import type { Layout } from '../../../src/store/collection.js';

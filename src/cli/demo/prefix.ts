@@ -1,0 +1,2 @@
+/** How the names of the demo's collections begin. */
+export const DEMO_PREFIX = 'tldr-demo';

@@ -1,0 +1,342 @@
+import { RESCORE } from '../../store/defaults.js';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Config } from '../../config/load.js';
+import type { Encoder } from '../../encoder/model.js';
+import { expectDefined, TldrError } from '../../core/errors.js';
+import { maskAddress } from '../../core/masked-address-and-redirect.js';
+import { matrix, row, rowRange, type Matrix } from '../../core/matrix.js';
+import { throwIfAborted } from '../../core/run-options.js';
+import type { CopyTarget } from '../../store/copy-target.js';
+import type { ScoredPoint } from '../../store/search.js';
+import type { MemoryEstimate } from '../../store/storage.js';
+import { migrateCollection } from '../../migrate/run/migrate-collection.js';
+import { trainEncoder } from '../../select/train-encoder.js';
+import { sayTables } from '../console/show-results.js';
+import { ramText, table, type ConsoleRun } from '../console/command-output.js';
+import { readNpy } from '../../files/npy.js';
+import { openStore, withConsole } from '../console/command-body.js';
+import type { GlobalFlags } from '../console/options.js';
+import { printReport } from '../train/output.js';
+import { isGiven, resolveServer } from './resolve-server.js';
+import { DEMO_PREFIX } from './prefix.js';
+
+const REDUCTION = 8;
+const TOP = 10;
+const EXAMPLES = 5;
+const LOAD_BATCH = 500;
+const SEED = 1;
+const BUDGET_SECONDS = 40;
+/** Candidates that are migrated and searched on the server; the training's table shows all. */
+const SHOWN: readonly string[] = [
+  'neighbourhood-kl-residual',
+  'neighbourhood-kl',
+  'tldr',
+  'pca-uncentred',
+  'pca',
+  'random-projection',
+];
+/** Metadata key of the demo's own collections; migrations copy it to their targets. */
+const MARK = 'tldr_demo';
+
+export interface DemoFlags extends GlobalFlags {
+  readonly keep?: boolean;
+  readonly dryRun?: boolean;
+}
+
+interface DemoData {
+  readonly base: Matrix;
+  readonly queries: Matrix;
+  readonly texts: readonly string[];
+  readonly queryTexts: readonly string[];
+}
+
+interface Row {
+  readonly name: string;
+  readonly plain: number;
+  readonly rescored: number;
+}
+
+/** Runs `demo`. */
+export function runDemo(flags: DemoFlags): Promise<void> {
+  return withConsole(flags, (run, config) => demonstrate(flags, run, config));
+}
+
+async function demonstrate(flags: DemoFlags, run: ConsoleRun, config: Config): Promise<void> {
+  const data = await loadData();
+  if (flags.dryRun === true) {
+    const where = isGiven(config) ? maskAddress(config.url) : 'a server started for the demo';
+    run.say(`dry run: would create collections named ${DEMO_PREFIX}-* on ${where} and remove them again`);
+    run.result({ dryRun: true, server: where, points: data.base.rows });
+    return;
+  }
+  const server = await resolveServer(config, (line) => run.say(line));
+  try {
+    if (server.given) {
+      await run.confirm(
+        `Create collections named ${DEMO_PREFIX}-* on ${maskAddress(server.url)} and remove them again?`,
+      );
+    }
+    const { url, settings } = server;
+    const store = await openStore({ ...config, url, ofDatabase: settings }, run.log);
+    try {
+      run.result({ server: server.how, ...(await demo(store, data, run)) });
+    } finally {
+      if (flags.keep !== true) await removeCollections(store);
+      await store.close();
+    }
+  } finally {
+    await server.release();
+  }
+}
+
+async function demo(store: CopyTarget, data: DemoData, run: ConsoleRun): Promise<Record<string, unknown>> {
+  const { signal, log, onProgress } = run;
+  const { base, queries } = data;
+  const dim = base.cols / REDUCTION;
+  await removeCollections(store);
+  const full = `${DEMO_PREFIX}-full`;
+  await load(store, full, { data, run });
+  run.say(
+    `loaded ${base.rows.toLocaleString('en-US')} sentence embeddings of ${base.cols} dimensions into ${full}`,
+  );
+  const sample = await store.sample(full, { vectorName: '', size: base.rows, signal });
+  const trained = await trainEncoder(sample.vectors, {
+    dim,
+    seed: SEED,
+    budgetSeconds: BUDGET_SECONDS,
+    // The table and the collections show the same encoder.
+    refit: false,
+    source: full,
+    signal,
+    log,
+    onProgress,
+  });
+  const { encoder, report } = trained;
+  if (encoder === null || report === null) throw new TldrError('ABORTED', 'stopped while training');
+  printReport(run, report);
+
+  const folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-demo-'));
+  try {
+    const migrate = migrator(store, full, { folder, run });
+    const compact = `${DEMO_PREFIX}-compact`;
+    const { plan, seconds } = await migrate(compact, encoder, 'compact');
+    run.say(
+      `\nmigrated ${plan.points.toLocaleString('en-US')} points into ${compact} and verified every one in ${seconds.toFixed(1)} s`,
+    );
+    const truth = await searchAll(queries, run, (query) =>
+      store.search(full, { vectorName: '', vector: query, limit: TOP, exact: true, withPayload: true }),
+    );
+    const rows: Row[] = [];
+    for (const [name, candidate] of trained.candidates) {
+      if (!SHOWN.includes(name) && name !== report.shipped) continue;
+      const target = `${DEMO_PREFIX}-two-stage-${name}`;
+      await migrate(target, candidate, 'two-stage');
+      rows.push({ name, ...(await measure(store, target, { encoder: candidate, queries, truth, run })) });
+    }
+    const memory = { before: bytesOf(plan.before), after: bytesOf(plan.after) };
+    printRecall(run, rows, { shipped: report.shipped, dim, queries: queries.rows });
+    run.say(
+      `\nmemory of vectors and index (estimate): ${ramText(plan.before)} before, ${ramText(plan.after)} after`,
+    );
+    const examples = await showExamples(store, compact, { encoder, data, truth, run });
+    const facts = { points: base.rows, inputDim: base.cols, outputDim: dim, shipped: report.shipped };
+    return { ...facts, recall: rows, memory, training: report, examples };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+type Migrate = (
+  target: string,
+  using: Encoder,
+  layout: 'compact' | 'two-stage',
+) => ReturnType<typeof migrateCollection>;
+
+/** Returns a function that migrates `source`; its migration states are in a folder that the demo deletes. */
+function migrator(
+  store: CopyTarget,
+  source: string,
+  { folder, run }: { folder: string; run: ConsoleRun },
+): Migrate {
+  const { signal, log, onProgress } = run;
+  return (target, encoder, layout) =>
+    migrateCollection({
+      source: store,
+      target: store,
+      sourceCollection: source,
+      targetCollection: target,
+      encoder,
+      layout,
+      statePath: join(folder, `${target}.json`),
+      signal,
+      log,
+      onProgress,
+    });
+}
+
+async function loadData(): Promise<DemoData> {
+  const folder = fileURLToPath(new URL('../../../../demo/data/', import.meta.url));
+  if (!existsSync(join(folder, 'base.npy'))) {
+    throw new TldrError(
+      'NOT_FOUND',
+      `the demo's data is missing in ${folder}: reinstall the package or clone the repository`,
+    );
+  }
+  const lines = async (name: string): Promise<string[]> =>
+    (await readFile(join(folder, name), 'utf8')).trimEnd().split('\n');
+  const [base, queries] = [
+    await readNpy(join(folder, 'base.npy')),
+    await readNpy(join(folder, 'queries.npy')),
+  ];
+  return { base, queries, texts: await lines('base.txt'), queryTexts: await lines('queries.txt') };
+}
+
+async function load(
+  store: CopyTarget,
+  name: string,
+  { data, run }: { data: DemoData; run: ConsoleRun },
+): Promise<void> {
+  const { base, texts } = data;
+  const spec = {
+    name,
+    vectors: [],
+    otherVectors: [],
+    partitions: [],
+    metadata: { [MARK]: 'true' },
+    native: JSON.stringify({
+      params: { vectors: { size: base.cols, distance: 'Cosine' } },
+      metadata: { [MARK]: true },
+    }),
+  };
+  await store.create(spec);
+  for (let start = 0; start < base.rows; start += LOAD_BATCH) {
+    throwIfAborted(run.signal);
+    const part = rowRange(base, start, Math.min(base.rows, start + LOAD_BATCH));
+    await store.upsert(name, {
+      ids: Array.from({ length: part.rows }, (_, i) => BigInt(start + i)),
+      vectors: [{ name: '', matrix: part, has: new Uint8Array(part.rows).fill(1) }],
+      extra: Array.from({ length: part.rows }, (_, i) =>
+        store.codec.pack(JSON.stringify({ text: expectDefined(texts[start + i], 'the text of a point') })),
+      ),
+    });
+    run.onProgress({ step: 'loading', done: start + part.rows, total: base.rows, unit: 'points' });
+  }
+  await store.finishBulkLoad(spec, run);
+}
+
+async function searchAll(
+  queries: Matrix,
+  run: ConsoleRun,
+  search: (query: Float32Array) => Promise<readonly ScoredPoint[]>,
+): Promise<(readonly ScoredPoint[])[]> {
+  const results: (readonly ScoredPoint[])[] = [];
+  for (let i = 0; i < queries.rows; i++) {
+    throwIfAborted(run.signal);
+    results.push(await search(row(queries, i)));
+    run.onProgress({ step: 'searching', done: i + 1, total: queries.rows, unit: 'queries' });
+  }
+  return results;
+}
+
+/**
+ * Measures recall@10 against the full collection through the server: compact alone, and rescored by full
+ * vectors.
+ */
+async function measure(
+  store: CopyTarget,
+  collection: string,
+  {
+    encoder,
+    queries,
+    truth,
+    run,
+  }: { encoder: Encoder; queries: Matrix; truth: (readonly ScoredPoint[])[]; run: ConsoleRun },
+): Promise<Omit<Row, 'name'>> {
+  const projected = (query: Float32Array): Float32Array =>
+    encoder.projectQueries(matrix(1, query.length, query)).data;
+  const plain = await searchAll(queries, run, (query) =>
+    store.search(collection, { vectorName: 'compact', vector: projected(query), limit: TOP }),
+  );
+  const rescored = await searchAll(queries, run, (query) =>
+    store.search(collection, {
+      vectorName: '',
+      vector: query,
+      limit: TOP,
+      prefetch: { vectorName: 'compact', vector: projected(query), limit: RESCORE },
+    }),
+  );
+  return { plain: recall(plain, truth), rescored: recall(rescored, truth) };
+}
+
+function recall(found: (readonly ScoredPoint[])[], truth: (readonly ScoredPoint[])[]): number {
+  const shares = truth.map((wanted, i) => {
+    const ids = new Set(found[i]?.map(({ id }) => id));
+    return wanted.filter(({ id }) => ids.has(id)).length / wanted.length;
+  });
+  return shares.reduce((sum, share) => sum + share, 0) / shares.length;
+}
+
+function printRecall(
+  run: ConsoleRun,
+  rows: readonly Row[],
+  facts: { shipped: string; dim: number; queries: number },
+): void {
+  run.say(
+    `\nrecall@${TOP} against the full collection, through the server, ${facts.queries} unseen queries, ${facts.dim} dimensions:`,
+  );
+  const columns = [['encoder'], ['compact only', 3], [`rescored (first ${RESCORE})`, 3]] as const;
+  const results = rows.map(({ name, plain, rescored }) => ({
+    cells: [name, plain, rescored],
+    starred: name === facts.shipped,
+  }));
+  sayTables(run, [{ title: 'Recall', columns, rows: results }]);
+}
+
+async function showExamples(
+  store: CopyTarget,
+  compact: string,
+  {
+    encoder,
+    data,
+    truth,
+    run,
+  }: { encoder: Encoder; data: DemoData; truth: (readonly ScoredPoint[])[]; run: ConsoleRun },
+): Promise<unknown[]> {
+  const examples: unknown[] = [];
+  const text = ({ id }: ScoredPoint): string => expectDefined(data.texts[Number(id)], 'the text of a point');
+  const cut = (value: string): string => (value.length > 52 ? `${value.slice(0, 51)}…` : value);
+  for (let i = 0; i < EXAMPLES; i++) {
+    const at = Math.floor((i * data.queries.rows) / EXAMPLES);
+    const vector = encoder.projectQueries(rowRange(data.queries, at, at + 1)).data;
+    const found = await store.search(compact, { vectorName: '', vector, limit: 3 });
+    const query = expectDefined(data.queryTexts[at], 'the text of a query');
+    const full = expectDefined(truth[at], 'the results of a query').slice(0, 3).map(text);
+    const small = found.map(text);
+    run.say(`\n"${query}"`);
+    run.say(
+      table([
+        ['  full', 'compact'],
+        ...full.map((line, j) => [`  ${cut(line)}`, cut(small[j] ?? '').padEnd(52)]),
+      ]),
+    );
+    examples.push({ query, full, compact: small });
+  }
+  return examples;
+}
+
+/** Removes the collections of this and earlier demos, known by their mark: a name alone proves nothing. */
+async function removeCollections(store: CopyTarget): Promise<void> {
+  for (const name of await store.listCollections()) {
+    if (!name.startsWith(`${DEMO_PREFIX}-`)) continue;
+    const { metadata } = await store.describe(name);
+    if (metadata[MARK] === 'true') await store.drop(name);
+  }
+}
+
+function bytesOf(estimate: MemoryEstimate | null): number | null {
+  return estimate === null ? null : estimate.vectorsRamBytes + estimate.indexRamBytes;
+}

@@ -1,0 +1,175 @@
+import { writeWhole } from '../../core/write-file.js';
+import { Encoder } from '../../encoder/model.js';
+import { TldrError } from '../../core/errors.js';
+import { judgeTerms, type TermResult } from '../../evaluate/acceptance.js';
+import type { FormReport } from '../../evaluate/fidelity.js';
+import type { ReportInput } from '../../report/input.js';
+import { formatNumber, megabytes } from '../../report/format.js';
+import type { ResultTable } from '../../report/result-table.js';
+import type { ConsoleRun } from '../console/command-output.js';
+import { evaluateCollections } from './evaluate-collections.js';
+import { evaluateFiles } from './evaluate-files.js';
+import { driftLines, driftTables } from './drift-table.js';
+import { evaluationJunit } from './junit.js';
+import { comparisonTables, judgementTables, termsTable } from './tables.js';
+import { comparisonPage, formNamed, judgementPage, type EvaluationWords } from './page.js';
+import { sayTables, writePage } from '../console/show-results.js';
+import { checkRequest, type EvaluateFlags, type EvaluateRequest } from './request.js';
+import { withConsole, withSource } from '../console/command-body.js';
+import { commandLine } from '../console/check-output.js';
+import type { Config } from '../../config/load.js';
+
+/** Runs `evaluate`. */
+export function runEvaluate(names: readonly (string | undefined)[], flags: EvaluateFlags): Promise<void> {
+  return withConsole(flags, async (run, config) => {
+    const request = await checkRequest(names, flags);
+    await evaluate(request, flags, { run, config });
+  });
+}
+
+/** The measurements, and how the terminal and the page show them. */
+interface Evaluation {
+  readonly name: string;
+  /** The search that the terms apply to. */
+  readonly form: FormReport;
+  /** Lines above the tables. */
+  readonly lines: readonly string[];
+  readonly tables: readonly ResultTable[];
+  readonly page: (terms: readonly TermResult[]) => ReportInput;
+  /** The object for `--json`, without the values of single queries, which only charts need. */
+  readonly result: Readonly<Record<string, unknown>>;
+}
+
+async function evaluate(
+  request: EvaluateRequest,
+  flags: EvaluateFlags,
+  { run, config }: { readonly run: ConsoleRun; readonly config: Config },
+): Promise<void> {
+  const startedAt = performance.now();
+  const encoder = await Encoder.load(flags.encoder);
+  const { name, form, lines, tables, page, result } = await measure(request, { encoder, flags, run, config });
+  const seconds = (performance.now() - startedAt) / 1000;
+  const terms = judgeTerms(request.terms, form);
+  const failure = failedTerms(terms);
+  for (const line of lines) run.say(line);
+  sayTables(run, tables);
+  if (terms.length > 0) sayTables(run, [termsTable(terms, { form: form.name, asked: true })]);
+  if (flags.junit !== undefined) {
+    const junit = evaluationJunit(form, terms, { name, encoder: flags.encoder, seconds });
+    await writeWhole(flags.junit, (file) => file.writeFile(junit));
+    run.say(`wrote ${flags.junit}`);
+  }
+  if (flags.report !== undefined) await writePage(run, flags.report, page(terms));
+  const accept = terms.length === 0 ? null : { form: form.name, passed: failure === null, terms };
+  const whole = { ...result, encoder: encoder.fingerprint, seconds, accept };
+  // The error carries the result, so that the last line stays a single JSON object.
+  if (failure !== null) throw new TldrError('VERIFY_FAILED', failure, { result: whole });
+  run.result(whole);
+}
+
+/** Returns the failed terms in one line; null if all passed. */
+function failedTerms(terms: readonly TermResult[]): string | null {
+  const failed = terms.filter(({ passed }) => !passed);
+  if (failed.length === 0) return null;
+  const each = failed.map(
+    ({ text, value }) => `${text} (measured ${value === null ? 'nothing' : value.toFixed(4)})`,
+  );
+  return `${failed.length} of ${terms.length} acceptance terms failed: ${each.join(', ')}`;
+}
+
+interface Using {
+  readonly encoder: Encoder;
+  readonly flags: EvaluateFlags;
+  readonly run: ConsoleRun;
+  readonly config: Config;
+}
+
+async function measure(request: EvaluateRequest, using: Using): Promise<Evaluation> {
+  const { encoder, flags, run, config } = using;
+  const { ks } = request;
+  if (request.collections === null) return measureFiles(request, using);
+  const { collections } = request;
+  return withSource(config, run, async (store) => {
+    const found = await evaluateCollections(store, collections, { encoder, flags, ks, run });
+    const { comparison, description, queriesFrom, drift } = found;
+    const { source, target } = collections;
+    const { layout, inputDim, outputDim } = description;
+    const tables = [...comparisonTables(comparison), ...driftTables(drift)];
+    const title = `${target} compared with ${source}`;
+    const facts: Facts = [
+      ['Full collection', source],
+      ['Compact collection', target],
+      ['Layout', layout],
+      ...encoderFacts(encoder, comparison.seed),
+    ];
+    return {
+      name: `${source} -> ${target}`,
+      form: formNamed(comparison.forms, comparison.served),
+      lines: [
+        `${source} -> ${target} (${layout}), ${inputDim} -> ${outputDim} dimensions, encoder ${encoder.fingerprint.slice(0, 16)}`,
+        queriesFrom,
+        'truth: exact search of the full vectors',
+        ...driftLines(drift),
+      ],
+      tables,
+      page: (terms) =>
+        comparisonPage(comparison, { title, queriesFrom, terms, facts, tables, command: commandLine() }),
+      result: {
+        source,
+        target,
+        layout,
+        inputDim,
+        outputDim,
+        queriesFrom,
+        ...comparison,
+        perQuery: undefined,
+        ...(drift && { drift }),
+      },
+    };
+  });
+}
+
+async function measureFiles(
+  { base, ks }: { readonly base: string; readonly ks: readonly number[] },
+  { encoder, flags, run, config }: Using,
+): Promise<Evaluation> {
+  const files = { ...flags, base };
+  const { judgement, queriesFrom, drift } = await evaluateFiles(
+    encoder,
+    { flags: files, ks },
+    { run, config },
+  );
+  const name = `${flags.encoder} on ${base}`;
+  const { rows, inputDim, outputDim, distance, bytes, seed } = judgement;
+  const tables = [...judgementTables(judgement), ...driftTables(drift)];
+  const facts: Facts = [['Vectors', formatNumber(rows)], ...encoderFacts(encoder, seed)];
+  return {
+    name,
+    form: formNamed(judgement.spaces, 'encoder'),
+    lines: [
+      `${formatNumber(rows)} vectors, ${inputDim} -> ${outputDim} dimensions, ${distance}; ${queriesFrom}`,
+      `as float32: ${megabytes(bytes.full)} full, ${megabytes(bytes.compact)} compact`,
+      'truth: exact search of the full vectors; every space is searched exactly',
+      ...driftLines(drift),
+    ],
+    tables,
+    page: (terms) =>
+      judgementPage(judgement, { title: name, queriesFrom, terms, facts, tables, command: commandLine() }),
+    result: { queriesFrom, ...judgement, perQuery: undefined, ...(drift && { drift }) },
+  };
+}
+
+type Facts = EvaluationWords['facts'];
+
+function encoderFacts(encoder: Encoder, seed: number): Facts {
+  const { method, distance, compactDistance } = encoder.metadata;
+  return [
+    ['Dimensions', `${encoder.inputDim} to ${encoder.outputDim}`],
+    [
+      'Distance',
+      compactDistance === distance ? distance : `${distance}, in the compact space ${compactDistance}`,
+    ],
+    ['Encoder', `${method}, fingerprint ${encoder.fingerprint.slice(0, 16)}`],
+    ['Seed', String(seed)],
+  ];
+}

@@ -1,0 +1,40 @@
+import { readMigrationState } from '../../migrate/state/with-lock.js';
+import { retune, type ThrottleSettings } from '../../migrate/throttle/settings.js';
+import { withMigration, type MigrationWork, type Pair } from './migration-work.js';
+import type { StateFlags } from './state-flags.js';
+import { TldrError } from '../../core/errors.js';
+
+export interface TuneFlags {
+  readonly maxLoad?: string;
+  readonly nice?: number;
+}
+
+/** The settings that the flags give; undefined if they give none. */
+export function tuningOf({ maxLoad, nice }: TuneFlags): Partial<ThrottleSettings> | undefined {
+  if (maxLoad === undefined && nice === undefined) return undefined;
+  return {
+    ...(maxLoad === undefined ? {} : { maxLoad: maxLoad === 'off' ? null : maxLoad }),
+    ...(nice === undefined ? {} : { nice }),
+  };
+}
+
+/** Runs `migrate tune`. */
+export function runTune(pair: Pair, flags: StateFlags & TuneFlags): Promise<void> {
+  return withMigration(pair, flags, (work) => tune(work, flags));
+}
+
+async function tune(work: MigrationWork, flags: TuneFlags): Promise<void> {
+  const { place, run } = work;
+  await readMigrationState(work);
+  const changes = tuningOf(flags);
+  if (changes === undefined) throw new TldrError('INVALID_ARGUMENT', 'give --max-load, --nice or both');
+  const tuning = await retune(place, changes);
+  run.say(tuningLine(tuning));
+  run.result(tuning);
+}
+
+/** The throttle settings as a line for people. */
+export function tuningLine({ maxLoad, nice }: ThrottleSettings): string {
+  const rest = nice === 0 ? 'never rests' : `rests ${nice} times as long as it works`;
+  return `${rest}; ${maxLoad === null ? 'does not watch the load' : `waits while searches take over ${maxLoad}`}`;
+}

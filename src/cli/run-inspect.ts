@@ -1,0 +1,100 @@
+import { TldrError } from '../core/errors.js';
+import type { CollectionSpec } from '../store/collection.js';
+import { isCopyTarget } from '../store/copy-target.js';
+import type { MemoryEstimate } from '../store/storage.js';
+import { targetDescription } from '../store/target-description.js';
+import { diskText, ramText, table, type ConsoleRun } from './console/command-output.js';
+import { withConsole, withSource } from './console/command-body.js';
+import type { GlobalFlags } from './console/options.js';
+import { compactDistance } from '../core/distance.js';
+
+export interface InspectFlags extends GlobalFlags {
+  readonly dim?: number;
+}
+
+/** Runs `inspect`. */
+export function runInspect(collection: string, flags: InspectFlags): Promise<void> {
+  return withConsole(flags, (run, config) =>
+    withSource(config, run, async (store) => {
+      const spec = await store.describe(collection);
+      const points = await store.count(collection);
+      const estimate = (of: CollectionSpec): MemoryEstimate | null =>
+        store.storage?.estimate(of, points) ?? null;
+      const now = estimate(spec);
+      run.say(`${collection}: ${points.toLocaleString('en-US')} points`);
+      const description = targetDescription(spec);
+      if (description !== null) {
+        run.say(
+          `compact form of ${description.source}: ${description.inputDim} -> ${description.outputDim}, encoder ${description.encoder.slice(0, 16)}`,
+        );
+      }
+      sayIrreducible(run, spec, flags.dim);
+      const reduced = spec.vectors.flatMap((vector) => {
+        const dim = flags.dim ?? Math.floor(vector.dim / 8);
+        if (vector.multivector || dim < 1 || dim >= vector.dim) return [];
+        if (!isCopyTarget(store)) return [{ vector: vector.name, dim, memory: null }];
+        const target = store.deriveTarget(spec, {
+          name: `${collection}-compact`,
+          layout: 'compact',
+          vectorName: vector.name,
+          compactName: vector.name,
+          compactDim: dim,
+          compactDistance: compactDistance(vector.distance),
+          metadata: {},
+        });
+        return [{ vector: vector.name, dim, memory: estimate(target) }];
+      });
+      run.say(table([['vector', 'dims', 'distance'], ...vectorRows(spec)]));
+      const row = (name: string, memory: MemoryEstimate | null): string[] => [
+        name,
+        ramText(memory),
+        diskText(memory),
+      ];
+      run.say('');
+      run.say(
+        table([
+          ['estimate', 'RAM', 'disk (vectors)'],
+          row('now', now),
+          ...reduced.map(({ vector, dim, memory }) => row(`"${vector}" at ${dim} dims`, memory)),
+        ]),
+      );
+      run.result({
+        collection,
+        points,
+        vectors: spec.vectors,
+        otherVectors: spec.otherVectors,
+        now,
+        reduced,
+        compactOf: description,
+      });
+    }),
+  );
+}
+
+/** Prints which vectors --dim does not reduce. @throws INVALID_ARGUMENT when it reduces none */
+function sayIrreducible(run: ConsoleRun, spec: CollectionSpec, dim: number | undefined): void {
+  if (dim === undefined) return;
+  const dense = spec.vectors.filter(({ multivector }) => !multivector);
+  const refused = dense.filter((vector) => dim < 1 || dim >= vector.dim);
+  const lines = refused.map(
+    (vector) => `"${vector.name}" has ${vector.dim} dimensions: --dim ${dim} is no reduction`,
+  );
+  if (dense.length > 0 && refused.length === dense.length) {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      `${lines.join('; ')}; expected 1 to ${Math.max(...dense.map((one) => one.dim)) - 1}`,
+    );
+  }
+  for (const line of lines) run.say(line);
+}
+
+function vectorRows(spec: CollectionSpec): string[][] {
+  return [
+    ...spec.vectors.map(({ name, dim, distance, multivector }) => [
+      `"${name}"`,
+      String(dim),
+      multivector ? `${distance}, multivector` : distance,
+    ]),
+    ...spec.otherVectors.map((name) => [`"${name}"`, '-', 'sparse']),
+  ];
+}

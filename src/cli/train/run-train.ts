@@ -1,0 +1,252 @@
+import { trainStages } from '../console/progress/stages.js';
+import { checkWritable } from '../../core/write-file.js';
+import { expectDefined, TldrError } from '../../core/errors.js';
+import { splitSample } from '../../select/split-sample.js';
+import {
+  checkTrainOptions,
+  type NeighbourSearch,
+  type TrainEncoderOptions,
+} from '../../select/train-encoder-options.js';
+import { checkTrainMemory } from '../../select/train-memory.js';
+import type { RelevanceReport } from '../../select/measure-relevance.js';
+import { Encoder } from '../../encoder/model.js';
+import { trainEncoder } from '../../select/train-encoder.js';
+import {
+  referenceSettings,
+  REFERENCE,
+  type EngineName,
+  type LossName,
+  type OptimizerName,
+} from '../../train/options.js';
+import type { StorageKind } from '../../store/collection.js';
+import type { Config } from '../../config/load.js';
+import { writePage } from '../console/show-results.js';
+import type { ConsoleRun } from '../console/command-output.js';
+import type { GlobalFlags } from '../console/options.js';
+import { withConsole } from '../console/command-body.js';
+import { areDifferent, checkOutput, commandLine } from '../console/check-output.js';
+import { checkCheckpointSize, readCheckpoint, writeCheckpoint } from './checkpoint.js';
+import { namingFlags } from './flags-in-errors.js';
+import { given } from './given.js';
+import { labelFieldChoice } from './label-fields.js';
+import { relevanceCommandWords } from './relevance-output.js';
+import { loadTraining, type TrainInputFlags } from './input.js';
+import { printReport } from './output.js';
+import { trainingPage } from './page.js';
+import { checkRelevanceFlags } from './relevance-flags.js';
+import type { TrainRelevance } from './relevance-of-rows.js';
+import type { TrainSample } from './sample.js';
+import type { Distance } from '../../core/distance.js';
+
+export interface TrainFlags extends GlobalFlags, TrainInputFlags {
+  readonly dim: number;
+  readonly out: string;
+  readonly auto?: boolean;
+  readonly budget?: number;
+  readonly compactDistance?: Distance | 'auto';
+  readonly loss?: LossName;
+  readonly encoder?: string;
+  readonly projector?: string;
+  readonly optimizer?: OptimizerName;
+  readonly lr?: number;
+  readonly epochs?: number;
+  readonly steps?: number;
+  readonly batch?: number;
+  readonly k?: number;
+  readonly lambda?: number;
+  readonly perplexity?: number;
+  readonly init?: 'pca' | 'random';
+  readonly engine?: EngineName;
+  readonly neighbours?: NeighbourSearch;
+  readonly for?: StorageKind;
+  readonly refit: boolean;
+  readonly preset?: 'reference';
+  readonly ship: string;
+  readonly from?: string;
+  readonly heldOut?: number;
+  readonly checkpoint?: string;
+  readonly report?: string;
+  readonly force?: boolean;
+  readonly dryRun?: boolean;
+}
+
+interface Surroundings {
+  readonly run: ConsoleRun;
+  readonly config: Config;
+}
+
+/** Runs `train`. */
+export function runTrain(collection: string | undefined, flags: TrainFlags): Promise<void> {
+  return withConsole(flags, (run, config) =>
+    train(collection, flags, { run, config }).catch((error: unknown) => {
+      throw namingFlags(error);
+    }),
+  );
+}
+
+async function train(
+  collection: string | undefined,
+  flags: TrainFlags,
+  { run, config }: Surroundings,
+): Promise<void> {
+  if ((collection === undefined) === (flags.input === undefined)) {
+    throw new TldrError('INVALID_ARGUMENT', 'give either a collection or --input with a .npy file');
+  }
+  checkRelevanceFlags(flags, true);
+  labelFieldChoice(flags);
+  const settings = settingsOf(flags);
+  if (flags.auto === true && Object.keys(settings).length > 0) {
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      '--auto plans the trainings itself: leave out the training flags',
+    );
+  }
+  const files = [flags.out, flags.report, flags.checkpoint].filter((path) => path !== undefined);
+  if (!(await areDifferent(files))) {
+    throw new TldrError('INVALID_ARGUMENT', '--out, --report and --checkpoint must be different files');
+  }
+  if (flags.checkpoint !== undefined && flags.dryRun !== true) await checkWritable(flags.checkpoint);
+  for (const path of [flags.out, flags.report]) {
+    if (path !== undefined)
+      await checkOutput(path, { force: flags.force === true, dryRun: flags.dryRun === true });
+  }
+  const checkpoint =
+    flags.checkpoint === undefined ? null : await readCheckpoint(flags.checkpoint, undefined, run.signal);
+  run.expectStages(trainStages(flags, Object.keys(settings).length === 0));
+  const options: TrainEncoderOptions = {
+    ...settings,
+    ...given({ budgetSeconds: flags.budget, compactDistance: flags.compactDistance, engine: flags.engine }),
+    ...given({ neighbours: flags.neighbours, storedAs: flags.for, heldOut: flags.heldOut }),
+    dim: flags.dim,
+    refit: flags.refit,
+    seed: flags.seed,
+    ship: flags.ship,
+    from: flags.from === undefined ? undefined : await Encoder.load(flags.from),
+    threads: config.threads,
+    resume: checkpoint?.states,
+    signal: run.signal,
+    log: run.log,
+    onProgress: run.onProgress,
+  };
+  const { sample, relevance } = await loadTraining(collection, flags, {
+    run,
+    config,
+    ids: checkpoint?.sampleIds ?? null,
+    check: (dim, distance) => {
+      checkTrainOptions({ ...options, distance }, dim);
+      if (flags.checkpoint !== undefined) checkCheckpointSize(flags.checkpoint, options, dim);
+    },
+    checkRows: (rows, inputDim) => checkTrainMemory({ rows, inputDim, outputDim: flags.dim }),
+  });
+  run.say(
+    `${sample.x.rows.toLocaleString('en-US')} vectors of ${sample.x.cols} dimensions (${sample.distance}) from ${sample.source}`,
+  );
+  if (flags.dryRun === true) {
+    // Training begins with this split. It finds too few rows, rows that are not finite, a wrong --held-out.
+    splitSample(sample.x, { ...options, ...relevance, distance: sample.distance });
+    sayDryRun(sample, flags, run);
+  } else await trainAndSave(sample, { flags, options, relevance, run });
+}
+
+function sayDryRun({ x, distance }: TrainSample, flags: TrainFlags, run: ConsoleRun): void {
+  run.say(`dry run: would train ${x.cols} -> ${flags.dim} and write ${flags.out}`);
+  run.result({
+    dryRun: true,
+    rows: x.rows,
+    inputDim: x.cols,
+    outputDim: flags.dim,
+    distance,
+    out: flags.out,
+  });
+}
+
+async function trainAndSave(
+  { x, distance, source, ids, keys }: TrainSample,
+  {
+    flags,
+    options,
+    relevance: { labelNames, ...relevance },
+    run,
+  }: { flags: TrainFlags; options: TrainEncoderOptions; relevance: TrainRelevance; run: ConsoleRun },
+): Promise<void> {
+  const { checkpoint } = flags;
+  const { encoder, report, details, candidates } = await trainEncoder(x, {
+    ...options,
+    ...relevance,
+    distance,
+    source,
+    onState: async (states) => {
+      if (checkpoint === undefined) return;
+      const sampleIds = ids === null || keys === null ? null : ids.map((id) => keys.format(id));
+      await writeCheckpoint(checkpoint, { sampleIds, states });
+    },
+  });
+  if (encoder === null || report === null || details === null) {
+    const how =
+      checkpoint === undefined
+        ? 'next time, give --checkpoint <file> to be able to continue'
+        : 'run the same command again to continue';
+    throw new TldrError('ABORTED', `stopped while training; ${how}`);
+  }
+  await encoder.save(flags.out);
+  const commandFor = (set: RelevanceReport): string =>
+    commandLine(relevanceCommandWords(process.argv.slice(2), set));
+  printReport(run, report, { commandFor, lookedFor: labelFieldChoice(flags) === 'auto' });
+  if (flags.report !== undefined) {
+    await writePage(
+      run,
+      flags.report,
+      trainingPage({
+        report,
+        details,
+        encoder,
+        candidates,
+        x,
+        labels: relevance.labels === undefined ? undefined : namesOf(relevance.labels, labelNames),
+        source,
+        command: commandLine(),
+        commandFor,
+      }),
+    );
+  }
+  run.say(`saved ${report.shipped} as ${flags.out}, fingerprint ${encoder.fingerprint.slice(0, 16)}`);
+  run.result({ out: flags.out, fingerprint: encoder.fingerprint, ...report });
+}
+
+function namesOf(labels: Int32Array, names: readonly string[] = []): string[] {
+  return Array.from(labels, (label) => (label < 0 ? '(none)' : (names[label] ?? String(label))));
+}
+
+/** The training settings that were given as flags. */
+function settingsOf(flags: TrainFlags): Partial<TrainEncoderOptions> {
+  const reference = flags.preset === 'reference';
+  if (reference && flags.loss === 'neighbourhood-kl') {
+    throw new TldrError('INVALID_ARGUMENT', '--preset reference is TLDR as published: leave out --loss');
+  }
+  const { batchSize, epochs } = REFERENCE;
+  return {
+    ...(reference
+      ? {
+          ...referenceSettings({
+            batchSize: flags.batch ?? batchSize,
+            epochs: flags.epochs ?? expectDefined(epochs, 'the published number of epochs'),
+          }),
+          init: 'random' as const,
+        }
+      : {}),
+    ...given({
+      loss: flags.loss,
+      encoder: flags.encoder,
+      projector: flags.projector,
+      optimizer: flags.optimizer,
+      learningRate: flags.lr,
+      batchSize: flags.batch,
+      nNeighbors: flags.k,
+      lambda: flags.lambda,
+      perplexity: flags.perplexity,
+      init: flags.init,
+    }),
+    ...(flags.epochs === undefined ? {} : { epochs: flags.epochs, steps: null }),
+    ...(flags.steps === undefined ? {} : { steps: flags.steps, epochs: null }),
+  };
+}
