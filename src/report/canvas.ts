@@ -14,10 +14,10 @@ export interface LegendItem {
   readonly label: string;
   /** A CSS colour, such as var(--c1). */
   readonly colour: string;
-  readonly shape: 'disc' | 'circle' | 'square' | 'diamond' | 'triangle' | 'bar' | 'line';
+  readonly shape: 'disc' | 'circle' | 'square' | 'diamond' | 'triangle' | 'star' | 'bar' | 'line';
 }
 
-/** A chart of the report: SVG for phones and for wide screens, with a summary in one sentence. */
+/** A chart of the report: SVG for each width of screen, with a summary in one sentence. */
 export interface ReportFigure {
   readonly title: string;
   readonly summary: string;
@@ -25,6 +25,8 @@ export interface ReportFigure {
   readonly hint: string;
   readonly legend: readonly LegendItem[];
   readonly narrow: string;
+  /** For screens between phones and wide ones; if absent, `narrow` is shown there. */
+  readonly medium?: string;
   readonly wide: string;
   /** Takes the whole width of the page. */
   readonly spans: boolean;

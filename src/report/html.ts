@@ -11,6 +11,7 @@ const SHAPES: Readonly<Record<LegendItem['shape'], string>> = {
   square: '<rect x="3" y="3" width="8" height="8" fill="currentColor"/>',
   diamond: '<path d="M7 1.5 11.5 7 7 12.5 2.5 7Z" fill="currentColor"/>',
   triangle: '<path d="M7 2 12 11.5H2Z" fill="currentColor"/>',
+  star: '<path d="M7 .6 8.6 5.2 13.4 5.2 9.5 8.2 10.9 12.9 7 10.1 3.1 12.9 4.5 8.2.6 5.2 5.4 5.2Z" fill="currentColor"/>',
   bar: '<rect x="2" y="2" width="10" height="10" rx="2" fill="currentColor"/>',
   line: '<path d="M0 7H14" stroke="currentColor" stroke-width="2.5"/>',
 };
@@ -27,11 +28,12 @@ export function renderFigure(figure: ReportFigure, alone: boolean): string {
     ({ label, colour, shape }) =>
       `<li><svg width="14" height="14" viewBox="0 0 14 14" aria-hidden="true" style="color: ${escapeHtml(colour)}">${SHAPES[shape]}</svg><span title="${escapeHtml(label)}">${escapeHtml(label)}</span></li>`,
   );
-  return `<figure class="chart${layout}">
+  const medium = figure.medium === undefined ? '' : `<div class="medium">${figure.medium}</div>\n`;
+  return `<figure class="chart${layout}${figure.medium === undefined ? '' : ' three-widths'}">
 <h3>${escapeHtml(figure.title)}</h3>
 <ul class="legend">${legend.join('')}</ul>
 <div class="narrow">${figure.narrow}</div>
-<div class="wide">${figure.wide}</div>
+${medium}<div class="wide">${figure.wide}</div>
 <figcaption><p>${escapeHtml(figure.summary)}</p><p class="muted">${escapeHtml(figure.hint)}</p></figcaption>
 </figure>`;
 }

@@ -1,22 +1,27 @@
 import type { Markish } from '@observablehq/plot';
 import { expectDefined } from '../core/errors.js';
-import { recallAxisOf, type Canvas, type ChartSize, type LegendItem, type ReportFigure } from './canvas.js';
+import type { Canvas, ChartSize, LegendItem, ReportFigure } from './canvas.js';
 import { formatBytes, formatInterval, formatLatency, formatNumber, formatShare } from './format.js';
 import type { ReportParetoRow } from './input.js';
+import { logRecallAxis, type LogRecallAxis } from './log-recall-axis.js';
 import { alongLine, placeLabels, type LabelWish, type PlacedLabel } from './place-labels.js';
 
-const WIDE: ChartSize = { width: 1014, height: 420, narrow: false };
-const NARROW: ChartSize = { width: 310, height: 320, narrow: true };
-const MARGIN = { left: 46, right: 16, top: 30, bottom: 44 };
+const WIDE: ChartSize = { width: 1014, height: 460, narrow: false };
+const MEDIUM: ChartSize = { width: 640, height: 420, narrow: false };
+const NARROW: ChartSize = { width: 310, height: 340, narrow: true };
+const MARGIN = { left: 52, right: 16, top: 30, bottom: 44 };
 
 const WIDE_TICKS_MAX = 12;
+const MEDIUM_TICKS_MAX = 8;
 const NARROW_TICKS_MAX = 5;
-const AT = { x: 'ramBytes', y: 'recallAt10' } as const;
+const PALETTE_SIZE = 8;
+const CHOSEN_COLOUR = 'var(--chosen)';
 
+/** What a row is decides its shape, how its vectors are stored decides its colour. */
 const KINDS = [
-  { kind: 'compact', label: 'compact vectors', colour: 'var(--accent)', shape: 'disc', symbol: 'circle' },
-  { kind: 'full', label: 'full vectors', colour: 'var(--muted)', shape: 'square', symbol: 'square' },
-  { kind: 'current', label: 'as it is today', colour: 'var(--ink)', shape: 'diamond', symbol: 'diamond' },
+  { kind: 'compact', label: 'compact vectors', shape: 'disc', symbol: 'circle' },
+  { kind: 'full', label: 'full vectors', shape: 'square', symbol: 'square' },
+  { kind: 'current', label: 'as it is today', shape: 'diamond', symbol: 'diamond' },
 ] as const;
 
 type RowLabel = PlacedLabel & { readonly row: ReportParetoRow };
@@ -30,31 +35,56 @@ interface Axis {
   readonly format: (value: number) => string;
 }
 
+/** The recall axis, with the pixel of a recall. */
+type RecallScale = LogRecallAxis & { readonly pixel: (recall: number) => number };
+
+/** What all drawings of the chart share. */
+interface ParetoChart {
+  readonly rows: readonly ReportParetoRow[];
+  readonly colourOf: (row: ReportParetoRow) => string;
+  readonly summary: string;
+}
+
 /** The chart of recall against bytes of RAM, with a mark for each configuration. */
 export function paretoFigure(canvas: Canvas, rows: readonly ReportParetoRow[]): ReportFigure {
   const summary = summarize(rows);
-  const used = KINDS.filter(({ kind }) => rows.some((row) => row.kind === kind));
-  const legend: LegendItem[] = used.map(({ label, colour, shape }) => ({ label, colour, shape }));
-  if (rows.filter((row) => row.onFrontier).length > 1) {
-    legend.push({ label: 'best recall for its RAM', colour: 'var(--accent)', shape: 'line' });
-  }
-  if (rows.some((row) => row.chosen)) legend.push({ label: 'chosen', colour: 'var(--ink)', shape: 'circle' });
+  const stored = [
+    ...new Set(rows.filter(({ kind }) => kind !== 'current').map(({ datatype }) => datatype)),
+  ].sort();
+  const colourOf = (row: ReportParetoRow): string =>
+    row.kind === 'current' ? 'var(--ink)' : colourNamed(stored, row.datatype);
+  const chart = { rows, colourOf, summary };
   return {
     title: 'Recall and memory',
     summary,
-    hint: 'Further up is better, further left is smaller. Vertical bars are 95 % intervals over queries.',
-    legend,
-    narrow: drawPareto(canvas, rows, { size: NARROW, summary }),
-    wide: drawPareto(canvas, rows, { size: WIDE, summary }),
+    hint: 'Further up is better, further left is smaller. The axis of recall is logarithmic in what is missed, so that its top can be read. Vertical bars are 95 % intervals over queries.',
+    legend: legendOf(rows, stored),
+    narrow: drawPareto(canvas, chart, NARROW),
+    medium: drawPareto(canvas, chart, MEDIUM),
+    wide: drawPareto(canvas, chart, WIDE),
     spans: true,
   };
 }
 
-function drawPareto(
-  canvas: Canvas,
-  rows: readonly ReportParetoRow[],
-  { size, summary }: { size: ChartSize; summary: string },
-): string {
+function colourNamed(stored: readonly string[], datatype: string): string {
+  return `var(--c${(Math.max(0, stored.indexOf(datatype)) % PALETTE_SIZE) + 1})`;
+}
+
+function legendOf(rows: readonly ReportParetoRow[], stored: readonly string[]): LegendItem[] {
+  const legend: LegendItem[] = [];
+  if (rows.some((row) => row.chosen)) legend.push({ label: 'chosen', colour: CHOSEN_COLOUR, shape: 'star' });
+  for (const datatype of stored)
+    legend.push({ label: datatype, colour: colourNamed(stored, datatype), shape: 'bar' });
+  for (const { kind, label, shape } of KINDS)
+    if (rows.some((row) => row.kind === kind))
+      legend.push({ label, colour: kind === 'current' ? 'var(--ink)' : 'var(--muted)', shape });
+  if (rows.filter((row) => row.onFrontier).length > 1)
+    legend.push({ label: 'best recall for its RAM', colour: 'var(--accent)', shape: 'line' });
+  return legend;
+}
+
+function drawPareto(canvas: Canvas, chart: ParetoChart, size: ChartSize): string {
+  const { rows, summary } = chart;
   const x = bytesAxis(
     rows.map((row) => row.ramBytes),
     size,
@@ -67,7 +97,7 @@ function drawPareto(
     marginTop: MARGIN.top,
     marginBottom: MARGIN.bottom,
     x: { type: x.type, domain: [...x.domain], label: null },
-    y: { type: y.type, domain: [...y.domain], label: null },
+    y: { type: 'linear', domain: [...y.domain], label: null },
     r: { type: 'identity' },
     symbol: { type: 'identity' },
     opacity: { type: 'identity' },
@@ -87,49 +117,58 @@ function drawPareto(
         labelArrow: 'none',
         text: x.format,
       }),
-      ...dataMarks(canvas, rows),
-      ...labelMarks(canvas, labelsFor(rows, { x, y, size })),
+      ...dataMarks(canvas, chart, { x, y }),
+      ...labelMarks(canvas, y, labelsFor(rows, { x, y, size })),
     ],
   });
 }
 
-/** The marks: the frontier's line, each row's interval and symbol, and a ring around the chosen row. */
-function dataMarks({ plot }: Canvas, rows: readonly ReportParetoRow[]): Markish[] {
+/** The marks: the frontier's line, each row's interval and symbol, and on top of all the chosen row. */
+function dataMarks(
+  { plot }: Canvas,
+  { rows, colourOf }: ParetoChart,
+  { x, y }: { readonly x: Axis; readonly y: RecallScale },
+): Markish[] {
+  const at = { x: 'ramBytes', y: (row: ReportParetoRow) => y.height(row.recallAt10) } as const;
   const frontier = rows.filter((row) => row.onFrontier).sort((a, b) => a.ramBytes - b.ramBytes);
+  const chosen = rows.filter((row) => row.chosen);
+  const guide = { stroke: CHOSEN_COLOUR, strokeDasharray: '3 4', strokeWidth: 1.25 } as const;
   return [
-    plot.line(frontier, { ...AT, stroke: 'var(--accent)', strokeOpacity: 0.5, strokeWidth: 1.5 }),
+    plot.line(frontier, { ...at, stroke: 'var(--accent)', strokeOpacity: 0.5, strokeWidth: 1.5 }),
     plot.ruleX(rows, {
       x: 'ramBytes',
-      y1: (row: ReportParetoRow) => row.interval[0],
-      y2: (row: ReportParetoRow) => row.interval[1],
-      stroke: (row: ReportParetoRow) => kindOf(row).colour,
+      y1: (row: ReportParetoRow) => y.height(row.interval[0]),
+      y2: (row: ReportParetoRow) => y.height(row.interval[1]),
+      stroke: colourOf,
       strokeOpacity: (row: ReportParetoRow) => (isProminent(row) ? 0.8 : 0.3),
     }),
     plot.dot(rows, {
-      ...AT,
+      ...at,
       r: (row: ReportParetoRow) => (row.kind === 'current' ? 5.5 : 4.5),
       symbol: (row: ReportParetoRow) => kindOf(row).symbol,
-      fill: (row: ReportParetoRow) => kindOf(row).colour,
-      fillOpacity: (row: ReportParetoRow) => (isProminent(row) ? 1 : 0.55),
+      fill: colourOf,
+      fillOpacity: (row: ReportParetoRow) => (isProminent(row) ? 1 : 0.5),
       stroke: 'var(--surface)',
       title: describe,
     }),
-    plot.dot(
-      rows.filter((row) => row.chosen),
-      { ...AT, r: 9, stroke: 'var(--ink)', strokeWidth: 2, title: describe },
-    ),
+    // Lines from the chosen row to both axes.
+    plot.ruleX(chosen, { x: 'ramBytes', y1: y.domain[0], y2: at.y, ...guide }),
+    plot.ruleY(chosen, { y: at.y, x1: x.domain[0], x2: 'ramBytes', ...guide }),
+    plot.dot(chosen, { ...at, r: 13, fill: 'var(--surface)', stroke: CHOSEN_COLOUR, strokeWidth: 2 }),
+    plot.dot(chosen, { ...at, r: 7, symbol: 'star', fill: CHOSEN_COLOUR, title: describe }),
   ];
 }
 
-function labelMarks({ plot }: Canvas, labels: readonly RowLabel[]): Markish[] {
+function labelMarks({ plot }: Canvas, y: RecallScale, labels: readonly RowLabel[]): Markish[] {
   return labels.map(({ row, dx, dy, text, anchor }) =>
     plot.text([row], {
-      ...AT,
+      x: 'ramBytes',
+      y: () => y.height(row.recallAt10),
       text: () => text,
       dx,
       dy,
       textAnchor: anchor,
-      fontWeight: isNamed(row) ? 600 : 400,
+      fontWeight: isNamed(row) ? 650 : 400,
       fill: isNamed(row) ? 'var(--ink)' : 'var(--muted)',
       stroke: 'var(--surface)',
       strokeWidth: 4,
@@ -137,20 +176,21 @@ function labelMarks({ plot }: Canvas, labels: readonly RowLabel[]): Markish[] {
   );
 }
 
-/** Labels of the chosen and the current row. In the wide chart, other rows of the frontier get theirs too. */
+/** Labels of the chosen and the current row. In wider charts, other rows of the frontier get theirs too. */
 function labelsFor(
   rows: readonly ReportParetoRow[],
-  { x, y, size }: { x: Axis; y: Axis; size: ChartSize },
+  { x, y, size }: { x: Axis; y: RecallScale; size: ChartSize },
 ): RowLabel[] {
   const named = rows.filter(isNamed).sort((a, b) => Number(b.chosen) - Number(a.chosen));
   const others = size.narrow ? [] : rows.filter((row) => row.onFrontier && !isNamed(row));
   const wished = [...named, ...others];
   const wishes = wished.map((row): LabelWish => {
-    const role = [row.chosen ? 'chosen' : '', row.kind === 'current' ? 'today' : '']
-      .filter(Boolean)
-      .join(', ');
-    const texts = role === '' ? [`${formatNumber(row.dim)}-d`] : [`${role}: ${row.label}`, role];
-    return { x: x.pixel(row.ramBytes), y: y.pixel(row.recallAt10), texts };
+    return {
+      x: x.pixel(row.ramBytes),
+      y: y.pixel(row.recallAt10),
+      texts: textsOf(row),
+      ...(row.chosen ? { distance: 8 } : {}),
+    };
   });
   const frame = {
     left: MARGIN.left,
@@ -158,19 +198,43 @@ function labelsFor(
     top: MARGIN.top - 12,
     bottom: size.height - MARGIN.bottom,
   };
-  const marks = rows.map((row) => [x.pixel(row.ramBytes), y.pixel(row.recallAt10)] as const);
+  const place = (row: ReportParetoRow): readonly [number, number] => [
+    x.pixel(row.ramBytes),
+    y.pixel(row.recallAt10),
+  ];
   const frontier = rows
     .filter((row) => row.onFrontier)
-    .map((row) => [x.pixel(row.ramBytes), y.pixel(row.recallAt10)] as const)
+    .map(place)
     .sort((a, b) => a[0] - b[0]);
   const whiskers = rows.filter(isProminent).flatMap((row) => {
     const at = x.pixel(row.ramBytes);
     return alongLine(row.interval.map((recall) => [at, y.pixel(recall)] as const));
   });
-  return placeLabels(wishes, frame, [...marks, ...alongLine(frontier), ...whiskers]).flatMap((label) => {
+  const guides = rows
+    .filter(({ chosen }) => chosen)
+    .flatMap((row) => {
+      const [across, down] = place(row);
+      return alongLine([
+        [frame.left, down],
+        [across, down],
+        [across, frame.bottom],
+      ]);
+    });
+  const obstacles = [...rows.map(place), ...alongLine(frontier), ...whiskers, ...guides];
+  return placeLabels(wishes, frame, obstacles).flatMap((label) => {
     const row = wished[label.wish];
     return row === undefined ? [] : [{ ...label, row }];
   });
+}
+
+/** Possible labels of a row, the longest first: what it is, how it is stored, its RAM. */
+function textsOf(row: ReportParetoRow): string[] {
+  const ram = formatBytes(row.ramBytes);
+  const role = [row.chosen ? 'chosen' : '', row.kind === 'current' ? 'today' : ''].filter(Boolean).join(', ');
+  if (role !== '') return [`${role}: ${row.label}, ${ram}`, `${role}: ${row.label}`, `${role}, ${ram}`, role];
+  const rescored = row.oversampling > 1 ? `, ${formatNumber(row.oversampling)}x` : '';
+  const stored = `${formatNumber(row.dim)}-d ${row.datatype}`;
+  return [`${stored}${rescored}, ${ram}`, `${stored}${rescored}`, stored, `${formatNumber(row.dim)}-d`];
 }
 
 function bytesAxis(values: readonly number[], { width, narrow }: ChartSize): Axis {
@@ -186,7 +250,8 @@ function bytesAxis(values: readonly number[], { width, narrow }: ChartSize): Axi
     );
   }
   const domain = [low / 1.25, high * 1.25] as const;
-  const ticks = logTicks(domain, narrow ? NARROW_TICKS_MAX : WIDE_TICKS_MAX);
+  const ticksMax = narrow ? NARROW_TICKS_MAX : width < WIDE.width ? MEDIUM_TICKS_MAX : WIDE_TICKS_MAX;
+  const ticks = logTicks(domain, ticksMax);
   const scale = (pixels[1] - pixels[0]) / Math.log(domain[1] / domain[0]);
   const pixel = (value: number): number => pixels[0] + Math.log(value / domain[0]) * scale;
   return { type: 'log', domain, ticks, pixel, format: formatBytes };
@@ -207,11 +272,17 @@ function logTicks(domain: readonly [number, number], ticksMax: number): number[]
   return found.length > 0 ? found : [Math.sqrt(domain[0] * domain[1])];
 }
 
-function recallAxis(rows: readonly ReportParetoRow[], { height }: ChartSize): Axis {
-  const { domain, ticks, format } = recallAxisOf(
-    rows.flatMap((row) => [row.interval, [row.recallAt10, row.recallAt10]]),
+function recallAxis(rows: readonly ReportParetoRow[], { height }: ChartSize): RecallScale {
+  const pixels = height - MARGIN.bottom - MARGIN.top;
+  const axis = logRecallAxis(
+    rows.map((row) => row.recallAt10),
+    rows.map((row) => row.interval),
+    pixels,
   );
-  return { ...linearAxis(domain, ticks, [height - MARGIN.bottom, MARGIN.top]), format };
+  const [low, high] = axis.domain;
+  const pixel = (recall: number): number =>
+    MARGIN.top + ((high - axis.height(recall)) / (high - low)) * pixels;
+  return { ...axis, pixel };
 }
 
 function linearAxis(

@@ -3,6 +3,8 @@ export interface LabelWish {
   readonly x: number;
   readonly y: number;
   readonly texts: readonly string[];
+  /** Pixels that the label stays further away from its point, because the mark there is larger. */
+  readonly distance?: number;
 }
 
 /** The place of a label: the offset from its point, and the part of the text at that place. */
@@ -45,7 +47,7 @@ export function placeLabels(
   const placed: PlacedLabel[] = [];
   wishes.forEach((wish, index) => {
     for (const text of wish.texts) {
-      for (const spot of spotsFor(text)) {
+      for (const spot of spotsFor(text, wish.distance ?? 0)) {
         const box = moveBox(spot.box, wish);
         if (!isInside(box, frame) || taken.some((other) => overlaps(box, other))) continue;
         taken.push(box);
@@ -58,12 +60,18 @@ export function placeLabels(
 }
 
 /** Possible places for a text near a point at the origin: above and below, then right and left. */
-function spotsFor(text: string): (Omit<PlacedLabel, 'wish' | 'text'> & { readonly box: Box })[] {
+function spotsFor(
+  text: string,
+  distance: number,
+): (Omit<PlacedLabel, 'wish' | 'text'> & { readonly box: Box })[] {
   const width = text.length * CHARACTER;
   const spots = [
-    ...RISES.flatMap((dy) => (['middle', 'start', 'end'] as const).map((anchor) => ({ dx: 0, dy, anchor }))),
-    { dx: GAP, dy: 0, anchor: 'start' as const },
-    { dx: -GAP, dy: 0, anchor: 'end' as const },
+    ...RISES.flatMap((rise) => {
+      const dy = rise + Math.sign(rise) * distance;
+      return (['middle', 'start', 'end'] as const).map((anchor) => ({ dx: 0, dy, anchor }));
+    }),
+    { dx: GAP + distance, dy: 0, anchor: 'start' as const },
+    { dx: -GAP - distance, dy: 0, anchor: 'end' as const },
   ];
   return spots.map((spot) => {
     const left = spot.dx - (spot.anchor === 'start' ? 0 : spot.anchor === 'end' ? width : width / 2);

@@ -2,14 +2,14 @@
 export const REPORT_STYLE = `
 :root {
   color-scheme: light dark;
-  --page: #f7f7f5; --surface: #ffffff; --ink: #1a1f26; --muted: #565e69; --line: #e1e3e6; --other: #a3a9b1; --shade: rgb(20 28 40 / 16%);
+  --page: #f7f7f5; --surface: #ffffff; --ink: #1a1f26; --muted: #565e69; --line: #e1e3e6; --other: #a3a9b1; --shade: rgb(20 28 40 / 16%); --chosen: #d6336c;
   --accent: #1f5fbf; --accent-soft: #eaf1fb;
   --good: #1b7353; --caution: #8f5400; --bad: #b3261e;
   --c1: #1f5fbf; --c2: #c2570c; --c3: #1b7f5c; --c4: #a3367c; --c5: #7a6200; --c6: #6b4fbb; --c7: #0e7c9a; --c8: #b3261e;
 }
 @media (prefers-color-scheme: dark) {
   :root {
-    --page: #13161a; --surface: #1a1e24; --ink: #e8ebef; --muted: #a3abb6; --line: #2f353d; --other: #69717c; --shade: rgb(0 0 0 / 60%);
+    --page: #13161a; --surface: #1a1e24; --ink: #e8ebef; --muted: #a3abb6; --line: #2f353d; --other: #69717c; --shade: rgb(0 0 0 / 60%); --chosen: #ff7aa8;
     --accent: #86b6ff; --accent-soft: #1f2b3d;
     --good: #62d2a2; --caution: #f2b45f; --bad: #ff9288;
     --c1: #86b6ff; --c2: #ffa15c; --c3: #62d2a2; --c4: #f08cc8; --c5: #d9c25a; --c6: #b3a4ff; --c7: #5cc8e6; --c8: #ff8f85;
@@ -57,20 +57,24 @@ section { margin-top: 64px; }
 .legend li > span { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; max-width: 26ch; }
 .legend svg { flex: none; }
 .plot { display: block; max-width: 100%; height: auto; font-size: 12px; font-variant-numeric: tabular-nums; overflow: visible; }
-.wide .plot { margin: 0 auto; }
+.medium .plot, .wide .plot { margin: 0 auto; }
 .plot text { white-space: pre; }
-.wide { display: none; }
+.medium, .wide { display: none; }
 .narrow .plot { width: 100%; max-width: 520px; margin: 0 auto; }
 figcaption { margin-top: 14px; font-size: 0.9375rem; max-width: 72ch; }
 figcaption .muted { font-size: 0.875rem; margin-top: 4px; }
-@media (min-width: 1000px) {
+@media (min-width: 720px) {
   .charts { grid-template-columns: repeat(2, minmax(0, 1fr)); }
-  .chart.spans { grid-column: 1 / -1; }
-  .chart.alone { grid-column: 1 / -1; display: grid; grid-template-columns: minmax(0, 468px) minmax(0, 1fr); grid-template-rows: auto auto 1fr; column-gap: 40px; }
+  .chart.spans, .chart.alone { grid-column: 1 / -1; }
+  .chart.three-widths .narrow { display: none; }
+  .medium { display: block; }
+}
+@media (min-width: 1000px) {
+  .chart.alone { display: grid; grid-template-columns: minmax(0, 468px) minmax(0, 1fr); grid-template-rows: auto auto 1fr; column-gap: 40px; }
   .chart.alone .wide { grid-column: 1; grid-row: 1 / span 3; }
   .chart.alone > h3, .chart.alone > .legend, .chart.alone > figcaption { grid-column: 2; }
   .wide { display: block; }
-  .narrow { display: none; }
+  .narrow, .medium { display: none; }
 }
 
 .scroll {
