@@ -3,11 +3,12 @@ import { withGlobalFlags } from './console/options.js';
 import type { ProjectFlags } from './run-project.js';
 
 const HELP = `
-Reads   the encoder file, and vectors from a .npy file or as lines of JSON; it needs no server
+Reads   the encoder file, and vectors from a .npy or Parquet file or as lines of JSON; it needs no server
 Writes  the compact vectors, to --out or to standard output
 
 Examples:
   qdrant-tldr project --encoder enc.onnx --input q.npy --out z.npy
+  qdrant-tldr project --encoder enc.onnx --input docs.parquet --column embedding --out z.parquet
   echo '[0.1, 0.2, ...]' | qdrant-tldr project --encoder enc.onnx --as-queries
 
 Documentation: docs/cli.md (input and output files), docs/encoder-file.md`;
@@ -15,13 +16,22 @@ Documentation: docs/cli.md (input and output files), docs/encoder-file.md`;
 /** `project`: turns full vectors into compact ones, without a database. */
 export function projectCommand(): Command {
   const command = new Command('project')
-    .description('Project vectors through an encoder: .npy to .npy, or one JSON array per line.')
+    .description(
+      'Project vectors through an encoder: from .npy or Parquet to either, or one JSON array per line.',
+    )
     .requiredOption('--encoder <file>', 'encoder file')
     .option(
       '--input <file>',
-      '.npy file, or one JSON array per line (default, and -: lines from standard input)',
+      '.npy or .parquet file, or one JSON array per line (default, and -: lines from standard input)',
     )
-    .option('--out <file>', 'file to write (required for .npy; default, and -: standard output)')
+    .option(
+      '--column <name>',
+      'the column of vectors in Parquet files (default: the only one; written: vector)',
+    )
+    .option(
+      '--out <file>',
+      'file to write: .npy, .parquet, or lines of JSON (default, and -: standard output)',
+    )
     .option(
       '--as-queries',
       'project as queries: some encoders have one map for points and another one for queries',

@@ -2,7 +2,9 @@ import { TldrError } from '../core/errors.js';
 import { checkFinite, rowsPerBlock, type Matrix } from '../core/matrix.js';
 import { throwIfAborted } from '../core/run-options.js';
 import type { ConsoleRun } from './console/command-output.js';
-import { openNpy, writeNpy } from '../files/npy.js';
+import { writeNpy } from '../files/npy.js';
+import { openVectors } from '../files/open-vectors.js';
+import { checkColumn, isParquet, isVectorFile } from '../files/vector-file-names.js';
 import { withConsole } from './console/command-body.js';
 import type { GlobalFlags } from './console/options.js';
 import { checkOutput } from './console/check-output.js';
@@ -12,6 +14,7 @@ import { Encoder } from '../encoder/model.js';
 export interface ProjectFlags extends GlobalFlags {
   readonly encoder: string;
   readonly input?: string;
+  readonly column?: string;
   readonly out?: string;
   readonly asQueries?: boolean;
   readonly force?: boolean;
@@ -39,11 +42,12 @@ async function projectFile(flags: ProjectFlags, run: ConsoleRun): Promise<void> 
   const { out, input } = flags;
   const dryRun = flags.dryRun === true;
   if (out !== undefined) await checkOutput(out, { force: flags.force === true, dryRun });
-  const npy = input?.endsWith('.npy') === true;
-  if (!npy && out?.endsWith('.npy') === true) {
+  checkColumn('--column', flags.column, [input, out]);
+  const table = input !== undefined && isVectorFile(input);
+  if (!table && out !== undefined && isVectorFile(out)) {
     throw new TldrError(
       'INVALID_ARGUMENT',
-      `${out}: lines of JSON cannot become .npy; give a .npy --input, or --out another ending`,
+      `${out}: lines of JSON cannot become .npy or .parquet; give such a file as --input, or --out another ending`,
     );
   }
   const { inputDim, outputDim } = encoder;
@@ -54,8 +58,8 @@ async function projectFile(flags: ProjectFlags, run: ConsoleRun): Promise<void> 
   };
   if (!encoder.symmetric && flags.asQueries !== true)
     run.log('warn', 'projecting as points: this encoder has another map for queries; --as-queries uses it');
-  const rows = npy
-    ? await projectNpy(projection, flags, run)
+  const rows = table
+    ? await projectTable(projection, flags, run)
     : await projectLines(projection, { input, out, dryRun }, run);
   // Without --out, standard output carries the vectors.
   if (dryRun || out !== undefined) {
@@ -72,14 +76,14 @@ async function projectFile(flags: ProjectFlags, run: ConsoleRun): Promise<void> 
   });
 }
 
-async function projectNpy(
+async function projectTable(
   { inputDim, outputDim, project }: LineProjection,
-  { input = '', out, dryRun }: ProjectFlags,
+  { input = '', column, out, dryRun }: ProjectFlags,
   run: ConsoleRun,
 ): Promise<number> {
   if (out === undefined)
-    throw new TldrError('INVALID_ARGUMENT', '.npy input needs --out with the file to write');
-  const file = await openNpy(input);
+    throw new TldrError('INVALID_ARGUMENT', '.npy and .parquet input need --out with the file to write');
+  const file = await openVectors(input, column);
   try {
     const { rows, cols } = file;
     if (cols !== inputDim) {
@@ -98,9 +102,11 @@ async function projectNpy(
         run.onProgress({ step: 'projecting', done: start + block.rows, total: rows, unit: 'vectors' });
       }
     };
-    const shape = { rows, cols: outputDim };
-    if (dryRun !== true) await writeNpy(out, shape, blocks());
-    else await drain(blocks());
+    if (dryRun === true) await drain(blocks());
+    else if (isParquet(out)) {
+      const { writeParquet } = await import('../files/write-parquet.js');
+      await writeParquet(out, { rows, column: column ?? 'vector' }, blocks());
+    } else await writeNpy(out, { rows, cols: outputDim }, blocks());
     return rows;
   } finally {
     await file.close();

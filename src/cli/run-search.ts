@@ -8,7 +8,8 @@ import { exactSearchByReading } from './exact-search.js';
 import { openInput } from '../files/input-stream.js';
 import { parseVector } from '../files/json-vector.js';
 import { describeMigrated } from './migrate/migrated-target.js';
-import { openNpy } from '../files/npy.js';
+import { openVectors } from '../files/open-vectors.js';
+import { isVectorFile } from '../files/vector-file-names.js';
 import { decodedText } from '../files/text-lines.js';
 import { withConsole, withSource } from './console/command-body.js';
 import type { GlobalFlags } from './console/options.js';
@@ -20,6 +21,7 @@ const QUERY_BYTES_MAX = 16 * 1024 ** 2;
 export interface SearchFlags extends GlobalFlags {
   readonly encoder: string;
   readonly query: string;
+  readonly queryColumn?: string;
   readonly row: number;
   readonly limit: number;
   readonly rescore?: number;
@@ -77,12 +79,12 @@ async function searchCompact(
 /** Returns the query's name for messages. */
 function nameOf({ query, row: at }: SearchFlags): string {
   if (query === '-') return 'standard input';
-  return query.endsWith('.npy') ? `row ${at} of ${query}` : query;
+  return isVectorFile(query) ? `row ${at} of ${query}` : query;
 }
 
 /**
  * @throws MISMATCH when the query does not have `dim` numbers
- * @throws INVALID_ARGUMENT when the .npy file lacks the row; NOT_FOUND, INVALID_DATA, ABORTED
+ * @throws INVALID_ARGUMENT when the file lacks the row; NOT_FOUND, INVALID_DATA, ABORTED
  */
 async function readQuery(flags: SearchFlags, dim: number, signal: AbortSignal): Promise<Matrix> {
   const check = (found: number): void => {
@@ -92,8 +94,8 @@ async function readQuery(flags: SearchFlags, dim: number, signal: AbortSignal): 
         `${nameOf(flags)}: the query has ${found} numbers, the encoder expects ${dim}: give a full-size vector`,
       );
   };
-  if (flags.query.endsWith('.npy')) {
-    const file = await openNpy(flags.query);
+  if (isVectorFile(flags.query)) {
+    const file = await openVectors(flags.query, flags.queryColumn);
     try {
       if (flags.row >= file.rows)
         throw new TldrError('INVALID_ARGUMENT', `--row ${flags.row}: ${flags.query} has ${file.rows} rows`);

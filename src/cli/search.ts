@@ -20,9 +20,10 @@ export function searchCommand(): Command {
     .requiredOption('--encoder <file>', 'encoder file that the collection was made with')
     .requiredOption(
       '--query <file>',
-      'JSON array of numbers, or a .npy file; "-" reads JSON from standard input',
+      'JSON array of numbers, or a .npy or .parquet file; "-" reads JSON from standard input',
     )
-    .option('--row <n>', 'row of the .npy file', wholeNumber, 0)
+    .option('--row <n>', 'row of the .npy or .parquet file', wholeNumber, 0)
+    .option('--query-column <name>', 'the column of vectors, if --query is a Parquet file with several')
     .option('--limit <n>', 'number of results', wholeNumber, 10)
     .option(
       '--rescore <n>',

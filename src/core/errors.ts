@@ -47,6 +47,7 @@ export type Hint =
   | 'fewer-ranges' // copy fewer ranges at a time, or with fewer workers
   | 'throttle-again' // remove the throttle settings and set them again
   | 'smaller-sample' // train with fewer rows
+  | 'parquet-column' // name the column of the file that holds the vectors
   | 'remove-scratch' // remove the scratch collection
   | 'fewer-queries' // ask fewer queries, or raise the server's rate limit
   // What to do about the proxy

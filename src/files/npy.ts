@@ -1,34 +1,23 @@
 import type { FileHandle } from 'node:fs/promises';
 import { openRegular, readFully } from '../core/read-file.js';
 import { messageOf, TldrError } from '../core/errors.js';
-import { checkFinite, matrix, rowsPerBlock, type Matrix } from '../core/matrix.js';
+import { matrix, type Matrix } from '../core/matrix.js';
 import { throwIfAborted } from '../core/run-options.js';
 import { writePrivate, writeWhole } from '../core/write-file.js';
 import { isDict, isList, parsePythonLiteral, type PythonValue } from './python-literal.js';
+import { readAllVectors, type ShapeCheck, type VectorFile } from './vector-file.js';
 
 const MAGIC = '\x93NUMPY';
 const HEADER_BYTES_MAX = 1024 ** 2;
 const HEADER_KEYS = ['descr', 'fortran_order', 'shape'] as const;
-/** Largest number of values in one typed array of Node. Larger files get an error that names the file. */
-const COMPONENTS_MAX = 2 ** 32;
-const ROWS_PER_BLOCK = 4096;
 const INTEGERS_PER_BLOCK = 65_536;
 
-/** An open .npy file of float32 or float16, N x D (numpy.lib.format, versions 1 to 3). */
-export interface NpyFile {
-  readonly rows: number;
-  readonly cols: number;
-  /** Rows start (included) to end (excluded), as float32. */
-  read(start: number, end: number): Promise<Matrix>;
-  close(): Promise<void>;
-}
-
 /**
- * Opens a .npy file and checks its header and size.
+ * Opens a .npy file of float32 or float16, N x D (numpy.lib.format, versions 1 to 3), and checks its header and size.
  * @throws NOT_FOUND when it cannot be opened
  * @throws INVALID_DATA for anything but N x D of float32 or float16, little-endian and in C order
  */
-export async function openNpy(path: string): Promise<NpyFile> {
+export async function openNpy(path: string): Promise<VectorFile> {
   const { file } = await openRegular(path, 'a .npy file');
   try {
     const header = await readHeader(file, path);
@@ -53,21 +42,6 @@ export async function openNpy(path: string): Promise<NpyFile> {
   }
 }
 
-/** Checks the shape of a table before it is read. */
-export type ShapeCheck = (shape: Pick<NpyFile, 'rows' | 'cols'>) => void;
-
-/**
- * Reads the whole file as one matrix of finite values.
- * @throws NOT_FOUND when it cannot be opened
- * @throws INVALID_DATA when it is no such file, is too large for one matrix, or holds NaN or infinity
- * @throws any error of `check`, which runs before the values are read
- */
-export async function readFiniteNpy(path: string, check: ShapeCheck, signal?: AbortSignal): Promise<Matrix> {
-  const all = await readNpy(path, signal, check);
-  checkFinite(all, (i) => `row ${i} of ${path}`);
-  return all;
-}
-
 /**
  * Reads the whole file as one matrix.
  * @throws NOT_FOUND when it cannot be opened
@@ -76,25 +50,7 @@ export async function readFiniteNpy(path: string, check: ShapeCheck, signal?: Ab
  * @throws any error of `check`, which runs before the values are read
  */
 export async function readNpy(path: string, signal?: AbortSignal, check?: ShapeCheck): Promise<Matrix> {
-  const file = await openNpy(path);
-  try {
-    check?.(file);
-    if (file.rows * file.cols > COMPONENTS_MAX)
-      throw bad(
-        path,
-        `its shape is (${file.rows}, ${file.cols}), expected at most ${COMPONENTS_MAX} numbers`,
-      );
-    const all = matrix(file.rows, file.cols);
-    const blockRows = rowsPerBlock(file.cols, ROWS_PER_BLOCK);
-    for (let start = 0; start < file.rows; start += blockRows) {
-      throwIfAborted(signal);
-      const block = await file.read(start, Math.min(file.rows, start + blockRows));
-      all.data.set(block.data, start * file.cols);
-    }
-    return all;
-  } finally {
-    await file.close();
-  }
+  return readAllVectors(path, await openNpy(path), { signal, check });
 }
 
 /** Size and reader of each integer type, by NumPy's name for it. */

@@ -4,7 +4,8 @@ import { execFileSync } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openNpy, readFiniteNpy, readNpy, readNpyIntegers, writeNpy } from '../../src/files/npy.js';
+import { readFiniteVectors } from '../../src/files/open-vectors.js';
+import { openNpy, readNpy, readNpyIntegers, writeNpy } from '../../src/files/npy.js';
 import { matrix, matrixFromRows, rowRange } from '../../src/core/matrix.js';
 import { integerNpy, npyBytes } from '../support/cli/npy-fixtures.js';
 
@@ -223,7 +224,7 @@ describe('refuses', () => {
       [3, Number.NaN],
     ]);
     await writeNpy(path, broken, [broken]);
-    await expect(readFiniteNpy(path, () => undefined)).rejects.toMatchObject({
+    await expect(readFiniteVectors(path, { check: () => undefined })).rejects.toMatchObject({
       code: 'INVALID_DATA',
       message: `row 1 of ${path} holds NaN or infinity`,
     });

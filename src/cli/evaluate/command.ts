@@ -6,7 +6,7 @@ import { numberList, type EvaluateFlags } from './request.js';
 import { seedNumber, wholeNumber, withGlobalFlags } from '../console/options.js';
 
 const HELP = `
-Reads   both collections, which are never changed, or .npy files (--base, --queries); and the encoder file
+Reads   both collections, which are never changed, or files of vectors (--base, --queries: .npy or Parquet); and the encoder file
 Writes  a page (--report) and a JUnit file (--junit), if you ask for them
 
 Examples:
@@ -29,14 +29,15 @@ Documentation: docs/evaluate.md (file formats with examples, and what each numbe
 /** `evaluate`: measures how close a compact collection, or an encoder on files, comes to full search. */
 export function evaluateCommand(): Command {
   const command = new Command('evaluate')
-    .description('Compare a compact collection with the full one, or judge an encoder on .npy files.')
+    .description('Compare a compact collection with the full one, or judge an encoder on files of vectors.')
     .argument('[full]', 'the full collection; omit it with --base')
     .argument('[compact]', 'the collection that was migrated from it')
     .requiredOption(
       '--encoder <file>',
       'encoder file that the compact collection was made with, or that is to be judged',
     )
-    .option('--queries <file>', 'full-size query vectors: .npy, or one JSON array per line')
+    .option('--queries <file>', 'full-size query vectors: .npy, .parquet, or one JSON array per line')
+    .option('--query-column <name>', 'the column of vectors, if --queries is a Parquet file with several')
     .option(
       '--sample <n>',
       'without --queries: stored points (or rows of --base) to use as queries',
@@ -54,7 +55,8 @@ export function evaluateCommand(): Command {
       '--new-filter <json>',
       'with --drift: a filter of the database that selects the new points, which are judged apart',
     )
-    .option('--base <file>', 'without a database: .npy file of the vectors to search, N x D')
+    .option('--base <file>', 'without a database: .npy or .parquet file of the vectors to search')
+    .option('--column <name>', 'the column of vectors, if --base is a Parquet file with several')
     .option('--no-pca', 'with --base: do not compare with PCA')
     .option(
       '--labels <file>',

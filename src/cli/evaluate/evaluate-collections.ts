@@ -143,7 +143,7 @@ async function readQueries(
   }: { readonly flags: EvaluateFlags; readonly encoder: Encoder; readonly run: ConsoleRun },
 ): Promise<{ queries: QuerySet; queriesFrom: string; isNew: Uint8Array | null }> {
   if (flags.queries !== undefined) {
-    const of = { dim: encoder.inputDim, distance: source.distance };
+    const of = { dim: encoder.inputDim, distance: source.distance, column: flags.queryColumn };
     const vectors = await readQueryVectors(flags.queries, of, run.signal);
     const queriesFrom = `${vectors.rows.toLocaleString('en-US')} queries from ${flags.queries}`;
     return { queries: { vectors, ids: null }, queriesFrom, isNew: null };

@@ -9,7 +9,7 @@ import { judgeEncoder, type EncoderJudgement } from '../../evaluate/score-encode
 import type { Relevance } from '../../evaluate/relevance.js';
 import type { ConsoleRun } from '../console/command-output.js';
 import type { EvaluateFlags } from './request.js';
-import { readFiniteNpy } from '../../files/npy.js';
+import { readFiniteVectors } from '../../files/open-vectors.js';
 import { checkReadMemory } from '../console/check-memory.js';
 import { labelNumbers, readLabels, readQrels, readQueryVectors, rowDoc } from '../train/relevance-files.js';
 
@@ -33,7 +33,7 @@ interface Inputs {
   readonly queriesFrom: string;
 }
 
-/** Judges an encoder on .npy files, without a database. */
+/** Judges an encoder on files, without a database. */
 export async function evaluateFiles(
   encoder: Encoder,
   { flags, ks }: { readonly flags: FileFlags; readonly ks: readonly number[] },
@@ -77,7 +77,7 @@ async function readInputs(encoder: Encoder, flags: FileFlags, signal: AbortSigna
       );
     checkReadMemory(path, { rows, cols });
   };
-  const base = await readFiniteNpy(path, check, signal);
+  const base = await readFiniteVectors(path, { column: flags.column, check, signal });
   const { distance } = encoder.metadata;
   // Checked before rows are held out, because they have other numbers afterwards.
   if (distance !== 'cosine') checkMagnitude(base, (i) => `row ${i} of ${path}`);
@@ -92,7 +92,11 @@ async function withQueryFile(
   signal: AbortSignal,
 ): Promise<Inputs> {
   const { queries: path, distance } = flags;
-  const queries = await readQueryVectors(path, { dim: base.cols, distance }, signal);
+  const queries = await readQueryVectors(
+    path,
+    { dim: base.cols, distance, column: flags.queryColumn },
+    signal,
+  );
   const queriesFrom = `${queries.rows.toLocaleString('en-US')} queries from ${path}`;
   const { labels, queryLabels, qrels } = flags;
   let relevance: Relevance | undefined;

@@ -13,12 +13,16 @@ import {
   parseTerms,
   type AcceptTerm,
 } from '../../evaluate/acceptance.js';
+import { checkColumn } from '../../files/vector-file-names.js';
 import type { GlobalFlags } from '../console/options.js';
 import { areDifferent, checkOutput } from '../console/check-output.js';
 
 export interface EvaluateFlags extends GlobalFlags {
   readonly encoder: string;
   readonly base?: string;
+  /** The columns of Parquet files. */
+  readonly column?: string;
+  readonly queryColumn?: string;
   readonly queries?: string;
   readonly sample?: number;
   readonly k: readonly number[];
@@ -76,6 +80,8 @@ export async function checkRequest(
     throw usage('--new-filter chooses stored points as queries: leave it out with --queries');
   if (needsRelevance(terms) && flags.qrels === undefined && flags.labels === undefined)
     throw usage('--accept uses mAP, nDCG or MRR: give --qrels or --labels, to say what is relevant');
+  checkColumn('--column', flags.column, [flags.base]);
+  checkColumn('--query-column', flags.queryColumn, [flags.queries]);
   if (flags.sample === 0) throw usage('--sample: got 0, expected at least 1');
   if (flags.qrels !== undefined && flags.queries === undefined)
     throw usage('--qrels names rows of a query file: give --queries too');
@@ -87,12 +93,13 @@ export async function checkRequest(
   }
   const ks = [...new Set([...flags.k, ...depthsOf(terms)])].sort((a, b) => a - b);
   if (flags.base !== undefined) {
-    if (source !== undefined) throw usage('give either two collections or --base with a .npy file, not both');
+    if (source !== undefined)
+      throw usage('give either two collections or --base with a file of vectors, not both');
     checkFileFlags(flags, terms);
     return { collections: null, base: flags.base, terms, ks };
   }
   if (source === undefined || target === undefined)
-    throw usage('give the full and the compact collection, or --base with a .npy file');
+    throw usage('give the full and the compact collection, or --base with a file of vectors');
   checkCollectionFlags(flags);
   return { collections: { source, target }, terms, ks };
 }

@@ -60,7 +60,7 @@ export function planCommand(): Command {
     .option('--sample <n>', 'points to measure with', wholeNumber, SAMPLE_POINTS)
     .option(
       '--queries <file>',
-      'real queries, .npy or one JSON array per line: some measure, the others train (default: points held out)',
+      'real queries, .npy, .parquet or one JSON array per line: some measure, the others train (default: points held out)',
     )
     .option(
       '--queries-count <n>',

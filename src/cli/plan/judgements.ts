@@ -36,14 +36,16 @@ export async function planJudgements(
 
 /** Returns the same as flags of `train`, without --queries if they were too few to train with. */
 export function trainFlagsOf(
-  { objective, labels, labelsField, queries, qrels }: PlanJudgementFlags,
+  { objective, labels, labelsField, queries, queryColumn, qrels }: PlanJudgementFlags,
   { givenQueries }: PlanSetup,
 ): [string, string][] {
+  const trains = (givenQueries?.training ?? 0) > 0;
   const pairs = Object.entries({
     '--objective': objective,
     '--labels': labels,
     '--labels-field': labelsField,
-    '--queries': (givenQueries?.training ?? 0) > 0 ? queries : undefined,
+    '--queries': trains ? queries : undefined,
+    '--query-column': trains ? queryColumn : undefined,
     '--qrels': qrels,
   });
   return pairs.flatMap(([flag, value]) => (value === undefined ? [] : [[flag, value]]));

@@ -4,10 +4,11 @@ import { isTldrError, messageOf, TldrError } from '../../core/errors.js';
 import type { Log } from '../../core/run-options.js';
 import { turns } from '../../core/run-in-turn.js';
 import { checkWritable, destinationOf } from '../../core/write-file.js';
-import { row } from '../../core/matrix.js';
+import { checkFinite, row } from '../../core/matrix.js';
 import { readEncoderFile } from '../../encoder/file.js';
 import { Encoder } from '../../encoder/model.js';
-import { readFiniteNpy, writeNpy } from '../../files/npy.js';
+import { readNpy, writeNpy } from '../../files/npy.js';
+import type { ShapeCheck } from '../../files/vector-file.js';
 import { makeOwnFolder } from '../../migrate/dual-write/private-folder.js';
 import { removeLeftovers } from '../../migrate/state/replace-file.js';
 import type { SearchedVectors } from '../../serve/protocol.js';
@@ -159,10 +160,12 @@ async function goOnWith(
       { cause },
     );
   try {
-    const x = await readFiniteNpy(path, ({ rows, cols }) => {
+    const check: ShapeCheck = ({ rows, cols }) => {
       if (cols !== inputDim) throw refused(`it holds vectors of ${cols} dimensions, expected ${inputDim}`);
       if (rows > rowsMax) throw refused(`it holds ${rows} vectors, expected at most ${rowsMax}`);
-    });
+    };
+    const x = await readNpy(path, undefined, check);
+    checkFinite(x, (i) => `row ${i} of ${path}`);
     for (let i = 0; i < x.rows; i++) sample.add(row(x, i));
   } catch (cause) {
     if (isTldrError(cause, 'INVALID_ARGUMENT')) throw cause;

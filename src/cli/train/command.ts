@@ -46,16 +46,17 @@ queries.
 Documentation: docs/train.md (how it chooses), docs/quality.md (candidates), docs/evaluate.md (labels, qrels,
 queries), docs/encoder-file.md`;
 
-/** `train`: learn an encoder from a collection or a .npy file. */
+/** `train`: learn an encoder from a collection or a file. */
 export function trainCommand(): Command {
   const command = new Command('train')
     .description(
-      'Learn a dimension-reducing encoder from a collection (or a .npy file) and save the best candidate.',
+      'Learn a dimension-reducing encoder from a collection (or a file of vectors) and save the best candidate.',
     )
     .argument('[collection]', 'collection to learn from; omit it with --input')
     .requiredOption('--dim <n>', 'dimensions of the compact space', wholeNumber)
     .requiredOption('--out <file>', 'encoder file to write, for example enc.onnx')
-    .option('--input <file>', 'learn from a .npy file (float32 or float16, N x D) instead of a collection')
+    .option('--input <file>', 'learn from a .npy or .parquet file instead of a collection')
+    .option('--column <name>', 'the column of vectors, if --input is a Parquet file with several')
     .addOption(new Option('--distance <name>', 'distance of the --input vectors').choices([...DISTANCES]))
     .option('--vector <name>', 'vector to reduce, if the collection has several')
     .option('--sample <n>', 'points to learn from', wholeNumber, SAMPLE_POINTS)
@@ -66,7 +67,7 @@ export function trainCommand(): Command {
     .option('--ship <name>', 'candidate to save: best, or a name from the table', 'best')
     .option(
       '--queries <file>',
-      'real query vectors that measure recall, instead of held-out rows: .npy, or one JSON array per line',
+      'real query vectors that measure recall, instead of held-out rows: .npy, .parquet, or one JSON array per line',
     )
     .option(
       '--held-out <n>',

@@ -3,19 +3,22 @@ import type { Distance } from '../../core/distance.js';
 import { expectDefined, TldrError } from '../../core/errors.js';
 import { pickVector } from '../../store/pick-vector.js';
 import type { ConsoleRun } from '../console/command-output.js';
-import { openNpy } from '../../files/npy.js';
+import { openVectors } from '../../files/open-vectors.js';
+import { checkColumn } from '../../files/vector-file-names.js';
 import { withSource } from '../console/command-body.js';
 import { labelFieldChoice, readLabelFields } from './label-fields.js';
 import { readPointJudgements, sampleJudged, type JudgedSample } from './point-judgements.js';
 import type { RelevanceFlags } from './relevance-flags.js';
 import { relevanceOfRows } from './relevance-of-rows.js';
-import { sampleNpy } from './sample.js';
+import { sampleFile } from './sample.js';
 
 const SAMPLE_POINTS_MAX = 10_000_000;
 
 /** Flags that name the training data. */
 export interface TrainInputFlags extends RelevanceFlags {
   readonly distance?: Distance;
+  /** The column of a Parquet --input. */
+  readonly column?: string;
   readonly vector?: string;
   readonly seed: number;
 }
@@ -49,15 +52,16 @@ export async function loadTraining(
       `--sample: got ${size}, expected 1 to ${SAMPLE_POINTS_MAX.toLocaleString('en-US')}`,
     );
   }
+  checkColumn('--column', flags.column, [flags.input]);
   if (flags.input !== undefined) {
-    const { distance = 'cosine' } = flags;
-    const file = await openNpy(flags.input);
+    const { distance = 'cosine', column } = flags;
+    const file = await openVectors(flags.input, column);
     await file.close();
     check(file.cols, distance);
     checkRows(Math.min(size, file.rows), file.cols);
     const shape = { rows: file.rows, dim: file.cols, distance };
     const relevance = await relevanceOfRows(flags, shape, run.signal);
-    return { sample: await sampleNpy(flags.input, { size, seed, distance }, run), relevance };
+    return { sample: await sampleFile(flags.input, { size, seed, distance, column }, run), relevance };
   }
   const name = expectDefined(collection, 'the collection to train on');
   const choice = labelFieldChoice(flags);

@@ -39,7 +39,8 @@ export async function readPointJudgements(
   signal: AbortSignal,
 ): Promise<PointJudgements> {
   const { objective = 'fidelity', labels, labelsField, queries, qrels } = flags;
-  const vectors = queries === undefined ? undefined : await readQueryVectors(queries, vector, signal);
+  const of = { ...vector, column: flags.queryColumn };
+  const vectors = queries === undefined ? undefined : await readQueryVectors(queries, of, signal);
   return {
     objective,
     ...(vectors === undefined ? {} : { queries: vectors }),

@@ -3,7 +3,9 @@ import { messageOf, TldrError } from '../../core/errors.js';
 import { checkMagnitude, matrixFromRows, type Matrix } from '../../core/matrix.js';
 import type { PointId } from '../../core/point-id.js';
 import type { StoreKeys } from '../../store/vector-source.js';
-import { readFiniteNpy, readNpyIntegers } from '../../files/npy.js';
+import { readNpyIntegers } from '../../files/npy.js';
+import { readFiniteVectors } from '../../files/open-vectors.js';
+import { isVectorFile } from '../../files/vector-file-names.js';
 import { parseVector } from '../../files/json-vector.js';
 import { checkReadMemory } from '../console/check-memory.js';
 import { textLines } from '../../files/text-lines.js';
@@ -18,26 +20,26 @@ const QUERY_COMPONENTS_MAX = 2 ** 28;
 const GAIN_MAX = 1e15;
 
 /**
- * Query vectors: a .npy file of N x D (float32 or float16), or a text file with one JSON array per line.
+ * Query vectors: a .npy file of N x D (float32 or float16), a Parquet file, or text with one JSON array per line.
  * @param of dimensions and distance of the vectors; unless the distance is cosine, values beyond 1e15 are
- * refused
+ * refused. `column` names the column of a Parquet file
  * @throws NOT_FOUND when the file cannot be read
  * @throws INVALID_DATA when a row or line is unusable, naming it
- * @throws MISMATCH when a .npy file has another dimension
+ * @throws MISMATCH when a .npy or Parquet file has another dimension
  */
 export async function readQueryVectors(
   path: string,
-  of: { readonly dim: number; readonly distance: Distance },
+  of: { readonly dim: number; readonly distance: Distance; readonly column?: string | undefined },
   signal?: AbortSignal,
 ): Promise<Matrix> {
-  const { dim, distance } = of;
-  if (path.endsWith('.npy')) {
+  const { dim, distance, column } = of;
+  if (isVectorFile(path)) {
     const check = ({ rows, cols }: { readonly rows: number; readonly cols: number }): void => {
       if (cols !== dim) throw new TldrError('MISMATCH', `${path} holds ${cols}-d vectors, expected ${dim}-d`);
       if (rows === 0) throw bad(path, 'it holds no vectors');
       checkReadMemory(path, { rows, cols });
     };
-    const x = await readFiniteNpy(path, check, signal);
+    const x = await readFiniteVectors(path, { column, check, signal });
     if (distance !== 'cosine') checkMagnitude(x, (i) => `row ${i} of ${path}`);
     return x;
   }
@@ -50,7 +52,7 @@ export async function readQueryVectors(
     if (rows.length * dim > QUERY_COMPONENTS_MAX)
       throw bad(
         path,
-        `it holds more than ${QUERY_COMPONENTS_MAX} numbers: give a .npy file, or fewer vectors`,
+        `it holds more than ${QUERY_COMPONENTS_MAX} numbers: give a .npy or .parquet file, or fewer vectors`,
       );
   }
   if (rows.length === 0) throw bad(path, 'it holds no vectors: expected one JSON array of numbers per line');

@@ -1,5 +1,6 @@
 import { Option, type Command } from 'commander';
 import { TldrError } from '../../core/errors.js';
+import { checkColumn } from '../../files/vector-file-names.js';
 
 /** Flags that say how candidates are scored. */
 export interface RelevanceFlags {
@@ -7,6 +8,8 @@ export interface RelevanceFlags {
   readonly labels?: string;
   readonly labelsField?: string;
   readonly queries?: string;
+  /** The column of a Parquet --queries file. */
+  readonly queryColumn?: string;
   readonly qrels?: string;
   readonly input?: string;
   readonly sample: number;
@@ -35,7 +38,8 @@ export function withRelevanceFlags(
       '--labels-field <key>',
       `payload field that holds the labels of a collection: a key, or a path with dots${forms.fields}`,
     )
-    .option('--qrels <file>', `relevance judgements of --queries, by ${forms.documents}: TREC, TSV or .npy`);
+    .option('--qrels <file>', `relevance judgements of --queries, by ${forms.documents}: TREC, TSV or .npy`)
+    .option('--query-column <name>', 'the column of vectors, if --queries is a Parquet file with several');
 }
 
 /**
@@ -45,6 +49,7 @@ export function withRelevanceFlags(
  */
 export function checkRelevanceFlags(flags: RelevanceFlags, besideFidelity = false): void {
   const { objective = 'fidelity', labels, queries, qrels, input } = flags;
+  checkColumn('--query-column', flags.queryColumn, [queries]);
   const isOff = besideFidelity && objective === 'fidelity' && flags.labelsField === 'none';
   const labelsField = isOff ? undefined : flags.labelsField;
   if (labelsField !== undefined && input !== undefined)

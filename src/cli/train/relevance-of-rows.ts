@@ -12,7 +12,7 @@ export type TrainRelevance = Pick<
 };
 
 /**
- * Reads the files of the relevance flags, for training on a .npy file.
+ * Reads the files of the relevance flags, for training on a file.
  * @param shape rows of the input file, dimensions and distance
  * @throws NOT_FOUND when a file cannot be read
  * @throws INVALID_DATA when a line of a file is unusable, naming the line
@@ -29,7 +29,8 @@ export async function relevanceOfRows(
       `the file has ${shape.rows} rows, --sample takes ${flags.sample} of them: labels and qrels need all rows, raise --sample`,
     );
   }
-  const vectors = queries === undefined ? undefined : await readQueryVectors(queries, shape, signal);
+  const of = { ...shape, column: flags.queryColumn };
+  const vectors = queries === undefined ? undefined : await readQueryVectors(queries, of, signal);
   const named =
     labels === undefined ? undefined : labelNumbers(await readLabels(labels, shape.rows, signal), []);
   return {

@@ -90,7 +90,7 @@ async function train(
   { run, config }: Surroundings,
 ): Promise<void> {
   if ((collection === undefined) === (flags.input === undefined)) {
-    throw new TldrError('INVALID_ARGUMENT', 'give either a collection or --input with a .npy file');
+    throw new TldrError('INVALID_ARGUMENT', 'give either a collection or --input with a file of vectors');
   }
   checkRelevanceFlags(flags, true);
   labelFieldChoice(flags);

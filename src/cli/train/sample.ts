@@ -18,7 +18,7 @@ import { throwIfAborted, type RunOptions } from '../../core/run-options.js';
 import type { DenseVectorSpec } from '../../store/collection.js';
 import type { StoreKeys, VectorSource } from '../../store/vector-source.js';
 import type { PointSample } from '../../store/points.js';
-import { openNpy } from '../../files/npy.js';
+import { openVectors } from '../../files/open-vectors.js';
 
 /** Vectors to learn from and where they came from. */
 export interface TrainSample {
@@ -38,15 +38,21 @@ const SHUFFLED_ROWS_MAX = 2 ** 27;
 const IDS_SHOWN = 5;
 
 /**
- * At most `size` rows of a .npy file, chosen by the seed, read block by block.
+ * At most `size` rows of a .npy or Parquet file, chosen by the seed, read block by block.
  * @throws INVALID_DATA naming a row
  */
-export async function sampleNpy(
+export async function sampleFile(
   path: string,
-  options: { readonly size: number; readonly seed: number; readonly distance: Distance },
+  options: {
+    readonly size: number;
+    readonly seed: number;
+    readonly distance: Distance;
+    /** The column of a Parquet file. */
+    readonly column?: string | undefined;
+  },
   { signal, onProgress }: RunOptions,
 ): Promise<TrainSample> {
-  const file = await openNpy(path);
+  const file = await openVectors(path, options.column);
   try {
     const wanted = chosenRows(file.rows, options);
     const x = matrix(wanted.length, file.cols);

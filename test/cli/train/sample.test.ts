@@ -2,7 +2,7 @@ import { afterAll, expect, test } from '@jest/globals';
 import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { sampleNpy } from '../../../src/cli/train/sample.js';
+import { sampleFile } from '../../../src/cli/train/sample.js';
 import { npyBytes } from '../../support/cli/npy-fixtures.js';
 
 const folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-sample-'));
@@ -24,7 +24,7 @@ async function zeros(rows: number, cols: number): Promise<void> {
 test('a sample of more rows than can be shuffled begins at once, and a signal ends it', async () => {
   await zeros(2 ** 34, 2);
   const controller = new AbortController();
-  const reading = sampleNpy(
+  const reading = sampleFile(
     path,
     { size: 1000, seed: 1, distance: 'cosine' },
     { signal: controller.signal, onProgress: () => controller.abort() },

@@ -8,6 +8,7 @@ import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Encoder } from '../../../src/encoder/model.js';
 import { writeNpy } from '../../../src/files/npy.js';
+import { writeParquet } from '../../../src/files/write-parquet.js';
 import { endServing, startServe, type Serving } from '../serve/serve-child.js';
 import {
   makeDocs,
@@ -36,6 +37,8 @@ const GIVEN: Readonly<Record<string, (place: ShellPlace, folder: string) => Prom
   'a finished migration': ({ addresses, encoder }, folder) =>
     migrateDocs(addresses, { encoder, statePath: join(folder, '.qdrant-tldr/docs--docs_c96.json') }),
   'base.npy': (_, folder) => writeNpy(join(folder, 'base.npy'), VECTORS, [VECTORS]),
+  'base.parquet': (_, folder) =>
+    writeParquet(join(folder, 'base.parquet'), { rows: VECTORS.rows, column: 'embedding' }, [VECTORS]),
   'q.npy': (_, folder) => writeNpy(join(folder, 'q.npy'), VECTORS, [VECTORS]),
   'stop-writers.sh': (_, folder) => writeProgram(join(folder, 'stop-writers.sh'), 'true'),
   'start-writers.sh': (_, folder) => writeProgram(join(folder, 'start-writers.sh'), 'true'),
