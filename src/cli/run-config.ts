@@ -1,6 +1,6 @@
 import { withConsole } from './console/command-body.js';
 import type { GlobalFlags } from './console/options.js';
-import { table } from './console/command-output.js';
+import { sayRows } from './console/show-results.js';
 
 /** Runs `config`. */
 export function runConfig(flags: GlobalFlags): Promise<void> {
@@ -11,7 +11,8 @@ export function runConfig(flags: GlobalFlags): Promise<void> {
       from,
       doc,
     ]);
-    run.say(table([['setting', 'value', 'from', 'meaning'], ...rows], 'words'));
+    const layout = { align: 'words', ranks: [0, 0, 1, 2] } as const;
+    sayRows(run, [['setting', 'value', 'from', 'meaning'], ...rows], layout);
     run.result(config.shown);
     return Promise.resolve();
   });

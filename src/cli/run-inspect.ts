@@ -1,12 +1,12 @@
 import { TldrError } from '../core/errors.js';
 import type { CollectionSpec } from '../store/collection.js';
-import { isCopyTarget } from '../store/copy-target.js';
 import type { MemoryEstimate } from '../store/storage.js';
 import { targetDescription } from '../store/target-description.js';
-import { diskText, ramText, table, type ConsoleRun } from './console/command-output.js';
+import { estimatedMemory } from './console/compact-memory.js';
+import { diskText, ramText, type ConsoleRun } from './console/command-output.js';
+import { sayRows } from './console/show-results.js';
 import { withConsole, withSource } from './console/command-body.js';
 import type { GlobalFlags } from './console/options.js';
-import { compactDistance } from '../core/distance.js';
 
 export interface InspectFlags extends GlobalFlags {
   readonly dim?: number;
@@ -18,9 +18,7 @@ export function runInspect(collection: string, flags: InspectFlags): Promise<voi
     withSource(config, run, async (store) => {
       const spec = await store.describe(collection);
       const points = await store.count(collection);
-      const estimate = (of: CollectionSpec): MemoryEstimate | null =>
-        store.storage?.estimate(of, points) ?? null;
-      const now = estimate(spec);
+      const now = estimatedMemory(store, spec, { points });
       run.say(`${collection}: ${points.toLocaleString('en-US')} points`);
       const description = targetDescription(spec);
       if (description !== null) {
@@ -32,32 +30,21 @@ export function runInspect(collection: string, flags: InspectFlags): Promise<voi
       const reduced = spec.vectors.flatMap((vector) => {
         const dim = flags.dim ?? Math.floor(vector.dim / 8);
         if (vector.multivector || dim < 1 || dim >= vector.dim) return [];
-        if (!isCopyTarget(store)) return [{ vector: vector.name, dim, memory: null }];
-        const target = store.deriveTarget(spec, {
-          name: `${collection}-compact`,
-          layout: 'compact',
-          vectorName: vector.name,
-          compactName: vector.name,
-          compactDim: dim,
-          compactDistance: compactDistance(vector.distance),
-          metadata: {},
-        });
-        return [{ vector: vector.name, dim, memory: estimate(target) }];
+        const memory = estimatedMemory(store, spec, { points, reduced: { vector, dim } });
+        return [{ vector: vector.name, dim, memory }];
       });
-      run.say(table([['vector', 'dims', 'distance'], ...vectorRows(spec)]));
+      sayRows(run, [['vector', 'dims', 'distance'], ...vectorRows(spec)]);
       const row = (name: string, memory: MemoryEstimate | null): string[] => [
         name,
         ramText(memory),
         diskText(memory),
       ];
       run.say('');
-      run.say(
-        table([
-          ['estimate', 'RAM', 'disk (vectors)'],
-          row('now', now),
-          ...reduced.map(({ vector, dim, memory }) => row(`"${vector}" at ${dim} dims`, memory)),
-        ]),
-      );
+      sayRows(run, [
+        ['estimate', 'RAM', 'disk (vectors)'],
+        row('now', now),
+        ...reduced.map(({ vector, dim, memory }) => row(`"${vector}" at ${dim} dims`, memory)),
+      ]);
       run.result({
         collection,
         points,

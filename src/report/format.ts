@@ -54,9 +54,9 @@ export function formatBytes(bytes: number): string {
   return `${formatNumber(value, 3)}${NO_BREAK}${expectDefined(BYTE_UNITS[unit], 'the unit of bytes')}`;
 }
 
-/** Bytes in millions, so that the rows of a table compare: 1,536.0 MB. */
-export function megabytes(bytes: number): string {
-  return `${(bytes / 1e6).toLocaleString('en-US', { minimumFractionDigits: 1, maximumFractionDigits: 1 })} MB`;
+/** As `formatBytes`, with a plain blank: for errors, which are no page. */
+export function bytesText(bytes: number): string {
+  return formatBytes(bytes).replace(NO_BREAK, ' ');
 }
 
 /** Milliseconds with their unit, or "not measured". */

@@ -1,10 +1,13 @@
-import { formatNumber, megabytes } from './format.js';
+import { formatBytes, formatNumber } from './format.js';
 
 /** How the numbers of a column are written: whole, with so many decimals, with a sign, or as bytes. */
 export type NumberFormat = 'whole' | 'signed' | 'bytes' | 1 | 2 | 3 | 4;
 
-/** The head of a column; a column of words has no format. */
-export type ResultColumn = readonly [head: string, format?: NumberFormat];
+/**
+ * The head of a column; a column of words has no format. `rank` says when a narrow terminal leaves it out: the highest
+ * first, those without a rank last.
+ */
+export type ResultColumn = readonly [head: string, format?: NumberFormat | undefined, rank?: number];
 
 /** A word, a number, or both ends of an interval; null, undefined and NaN if there is nothing to show. */
 export type ResultValue = string | number | readonly [number, number] | null | undefined;
@@ -54,7 +57,7 @@ function valueText(value: ResultValue, format: NumberFormat = 'whole'): string {
 function numberText(value: number, format: NumberFormat): string {
   if (Number.isNaN(value)) return NOTHING;
   if (format === 'whole') return formatNumber(value);
-  if (format === 'bytes') return megabytes(value);
+  if (format === 'bytes') return formatBytes(value);
   if (format === 'signed') return `${value < 0 ? '-' : '+'}${Math.abs(value).toFixed(4)}`;
   return value.toFixed(format);
 }

@@ -6,6 +6,7 @@ import type { Matrix } from '../core/matrix.js';
 import { SEED_MAX } from '../core/rng.js';
 import type { RunOptions } from '../core/run-options.js';
 import { SPLIT } from '../hyper-parameters/choice-of-candidate.js';
+import { bytesText } from '../report/format.js';
 import { BUDGET_SECONDS } from '../hyper-parameters/fit-of-candidates.js';
 import { STORED_FORMS, type StorageKind } from '../store/collection.js';
 import { checkArchitectures, resolveSettings } from '../train/run-training.js';
@@ -222,10 +223,9 @@ function checkFileSize(
     firstLayerBytes(encoder, { inputDim, outputDim: dim }),
   );
   if (largest < ENCODER_BYTES_MAX) return;
-  const megabytes = (bytes: number): string => `${Math.ceil(bytes / 2 ** 20).toLocaleString('en-US')} MiB`;
   throw new TldrError(
     'INVALID_ARGUMENT',
-    `an encoder of ${inputDim} to ${dim} dimensions would take ${megabytes(largest)}, expected less than ${megabytes(ENCODER_BYTES_MAX)}: give fewer dimensions${encoder === 'linear' ? '' : ' or a narrower encoder'}`,
+    `an encoder of ${inputDim} to ${dim} dimensions would take ${bytesText(largest)}, expected less than ${bytesText(ENCODER_BYTES_MAX)}: give fewer dimensions${encoder === 'linear' ? '' : ' or a narrower encoder'}`,
   );
 }
 

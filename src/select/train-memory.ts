@@ -2,6 +2,7 @@ import { constants } from 'node:buffer';
 import { totalmem } from 'node:os';
 import { basisColumns } from '../baselines/pca.js';
 import { TldrError } from '../core/errors.js';
+import { bytesText } from '../report/format.js';
 import { SPLIT } from '../hyper-parameters/choice-of-candidate.js';
 
 /** The sizes that decide the memory of a training. */
@@ -67,11 +68,10 @@ export function checkTrainMemory(sizes: TrainSizes, limit = memoryLimit()): void
   if (sizes.rows <= fitting) return;
   const { rows, inputDim, outputDim } = sizes;
   const count = (value: number): string => value.toLocaleString('en-US');
-  const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
   const fits = fitting >= SPLIT.sampleRowsMin;
   throw new TldrError(
     'INVALID_ARGUMENT',
-    `training ${count(inputDim)} dimensions to ${count(outputDim)} with ${count(rows)} rows takes about ${gigabytes(trainMemory(sizes))} of memory, and this process may use ${gigabytes(limit)}: ` +
+    `training ${count(inputDim)} dimensions to ${count(outputDim)} with ${count(rows)} rows takes about ${bytesText(trainMemory(sizes))} of memory, and this process may use ${bytesText(limit)}: ` +
       (fits
         ? `${count(fitting)} rows would fit`
         : `${count(fitting)} rows would fit, and training takes at least ${SPLIT.sampleRowsMin}: give fewer dimensions, or use a machine with more memory`),

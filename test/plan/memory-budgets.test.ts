@@ -72,13 +72,13 @@ test('budgets are shares of the full vectors as float32, with the best of full v
   expect(budgets.map(({ best }) => best)).toEqual([rescored, rescored, null, null, null, null]);
   expect(budgets[0]!.bestOfFull).toBe(codes);
   const table = budgetTable(budgets);
-  expect(cellTexts(table, table.rows[1]!)).toEqual([
+  expect(cellTexts(table, table.rows[1]!).map((cell) => cell.replace('\u00A0', ' '))).toEqual([
     '1/16',
-    '0.0 MB',
+    '16 kB',
     '16 scalar, 4x oversampling',
     '0.970',
     '0.790 - 0.810',
-    '0.0 MB',
+    '15.5 kB',
     '64 binary',
     '0.600',
   ]);
@@ -97,7 +97,7 @@ describe('the words of a choice by memory', () => {
   };
 
   test('name the configuration and its commands', () => {
-    expect(said(20_000, rows)).toContain('best recall in 0.0 MB of RAM: 16 scalar, 4x oversampling');
+    expect(said(20_000, rows)).toContain('best recall in 20\u00A0kB of RAM: 16 scalar, 4x oversampling');
     expect(said(20_000, rows)).toMatch(/\n {2}do$/);
     expect(said(20_000, rows)).not.toContain('keeps the full vectors');
   });
@@ -111,6 +111,8 @@ describe('the words of a choice by memory', () => {
   });
 
   test('say what is smallest if nothing fits', () => {
-    expect(said(100, rows)).toContain('no configuration fits into 0.0 MB of RAM; the smallest is 64 binary');
+    expect(said(100, rows)).toContain(
+      'no configuration fits into 100\u00A0B of RAM; the smallest is 64 binary',
+    );
   });
 });

@@ -1,4 +1,5 @@
 import { TldrError } from '../../core/errors.js';
+import { bytesText } from '../../report/format.js';
 import { memoryLimit } from '../../select/train-memory.js';
 
 /**
@@ -18,9 +19,8 @@ export function checkReadMemory(
 ): void {
   const takenBytes = 4 * COPIES * rows * cols;
   if (takenBytes <= limit) return;
-  const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
   throw new TldrError(
     'INVALID_ARGUMENT',
-    `${path} holds ${rows.toLocaleString('en-US')} vectors of ${cols.toLocaleString('en-US')} dimensions: evaluating them takes about ${gigabytes(takenBytes)} of memory, and this process may use ${gigabytes(limit)}; give fewer vectors`,
+    `${path} holds ${rows.toLocaleString('en-US')} vectors of ${cols.toLocaleString('en-US')} dimensions: evaluating them takes about ${bytesText(takenBytes)} of memory, and this process may use ${bytesText(limit)}; give fewer vectors`,
   );
 }

@@ -3,7 +3,7 @@ import type { MemoryEstimate } from '../../store/storage.js';
 import { createInterface } from 'node:readline';
 import type { Config } from '../../config/load.js';
 import { TldrError } from '../../core/errors.js';
-import { megabytes } from '../../report/format.js';
+import { formatBytes } from '../../report/format.js';
 import type { Log, Progress, RunOptions } from '../../core/run-options.js';
 import { withAdvice } from './advice.js';
 import { goOnText } from './interruption.js';
@@ -20,6 +20,8 @@ export interface ConsoleRun extends RunOptions {
   readonly onProgress: (progress: Progress) => void;
   /** Says which stages the command goes through, for the line about how far all of it is. */
   expectStages(stages: CommandStages): void;
+  /** Width of the terminal that `say` writes to; Infinity without one. */
+  readonly columns: number;
   /** A line for people: standard output, or standard error when `--json` owns standard output. */
   say(line?: string): void;
   /** The command's result: printed as the last line of standard output with `--json`. */
@@ -37,6 +39,7 @@ export interface ConsoleRun extends RunOptions {
 export interface ConsoleFlags {
   readonly json?: boolean;
   readonly yes?: boolean;
+  readonly verbose?: boolean;
 }
 
 /** Sets up output, progress and Ctrl-C for one command. */
@@ -64,14 +67,20 @@ export async function openConsole(
   const log = await openLog(config.logLevel, progress.clear);
   const say = (line = ''): void => {
     progress.clear();
-    if (json) console.error(line);
-    else console.log(line);
+    // Pages keep a number and its unit together; a terminal's text can be copied with plain blanks.
+    const text = line.replaceAll('\u00A0', ' ');
+    if (json) console.error(text);
+    else console.log(text);
   };
   return {
     signal: controller.signal,
     log,
     onProgress: progress.show,
     expectStages: progress.expect,
+    get columns() {
+      const { isTTY, columns } = json ? process.stderr : process.stdout;
+      return isTTY ? columns : Number.POSITIVE_INFINITY;
+    },
     say,
     result: (value) => {
       progress.clear();
@@ -91,7 +100,7 @@ export async function openConsole(
         );
       }
       progress.clear();
-      const answer = await ask(`${question} [y/N] `, controller.signal);
+      const answer = await ask(`${question.replaceAll('\u00A0', ' ')} [y/N] `, controller.signal);
       if (!/^y(es)?$/i.test(answer.trim())) throw new TldrError('ABORTED', 'nothing was changed');
     },
     close: () => {
@@ -137,23 +146,12 @@ function ask(question: string, signal: AbortSignal): Promise<string> {
   });
 }
 
-/**
- * Returns rows as aligned columns: the first to the left and the others to the right, or all left for words.
- */
-export function table(rows: readonly (readonly string[])[], align: 'numbers' | 'words' = 'numbers'): string {
-  const widths = (rows[0] ?? []).map((_, j) => Math.max(...rows.map((cells) => (cells[j] ?? '').length)));
-  const padded = (cell: string, j: number): string =>
-    j === 0 || align === 'words' ? cell.padEnd(widths[j] ?? 0) : cell.padStart(widths[j] ?? 0);
-  const lines = rows.map((cells) => cells.map(padded).join('  '));
-  return (align === 'words' ? lines.map((line) => line.trimEnd()) : lines).join('\n');
-}
-
 /** Returns the expected memory of vectors and index as text. */
 export function ramText(estimate: MemoryEstimate | null): string {
-  return estimate === null ? UNKNOWN : megabytes(estimate.vectorsRamBytes + estimate.indexRamBytes);
+  return estimate === null ? UNKNOWN : formatBytes(estimate.vectorsRamBytes + estimate.indexRamBytes);
 }
 
 /** Returns the expected size of vectors on disk as text. */
 export function diskText(estimate: MemoryEstimate | null): string {
-  return estimate === null ? UNKNOWN : megabytes(estimate.vectorsDiskBytes);
+  return estimate === null ? UNKNOWN : formatBytes(estimate.vectorsDiskBytes);
 }

@@ -20,6 +20,7 @@ export interface GlobalFlags extends ConsoleFlags {
 /** Adds the flags that every command has; API keys are never flags, since process lists show those. */
 export function withGlobalFlags(command: Command, kind: 'database' | 'local' = 'database'): Command {
   command.option('--json', 'print one JSON object as the last line of standard output');
+  command.option('--verbose', 'show every row of a table, and technical names');
   command.option('--yes', 'do not ask before writing to a database; every command accepts it');
   command.option('--config <file>', 'configuration file (default: qdrant-tldr.config.json if it exists)');
   command.option('--log-level <level>', 'structured logs on standard error: debug, info, warn or silent');

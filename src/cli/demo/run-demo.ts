@@ -12,11 +12,13 @@ import { matrix, row, rowRange, type Matrix } from '../../core/matrix.js';
 import { throwIfAborted } from '../../core/run-options.js';
 import type { CopyTarget } from '../../store/copy-target.js';
 import type { ScoredPoint } from '../../store/search.js';
-import type { MemoryEstimate } from '../../store/storage.js';
 import { migrateCollection } from '../../migrate/run/migrate-collection.js';
 import { trainEncoder } from '../../select/train-encoder.js';
-import { sayTables } from '../console/show-results.js';
-import { ramText, table, type ConsoleRun } from '../console/command-output.js';
+import { sayRows, sayTables } from '../console/show-results.js';
+import { cutTo } from '../console/table.js';
+import { ramBytesOf } from '../console/compact-memory.js';
+import { candidateLabel } from '../train/candidate-names.js';
+import { ramText, type ConsoleRun } from '../console/command-output.js';
 import { readNpy } from '../../files/npy.js';
 import { openStore, withConsole } from '../console/command-body.js';
 import type { GlobalFlags } from '../console/options.js';
@@ -27,6 +29,9 @@ import { DEMO_PREFIX } from './prefix.js';
 const REDUCTION = 8;
 const TOP = 10;
 const EXAMPLES = 5;
+/** Widest text of an example, and what stands around two of them. */
+const EXAMPLE_COLUMNS_MAX = 52;
+const EXAMPLE_FRAME_COLUMNS = 4;
 const LOAD_BATCH = 500;
 const SEED = 1;
 const BUDGET_SECONDS = 40;
@@ -137,7 +142,7 @@ async function demo(store: CopyTarget, data: DemoData, run: ConsoleRun): Promise
       await migrate(target, candidate, 'two-stage');
       rows.push({ name, ...(await measure(store, target, { encoder: candidate, queries, truth, run })) });
     }
-    const memory = { before: bytesOf(plan.before), after: bytesOf(plan.after) };
+    const memory = { before: ramBytesOf(plan.before), after: ramBytesOf(plan.after) };
     printRecall(run, rows, { shipped: report.shipped, dim, queries: queries.rows });
     run.say(
       `\nmemory of vectors and index (estimate): ${ramText(plan.before)} before, ${ramText(plan.after)} after`,
@@ -290,8 +295,9 @@ function printRecall(
   );
   const columns = [['encoder'], ['compact only', 3], [`rescored (first ${RESCORE})`, 3]] as const;
   const results = rows.map(({ name, plain, rescored }) => ({
-    cells: [name, plain, rescored],
+    cells: [candidateLabel(name), plain, rescored],
     starred: name === facts.shipped,
+    picked: name === facts.shipped ? 'saved' : undefined,
   }));
   sayTables(run, [{ title: 'Recall', columns, rows: results }]);
 }
@@ -308,7 +314,8 @@ async function showExamples(
 ): Promise<unknown[]> {
   const examples: unknown[] = [];
   const text = ({ id }: ScoredPoint): string => expectDefined(data.texts[Number(id)], 'the text of a point');
-  const cut = (value: string): string => (value.length > 52 ? `${value.slice(0, 51)}…` : value);
+  const width = Math.min(EXAMPLE_COLUMNS_MAX, Math.floor((run.columns - EXAMPLE_FRAME_COLUMNS) / 2));
+  const cut = (value: string): string => cutTo(value, width);
   for (let i = 0; i < EXAMPLES; i++) {
     const at = Math.floor((i * data.queries.rows) / EXAMPLES);
     const vector = encoder.projectQueries(rowRange(data.queries, at, at + 1)).data;
@@ -317,12 +324,8 @@ async function showExamples(
     const full = expectDefined(truth[at], 'the results of a query').slice(0, 3).map(text);
     const small = found.map(text);
     run.say(`\n"${query}"`);
-    run.say(
-      table([
-        ['  full', 'compact'],
-        ...full.map((line, j) => [`  ${cut(line)}`, cut(small[j] ?? '').padEnd(52)]),
-      ]),
-    );
+    const rows = full.map((line, j) => [`  ${cut(line)}`, cut(small[j] ?? '')]);
+    sayRows(run, [['  full', 'compact'], ...rows], { align: 'words' });
     examples.push({ query, full, compact: small });
   }
   return examples;
@@ -335,8 +338,4 @@ async function removeCollections(store: CopyTarget): Promise<void> {
     const { metadata } = await store.describe(name);
     if (metadata[MARK] === 'true') await store.drop(name);
   }
-}
-
-function bytesOf(estimate: MemoryEstimate | null): number | null {
-  return estimate === null ? null : estimate.vectorsRamBytes + estimate.indexRamBytes;
 }

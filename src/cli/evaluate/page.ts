@@ -12,7 +12,7 @@ import type { EncoderJudgement } from '../../evaluate/score-encoder.js';
 import type { PerQuery } from '../../core/recall-per-query.js';
 import type { KeyFigure, ReportInput, ReportVerdict } from '../../report/input.js';
 import type { ResultTable } from '../../report/result-table.js';
-import { formatInterval, formatPercent, formatShare, megabytes } from '../../report/format.js';
+import { formatBytes, formatInterval, formatPercent, formatShare } from '../../report/format.js';
 import { CREATED_BY } from '../../encoder/package-version.js';
 import { ramText } from '../console/command-output.js';
 import { termsTable } from './tables.js';
@@ -77,7 +77,7 @@ export function judgementPage(judgement: EncoderJudgement, words: EvaluationWord
   const within = spaces.find(({ name }) => name === 'encoder')?.within ?? [];
   const details = [
     ...(pca === undefined ? [] : [`PCA with ${outputDim} dimensions finds ${percent(pca)}.`]),
-    `Vectors as float32 take ${megabytes(bytes.compact)} instead of ${megabytes(bytes.full)}.`,
+    `Vectors as float32 take ${formatBytes(bytes.compact)} instead of ${formatBytes(bytes.full)}.`,
   ];
   return page({
     words,

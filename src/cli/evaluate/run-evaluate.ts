@@ -4,7 +4,7 @@ import { TldrError } from '../../core/errors.js';
 import { judgeTerms, type TermResult } from '../../evaluate/acceptance.js';
 import type { FormReport } from '../../evaluate/fidelity.js';
 import type { ReportInput } from '../../report/input.js';
-import { formatNumber, megabytes } from '../../report/format.js';
+import { formatBytes, formatNumber } from '../../report/format.js';
 import type { ResultTable } from '../../report/result-table.js';
 import type { ConsoleRun } from '../console/command-output.js';
 import { evaluateCollections } from './evaluate-collections.js';
@@ -52,7 +52,7 @@ async function evaluate(
   const terms = judgeTerms(request.terms, form);
   const failure = failedTerms(terms);
   for (const line of lines) run.say(line);
-  sayTables(run, tables);
+  sayTables(run, tables, { all: flags.verbose === true });
   if (terms.length > 0) sayTables(run, [termsTable(terms, { form: form.name, asked: true })]);
   if (flags.junit !== undefined) {
     const junit = evaluationJunit(form, terms, { name, encoder: flags.encoder, seconds });
@@ -148,7 +148,7 @@ async function measureFiles(
     form: formNamed(judgement.spaces, 'encoder'),
     lines: [
       `${formatNumber(rows)} vectors, ${inputDim} -> ${outputDim} dimensions, ${distance}; ${queriesFrom}`,
-      `as float32: ${megabytes(bytes.full)} full, ${megabytes(bytes.compact)} compact`,
+      `as float32: ${formatBytes(bytes.full)} full, ${formatBytes(bytes.compact)} compact`,
       'truth: exact search of the full vectors; every space is searched exactly',
       ...driftLines(drift),
     ],

@@ -4,6 +4,7 @@ import type { CollectionComparison } from '../../evaluate/compare-collections.js
 import type { FormReport, Quality } from '../../evaluate/fidelity.js';
 import type { Strata } from '../../evaluate/payload-strata.js';
 import type { EncoderJudgement, SpaceReport } from '../../evaluate/score-encoder.js';
+import { ramBytesOf } from '../console/compact-memory.js';
 import { formatNumber } from '../../report/format.js';
 import type { ResultRow, ResultTable, ResultValue } from '../../report/result-table.js';
 
@@ -12,10 +13,12 @@ const STRATA_SHOWN = 10;
 
 /** Returns the tables of the comparison of two collections. */
 export function comparisonTables(comparison: CollectionComparison): ResultTable[] {
-  const { forms, rescore, headlineK: k, strata, exactQuality, served } = comparison;
+  const { forms, rescore, headlineK: k, strata, exactQuality, served, bytes } = comparison;
+  const ramOf = (form: string): number | null =>
+    ramBytesOf(form === forms[0]?.name ? bytes.source : bytes.target);
   const qualities = [...forms, { name: 'full, exact', quality: exactQuality }];
   return [
-    ...recallTables(forms),
+    ...recallTables(forms, ramOf),
     {
       ...firstResultsTable(forms, k),
       ...(rescore === null
@@ -44,24 +47,26 @@ function plainRows(rows: readonly (readonly ResultValue[])[]): ResultRow[] {
   return rows.map((cells) => ({ cells }));
 }
 
-/** A table for each number of results. */
-function recallTables(forms: readonly FormReport[]): ResultTable[] {
+/** A table for each number of results. @param ramOf memory of the collection that a form searches */
+function recallTables(forms: readonly FormReport[], ramOf?: (form: string) => number | null): ResultTable[] {
   const ks = forms[0]?.recall.map(({ k }) => k) ?? [];
   return ks.map((at) => ({
     title: `Recall@${at}`,
     columns: [
       [`recall@${at}`],
-      ['dims', 'whole'],
       ['mean', 3],
-      ['95 % interval', 3],
-      ['median', 3],
-      ['p5', 3],
-      ['min', 3],
+      ['95 % interval', 3, 1],
+      ...(ramOf === undefined ? [] : [['RAM', 'bytes'] as const]),
+      ['dims', 'whole', 3],
+      ['median', 3, 4],
+      ['p5', 3, 2],
+      ['min', 3, 5],
     ],
     rows: plainRows(
       forms.map(({ name, dim, recall }) => {
         const found = recall.find(({ k }) => k === at);
-        return [name, dim, found?.mean, found?.interval, found?.median, found?.p5, found?.min];
+        const ram = ramOf === undefined ? [] : [ramOf(name)];
+        return [name, found?.mean, found?.interval, ...ram, dim, found?.median, found?.p5, found?.min];
       }),
     ),
     legend: `Share of the true first ${at} among the ${at} found: mean with its interval, median, 5th percentile and minimum over the queries.`,
@@ -74,9 +79,9 @@ function firstResultsTable(forms: readonly FormReport[], k: number): ResultTable
     columns: [
       [`first ${k} results`],
       ['top-1 agrees', 3],
-      ['order (tau)', 3],
-      ['score shift', 'signed'],
-      ['p95 of its size', 4],
+      ['order (tau)', 3, 1],
+      ['score shift', 'signed', 2],
+      ['p95 of its size', 4, 3],
     ],
     rows: plainRows(
       forms.map(({ name, topOne, rankCorrelation, scoreShift }) => [
@@ -117,7 +122,7 @@ function memoryTable({ points, bytes }: CollectionComparison): ResultTable {
   const cells = (name: string, size: number, estimate: MemoryEstimate | null): ResultValue[] => [
     name,
     size,
-    estimate === null ? null : estimate.vectorsRamBytes + estimate.indexRamBytes,
+    ramBytesOf(estimate),
     estimate?.indexRamBytes,
     estimate?.vectorsDiskBytes,
   ];
@@ -125,10 +130,10 @@ function memoryTable({ points, bytes }: CollectionComparison): ResultTable {
     title: 'Bytes',
     columns: [
       ['estimate of memory'],
-      ['points', 'whole'],
+      ['points', 'whole', 3],
       ['RAM', 'bytes'],
-      ['of it the index', 'bytes'],
-      ['disk (vectors)', 'bytes'],
+      ['of it the index', 'bytes', 2],
+      ['disk (vectors)', 'bytes', 1],
     ],
     rows: plainRows([
       cells('full', points.source, bytes.source),
@@ -173,10 +178,10 @@ function strataTable({ field, of, k, strata, rare }: Strata, served: string): Re
     title: `Recall@${k} by ${field}`,
     columns: [
       [`recall@${k} by ${field}, worst first`],
-      ['queries', 'whole'],
+      ['queries', 'whole', 1],
       ...forms.map((form) => [form, 3] as const),
-      [`p5 (${served})`, 3],
-      [`min (${served})`, 3],
+      [`p5 (${served})`, 3, 2],
+      [`min (${served})`, 3, 3],
     ],
     rows: rows.map(({ value, queries, recall, p5, min }, i) => ({
       cells: [value, queries, ...forms.map((form) => recall[form]), p5, min],

@@ -1,6 +1,6 @@
 import { bestWithin, type MemoryBudget } from '../../plan/memory-budgets.js';
 import type { SizingRow } from '../../plan/sizing-row.js';
-import { megabytes } from '../../report/format.js';
+import { formatBytes } from '../../report/format.js';
 import type { ResultTable } from '../../report/result-table.js';
 import type { ConsoleRun } from '../console/command-output.js';
 
@@ -10,13 +10,13 @@ export function budgetTable(budgets: readonly MemoryBudget[]): ResultTable {
     title: 'Best recall in less memory',
     columns: [
       ['memory'],
-      ['at most', 'bytes'],
+      ['at most', 'bytes', 3],
       ['best configuration'],
       ['recall@10', 3],
-      ['95 % interval', 3],
+      ['95 % interval', 3, 4],
       ['RAM', 'bytes'],
-      ['best of full vectors'],
-      ['recall@10', 3],
+      ['best of full vectors', undefined, 2],
+      ['recall@10', 3, 2],
     ],
     rows: budgets.map(({ divisor, ramBytes, best, bestOfFull }) => ({
       cells: [
@@ -58,17 +58,31 @@ export function printRamChoice(
   if (chosen === null) {
     const [least] = rows.filter(({ deployable }) => deployable).sort((a, b) => a.ramBytes - b.ramBytes);
     const nearest =
-      least === undefined ? '' : `; the smallest is ${nameOf(least)} with ${megabytes(least.ramBytes)}`;
-    run.say(`no configuration fits into ${megabytes(ramBytes)} of RAM${nearest}`);
+      least === undefined ? '' : `; the smallest is ${nameOf(least)} with ${formatBytes(least.ramBytes)}`;
+    run.say(`no configuration fits into ${formatBytes(ramBytes)} of RAM${nearest}`);
     return;
   }
-  run.say(`best recall in ${megabytes(ramBytes)} of RAM: ${nameOf(chosen)}`);
+  run.say(`best recall in ${formatBytes(ramBytes)} of RAM: ${nameOf(chosen)}`);
   run.say(
-    `  recall@10 ${chosen.recallAt10.toFixed(3)} (95 %: ${chosen.interval.map((value) => value.toFixed(3)).join(' - ')}), ${megabytes(chosen.ramBytes)} of RAM`,
+    `  recall@10 ${chosen.recallAt10.toFixed(3)} (95 %: ${chosen.interval.map((value) => value.toFixed(3)).join(' - ')}), ${formatBytes(chosen.ramBytes)} of RAM`,
   );
+  sayMemoryToday(run, chosen, rows);
   sayFullVectorsWin(run, chosen, rows);
   if (commands.length > 0) run.say('');
   for (const command of commands) run.say(`  ${command}`);
+}
+
+/** Prints the memory of the collection as it is beside that of the chosen configuration. */
+export function sayMemoryToday(
+  run: Pick<ConsoleRun, 'say'>,
+  chosen: SizingRow,
+  rows: readonly SizingRow[],
+): void {
+  const current = rows.find(({ kind }) => kind === 'current');
+  if (current === undefined || current === chosen) return;
+  run.say(
+    `  RAM ${formatBytes(current.ramBytes)} -> ${formatBytes(chosen.ramBytes)}, recall@10 ${current.recallAt10.toFixed(3)} -> ${chosen.recallAt10.toFixed(3)}`,
+  );
 }
 
 /** Says so if the database's own storage of full vectors is at least as good as every compact space. */

@@ -1,6 +1,6 @@
 import type { SizingRow, PlanTarget } from '../../plan/sizing-row.js';
 import { planReportRows } from '../../plan/sizing-row.js';
-import { formatNumber, formatLatency, formatPercent, formatShare, megabytes } from '../../report/format.js';
+import { formatBytes, formatLatency, formatNumber, formatPercent, formatShare } from '../../report/format.js';
 import type { KeyFigure, RecallPerDim, ReportInput, ReportVerdict } from '../../report/input.js';
 import type { ResultTable } from '../../report/result-table.js';
 import type { PlanResult } from '../../plan/run-plan.js';
@@ -73,12 +73,12 @@ function verdictOf({ result, target, chosen }: PlanPageParts): ReportVerdict {
     current === undefined || current.ramBytes === 0 ? null : 1 - chosen.ramBytes / current.ramBytes;
   return {
     tone: 'good',
-    headline: `${chosen.label} finds ${share(chosen.recallAt10)} of the true ten nearest with ${megabytes(chosen.ramBytes)} of RAM`,
+    headline: `${chosen.label} finds ${share(chosen.recallAt10)} of the true ten nearest with ${formatBytes(chosen.ramBytes)} of RAM`,
     details: [
       ...(saved === null || current === undefined
         ? []
         : [
-            `That is ${share(Math.abs(saved))} ${saved < 0 ? 'more' : 'less'} than the ${megabytes(current.ramBytes)} of the collection as it is.`,
+            `That is ${share(Math.abs(saved))} ${saved < 0 ? 'more' : 'less'} than the ${formatBytes(current.ramBytes)} of the collection as it is.`,
           ]),
       `95 % interval of its recall: ${chosen.interval.map(share).join(' to ')}.`,
       'RAM counts vectors, codes and index; ids and payload are the same in every configuration.',
@@ -97,8 +97,8 @@ function figuresOf(chosen: SizingRow, current: SizingRow | undefined): KeyFigure
   return [
     {
       term: 'Memory',
-      value: megabytes(chosen.ramBytes),
-      ...was((row) => `${megabytes(row.ramBytes)} today, ${compareBytes(chosen.ramBytes, row.ramBytes)}`),
+      value: formatBytes(chosen.ramBytes),
+      ...was((row) => `${formatBytes(row.ramBytes)} today, ${compareBytes(chosen.ramBytes, row.ramBytes)}`),
     },
     {
       term: 'Recall@10',
@@ -107,8 +107,8 @@ function figuresOf(chosen: SizingRow, current: SizingRow | undefined): KeyFigure
     },
     {
       term: 'Disk',
-      value: megabytes(chosen.diskBytes),
-      ...was((row) => `${megabytes(row.diskBytes)} today`),
+      value: formatBytes(chosen.diskBytes),
+      ...was((row) => `${formatBytes(row.diskBytes)} today`),
     },
     {
       term: 'Latency of a query',

@@ -12,12 +12,13 @@ import {
 import { secondsPerSize, type PlanResult } from '../../plan/run-plan.js';
 import type { PlanOptions, PlanSetup } from '../../plan/prepare-plan.js';
 import { dependsOnRotation } from '../../evaluate/stored-codes.js';
-import { formatNumber, megabytes } from '../../report/format.js';
+import { formatBytes, formatNumber } from '../../report/format.js';
 import type { ResultTable } from '../../report/result-table.js';
 import { sayTables } from '../console/show-results.js';
+import { candidateLabel } from '../train/candidate-names.js';
 import type { ConsoleRun } from '../console/command-output.js';
 import type { MemoryBudget } from '../../plan/memory-budgets.js';
-import { nameOf, sayFullVectorsWin } from './budgets.js';
+import { nameOf, sayFullVectorsWin, sayMemoryToday } from './budgets.js';
 import { shellCommand, shellWord } from '../console/shell-command.js';
 
 const TOP = 10;
@@ -27,6 +28,8 @@ interface Printed {
   readonly setup: PlanSetup;
   readonly result: PlanResult;
   readonly all: boolean;
+  /** Whether technical names are shown. */
+  readonly verbose?: boolean | undefined;
   readonly tables: readonly ResultTable[];
 }
 
@@ -43,14 +46,14 @@ export function sizingTable(
       ['configuration'],
       ['rescored'],
       ['recall@10', 3],
-      ['95 % interval', 3],
-      ...(carriedOn ? [[`at ${formatNumber(samplePoints)}`, 3] as const] : []),
-      ['nDCG@10', 3],
-      ['RAM/million', 'bytes'],
+      ['95 % interval', 3, 2],
+      ...(carriedOn ? [[`at ${formatNumber(samplePoints)}`, 3, 7] as const] : []),
+      ['nDCG@10', 3, 6],
+      ['RAM/million', 'bytes', 4],
       ['RAM', 'bytes'],
-      ['disk', 'bytes'],
-      ['ms p50', 1],
-      ['p95', 1],
+      ['disk', 'bytes', 1],
+      ['ms p50', 1, 3],
+      ['p95', 1, 5],
     ],
     rows: [...rows]
       .sort((a, b) => a.ramBytes - b.ramBytes || a.recallAt10 - b.recallAt10)
@@ -77,10 +80,13 @@ export function sizingTable(
 }
 
 /** Prints the table, then what it was measured with and its limits. */
-export function printPlan(run: ConsoleRun, { options, setup, result, all, tables }: Printed): void {
+export function printPlan(
+  run: ConsoleRun,
+  { options, setup, result, all, verbose = false, tables }: Printed,
+): void {
   const { samplePoints, queries, doublings } = result;
   const carriedOn = doublings > 0;
-  sayTables(run, tables, { all, more: '--all, or --json' });
+  sayTables(run, tables, { all, more: '--all' });
   const from = queries.heldOut
     ? 'held-out points of the collection, not real queries'
     : queries.training === 0
@@ -104,7 +110,7 @@ export function printPlan(run: ConsoleRun, { options, setup, result, all, tables
       'the saved candidate',
     );
     run.say(
-      `encoder for ${encoder.dim}: ${encoder.shipped}, exact recall@10 without rescoring ${shipped.recallAt10.toFixed(3)}`,
+      `encoder for ${encoder.dim}: ${candidateLabel(encoder.shipped, verbose)}, exact recall@10 without rescoring ${shipped.recallAt10.toFixed(3)}`,
     );
   }
   for (const note of result.notes) run.say(`note: ${note}`);
@@ -138,12 +144,13 @@ export function printChoice(
   const { row, certainty, surer } = choice;
   run.say(`cheapest for ${wanted}: ${nameOf(row)}`);
   run.say(
-    `  recall@10 ${row.recallAt10.toFixed(3)} (95 %: ${row.interval.map((value) => value.toFixed(3)).join(' - ')}), ${megabytes(row.ramBytes)} of RAM; reaches the target in ${sure(certainty)} of resampled query sets`,
+    `  recall@10 ${row.recallAt10.toFixed(3)} (95 %: ${row.interval.map((value) => value.toFixed(3)).join(' - ')}), ${formatBytes(row.ramBytes)} of RAM; reaches the target in ${sure(certainty)} of resampled query sets`,
   );
+  sayMemoryToday(run, row, rows);
   sayFullVectorsWin(run, row, rows);
   if (surer !== null)
     run.say(
-      `  surer: ${nameOf(surer.row)}, ${megabytes(surer.row.ramBytes)} of RAM, in ${sure(surer.certainty)}`,
+      `  surer: ${nameOf(surer.row)}, ${formatBytes(surer.row.ramBytes)} of RAM, in ${sure(surer.certainty)}`,
     );
   if (commands.length > 0) {
     run.say('');

@@ -12,7 +12,7 @@ import { bestWithin, memoryBudgets } from '../../plan/memory-budgets.js';
 import { runPlan, type PlanResult } from '../../plan/run-plan.js';
 import { preparePlan, type PlanOptions, type PlanSetup } from '../../plan/prepare-plan.js';
 import { SCRATCH_METADATA, SCRATCH_PREFIX } from '../../plan/scratch-names.js';
-import { formatNumber, megabytes } from '../../report/format.js';
+import { formatBytes, formatNumber } from '../../report/format.js';
 import { writePage } from '../console/show-results.js';
 import type { ConsoleRun } from '../console/command-output.js';
 import type { GlobalFlags } from '../console/options.js';
@@ -107,7 +107,9 @@ async function plan(
     return;
   }
   if (flags.scratch === 'server')
-    await run.confirm(`Write ${megabytes(setup.scratchBytes)} of vectors to ${where} and remove them again?`);
+    await run.confirm(
+      `Write ${formatBytes(setup.scratchBytes)} of vectors to ${where} and remove them again?`,
+    );
   run.expectStages(planStages());
   const result = await withScratchStore(flags, { store, run, config }, (scratchStore) =>
     runPlan({ ...options, scratchStore }, setup),
@@ -127,7 +129,14 @@ async function showPlan(
   const chosen = ram === undefined ? (choice?.row ?? null) : bestWithin(rows, ram);
   const budgets = memoryBudgets(rows, { points: setup.points, dim: setup.vector.dim });
   const tables = [sizingTable(result, chosen), budgetTable(budgets)];
-  printPlan(run, { options, setup, result, all: flags.all === true, tables });
+  printPlan(run, {
+    options,
+    setup,
+    result,
+    all: flags.all === true || flags.verbose === true,
+    verbose: flags.verbose,
+    tables,
+  });
   const trainFlags = trainFlagsOf(flags, setup);
   const commands =
     chosen === null ? [] : planCommands(chosen, { options, setup, url: config.url, trainFlags });
@@ -157,7 +166,7 @@ function sayWhat(
       `  ${formatNumber(givenQueries.measuring)} of the queries measure, ${formatNumber(givenQueries.training)} train and choose encoders`,
     );
   run.say(
-    `  in scratch collection ${options.scratchName} on ${where}: about ${megabytes(scratchBytes)} of vectors, removed at the end`,
+    `  in scratch collection ${options.scratchName} on ${where}: about ${formatBytes(scratchBytes)} of vectors, removed at the end`,
   );
 }
 

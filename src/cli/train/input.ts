@@ -6,6 +6,7 @@ import type { ConsoleRun } from '../console/command-output.js';
 import { openVectors } from '../../files/open-vectors.js';
 import { checkColumn } from '../../files/vector-file-names.js';
 import { withSource } from '../console/command-body.js';
+import { memoryBeforeAndAfter, type MemoryBeforeAndAfter } from '../console/compact-memory.js';
 import { labelFieldChoice, readLabelFields } from './label-fields.js';
 import { readPointJudgements, sampleJudged, type JudgedSample } from './point-judgements.js';
 import type { RelevanceFlags } from './relevance-flags.js';
@@ -21,6 +22,12 @@ export interface TrainInputFlags extends RelevanceFlags {
   readonly column?: string;
   readonly vector?: string;
   readonly seed: number;
+}
+
+/** A training sample, how its encoders are judged, and the memory that they save. */
+export interface LoadedTraining extends JudgedSample {
+  /** Estimated for a collection; for a file, its vectors as float32. Null if the store cannot say. */
+  readonly memory: MemoryBeforeAndAfter | null;
 }
 
 /**
@@ -39,11 +46,13 @@ export async function loadTraining(
     readonly config: Config;
     /** Ids of an earlier run's sample as text, to take again; null to draw a new one. */
     readonly ids: readonly string[] | null;
+    /** Dimensions of the encoder, for the estimate of memory. */
+    readonly outputDim: number;
     readonly check: (dim: number, distance: Distance) => void;
     /** Throws if so many rows do not fit into memory. */
     readonly checkRows: (rows: number, dim: number) => void;
   },
-): Promise<JudgedSample> {
+): Promise<LoadedTraining> {
   const { run, config, check, checkRows } = context;
   const { sample: size, seed } = flags;
   if (size < 1 || size > SAMPLE_POINTS_MAX) {
@@ -61,20 +70,27 @@ export async function loadTraining(
     checkRows(Math.min(size, file.rows), file.cols);
     const shape = { rows: file.rows, dim: file.cols, distance };
     const relevance = await relevanceOfRows(flags, shape, run.signal);
-    return { sample: await sampleFile(flags.input, { size, seed, distance, column }, run), relevance };
+    const sample = await sampleFile(flags.input, { size, seed, distance, column }, run);
+    const float32 = (dim: number): number => 4 * dim * file.rows;
+    const memory = { ramBytesBefore: float32(file.cols), ramBytesAfter: float32(context.outputDim) };
+    return { sample, relevance, memory };
   }
   const name = expectDefined(collection, 'the collection to train on');
   const choice = labelFieldChoice(flags);
   return withSource(config, run, async (store) => {
-    const vector = pickVector(await store.describe(name), flags.vector);
+    const spec = await store.describe(name);
+    const vector = pickVector(spec, flags.vector);
     check(vector.dim, vector.distance);
-    checkRows(Math.min(size, await store.count(name)), vector.dim);
+    const points = await store.count(name);
+    checkRows(Math.min(size, points), vector.dim);
     const judgements = await readPointJudgements(flags, { ...vector, keys: store.keys }, run.signal);
     const ids = context.ids?.map((text) => store.keys.parse(text)) ?? null;
     const place = { store, collection: name, vector };
     const { sample, relevance } = await sampleJudged(place, judgements, { size, seed, ids, run });
     const sampled = expectDefined(sample.ids, "the ids of a collection's sample");
     const labelFields = await readLabelFields(place, sampled, { choice, seed, run });
-    return { sample, relevance: { ...relevance, labelFields } };
+    const reduced = { vector, dim: context.outputDim };
+    const memory = memoryBeforeAndAfter(store, spec, { points, reduced });
+    return { sample, relevance: { ...relevance, labelFields }, memory };
   });
 }

@@ -4,21 +4,25 @@ import type { StoredReport } from '../../select/judge-stored.js';
 import type { ResultRow, ResultTable } from '../../report/result-table.js';
 import { sayTables } from '../console/show-results.js';
 import type { ConsoleRun } from '../console/command-output.js';
+import { formatBytes } from '../../report/format.js';
+import type { MemoryBeforeAndAfter } from '../console/compact-memory.js';
+import { candidateLabel } from './candidate-names.js';
 import { relevanceTable, relevanceWords } from './relevance-output.js';
 
 /** Returns the table of candidates; a star marks the candidate that is saved. */
-export function candidateTable({
-  candidates,
-  objective,
-  shipped,
-  confirmQueries,
-  fullVectors,
-}: Pick<
-  TrainReport,
-  'candidates' | 'objective' | 'shipped' | 'confirmQueries' | 'fullVectors'
->): ResultTable {
+export function candidateTable(
+  {
+    candidates,
+    objective,
+    shipped,
+    confirmQueries,
+    fullVectors,
+  }: Pick<TrainReport, 'candidates' | 'objective' | 'shipped' | 'confirmQueries' | 'fullVectors'>,
+  technical = false,
+): ResultTable {
   const byRecall = objective === 'recall@10';
   const sorted = [...candidates].sort((a, b) => b.objective - a.objective);
+  const shownNames = namesThatMatter(sorted, shipped);
   const points = sorted.map(({ recallAt10, objective: value }) => ({ x: recallAt10, y: value }));
   const hasUnseen = candidates.some(({ unseenRecallAt10 }) => unseenRecallAt10 !== null);
   return {
@@ -27,20 +31,20 @@ export function candidateTable({
       ['candidate'],
       ...(byRecall ? [] : [[objective, 3] as const]),
       ['recall@10', 3],
-      ['95 % interval', 3],
-      ['confirmed', 3],
-      ['R10@30', 3],
-      ['R10@100', 3],
-      ...(hasUnseen ? [['unseen groups', 3] as const] : []),
-      ['distance'],
-      ['multiply-adds', 'whole'],
-      ['seconds', 1],
+      ['95 % interval', 3, 3],
+      ['confirmed', 3, 2],
+      ['R10@30', 3, 5],
+      ['R10@100', 3, 1],
+      ...(hasUnseen ? [['unseen groups', 3, 4] as const] : []),
+      ['distance', undefined, 8],
+      ['multiply-adds', 'whole', 7],
+      ['seconds', 1, 6],
       ...(byRecall ? [] : [['front'] as const]),
     ],
     rows: [
       ...sorted.map((candidate, i) => ({
         cells: [
-          candidate.name,
+          candidateLabel(candidate.name, technical),
           ...(byRecall ? [] : [candidate.objective]),
           candidate.recallAt10,
           candidate.interval,
@@ -55,6 +59,7 @@ export function candidateTable({
         ],
         starred: candidate.name === shipped,
         picked: candidate.name === shipped ? 'saved' : undefined,
+        folded: !shownNames.has(candidate.name),
       })),
       ...fullVectorsRow(fullVectors),
     ],
@@ -69,12 +74,28 @@ export function oldAndNewTables({ previous, training }: TrainReport): ResultTabl
   return [
     {
       title: 'Old and new',
-      columns: [['recall@10'], ['queries', 'whole'], ['previous', 3], [training[0]?.name ?? 'new', 3]],
+      columns: [
+        ['recall@10'],
+        ['queries', 'whole'],
+        ['previous', 3],
+        [candidateLabel(training[0]?.name ?? 'new'), 3],
+      ],
       rows: previous.map((one) => ({ cells: [words[one.group], one.queries, one.previous, one.trained] })),
       legend:
         'The encoder that training went on from beside the one that it gave, on the same held-out queries. The previous encoder may have learned from some of these rows.',
     },
   ];
+}
+
+/** Candidates that a table shows without being asked for all. */
+const SHOWN = 5;
+
+/** The saved candidate, the best PCA, and as many of the best ones as there is room for. */
+function namesThatMatter(sorted: readonly { readonly name: string }[], shipped: string): ReadonlySet<string> {
+  const names = sorted.map(({ name }) => name);
+  const must = new Set([shipped, ...names.filter((name) => name.startsWith('pca')).slice(0, 1)]);
+  const best = names.filter((name) => !must.has(name)).slice(0, SHOWN - must.size);
+  return new Set([...must, ...best]);
 }
 
 /** What the collection gives today, by the same measure. All their neighbours are found, by definition. */
@@ -90,6 +111,8 @@ export interface RelevanceContext {
   readonly commandFor: (set: RelevanceReport) => string;
   /** Whether labels were looked for in the payload. */
   readonly lookedFor: boolean;
+  /** Whether all rows are shown, with technical names. */
+  readonly verbose?: boolean;
 }
 
 /** Prints the scores of a training. */
@@ -98,6 +121,7 @@ export function printReport(
   report: TrainReport,
   relevance: RelevanceContext = { commandFor: () => '', lookedFor: false },
 ): void {
+  const { verbose = false } = relevance;
   run.say('');
   run.say(
     `recall of the true 10 nearest neighbours, ${report.inputDim} -> ${report.outputDim} dimensions; ${report.heldOutQueries} held-out queries choose, ${report.confirmQueries} others confirm:`,
@@ -106,12 +130,13 @@ export function printReport(
     run.say(
       `leanvec-sphering was trained with ${report.fitQueries} other queries, which do not measure recall`,
     );
-  const measured = relevanceTable(report);
-  sayTables(run, [
-    candidateTable(report),
+  const measured = relevanceTable(report, verbose);
+  const tables = [
+    candidateTable(report, verbose),
     ...(measured === null ? [] : [measured]),
     ...oldAndNewTables(report),
-  ]);
+  ];
+  sayTables(run, tables, { all: verbose });
   if (report.leadOverPca !== null) {
     const points = report.leadOverPca.map((value) => `${value >= 0 ? '+' : ''}${(value * 100).toFixed(1)}`);
     if (isWithinNoise(report.leadOverPca))
@@ -120,7 +145,7 @@ export function printReport(
         'the saved candidate is not shown to be better than PCA: the difference is within the noise of these queries; give more queries to tell them apart',
       );
     run.say(
-      `* is saved; compared with the better PCA: ${points.join(' to ')} points of ${report.objective} (95 %, same queries); on the confirming queries ${(report.confirmedGap * 100).toFixed(1)} points below the best candidate`,
+      `the saved candidate compared with the better PCA: ${points.join(' to ')} points of ${report.objective} (95 %, same queries); on the confirming queries ${(report.confirmedGap * 100).toFixed(1)} points below the best candidate`,
     );
   }
   if (report.stored !== null) run.say(storedWords(report.stored));
@@ -134,7 +159,9 @@ export function printReport(
     );
   if (report.graph !== null) {
     const { method, k, recall } = report.graph;
-    const trained = report.training.map(({ name, steps }) => `${name} ${steps}`).join(', ');
+    const trained = report.training
+      .map(({ name, steps }) => `${candidateLabel(name, verbose)} ${steps}`)
+      .join('; ');
     run.say(
       `steps: ${trained}; neighbours: ${method}, k ${k}, recall ${recall.toFixed(3)}; seed ${report.seed}; ${report.hardware}`,
     );
@@ -142,6 +169,22 @@ export function printReport(
   const { zeroRows, duplicateRows } = report.sample;
   if (zeroRows + duplicateRows > 0)
     run.say(`left out of the sample: ${zeroRows} zero vectors, ${duplicateRows} exact duplicates`);
+}
+
+/** Prints what the saved encoder finds beside the memory that it saves. */
+export function sayGain(
+  run: Pick<ConsoleRun, 'say'>,
+  { candidates, shipped }: Pick<TrainReport, 'candidates' | 'shipped'>,
+  memory: MemoryBeforeAndAfter | null,
+): void {
+  const saved = candidates.find(({ name }) => name === shipped);
+  if (saved === undefined) return;
+  const found = `recall@10 ${saved.recallAt10.toFixed(3)}; ${saved.r10At100.toFixed(3)} if the full vectors rescore 100 results`;
+  const ram =
+    memory === null
+      ? ''
+      : `; RAM about ${formatBytes(memory.ramBytesBefore)} -> ${formatBytes(memory.ramBytesAfter)}`;
+  run.say(`${found}${ram}`);
 }
 
 function storedWords({

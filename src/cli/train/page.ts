@@ -7,6 +7,7 @@ import type { KeyFigure, ReportInput, ReportVerdict } from '../../report/input.j
 import type { TrainDetails } from '../../select/train-encoder.js';
 import type { RelevanceReport } from '../../select/measure-relevance.js';
 import { isWithinNoise, type TrainReport } from '../../select/train-report.js';
+import { candidateLabel } from './candidate-names.js';
 import { candidateTable, oldAndNewTables, refitWords } from './output.js';
 import { relevanceTable, relevanceWords } from './relevance-output.js';
 
@@ -77,7 +78,7 @@ function verdictOf({ report, commandFor }: TrainingPageParts): ReportVerdict {
   const chosen = shipped.objective >= best - 0.001;
   return {
     tone: shipped.recallAt10 >= 0.9 ? 'good' : shipped.r10At100 >= 0.9 ? 'caution' : 'bad',
-    headline: `${report.shipped} finds ${share(shipped.recallAt10)} of the true ten nearest with ${report.outputDim} of ${report.inputDim} dimensions`,
+    headline: `${candidateLabel(report.shipped)} finds ${share(shipped.recallAt10)} of the true ten nearest with ${report.outputDim} of ${report.inputDim} dimensions`,
     details: [
       ...(chosen
         ? []

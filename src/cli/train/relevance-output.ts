@@ -2,14 +2,14 @@ import type { ResultTable } from '../../report/result-table.js';
 import { MEASURED_LABELS } from '../../hyper-parameters/choice-of-candidate.js';
 import type { MeasuredCandidate, RelevanceReport } from '../../select/measure-relevance.js';
 import { isWithinNoise, type TrainReport } from '../../select/train-report.js';
+import { candidateLabel } from './candidate-names.js';
 import { expectDefined } from '../../core/errors.js';
 
 /** The table of what candidates reach by labels or judgements that have no part in the choice; null without any. */
-export function relevanceTable({
-  relevance,
-  candidates,
-  shipped,
-}: Pick<TrainReport, 'relevance' | 'candidates' | 'shipped'>): ResultTable | null {
+export function relevanceTable(
+  { relevance, candidates, shipped }: Pick<TrainReport, 'relevance' | 'candidates' | 'shipped'>,
+  technical = false,
+): ResultTable | null {
   if (relevance.length === 0) return null;
   const ofAll = (name: string): MeasuredCandidate[] =>
     relevance.map((set) =>
@@ -25,7 +25,7 @@ export function relevanceTable({
       ['candidate'],
       ['recall@10', 3],
       ...relevance.map((set) => [`${set.measure}, ${set.name}`, 3] as const),
-      ['front'],
+      ['front', undefined, 1],
     ],
     rows: [
       ...sorted.map(({ name, recallAt10 }) => {
@@ -33,7 +33,12 @@ export function relevanceTable({
         const front = relevance.filter((_, i) => measured[i]?.onFront === true).map((set) => set.name);
         const isTldr = relevance.some(({ bestTldr }) => bestTldr === name);
         return {
-          cells: [name, recallAt10, ...measured.map(({ value }) => value), front.join(', ')],
+          cells: [
+            candidateLabel(name, technical),
+            recallAt10,
+            ...measured.map(({ value }) => value),
+            front.join(', '),
+          ],
           starred: name === shipped,
           picked: name === shipped ? 'saved' : undefined,
           folded: name !== shipped && !isTldr && front.length === 0 && !name.startsWith('pca'),
@@ -92,11 +97,11 @@ function setWords(set: RelevanceReport, shipped: string, command: string): strin
   if (!wouldShipAnother(set, shipped)) {
     const own = of(shipped);
     return [
-      `${by}, the compact space of ${shipped}, which is saved, is ${comparedWithFull(own, fullVectors)} (${measure} ${own.value.toFixed(3)}, full vectors ${fullVectors.toFixed(3)}; ${what}); relevance would not ship another candidate`,
+      `${by}, the compact space of ${candidateLabel(shipped)}, which is saved, is ${comparedWithFull(own, fullVectors)} (${measure} ${own.value.toFixed(3)}, full vectors ${fullVectors.toFixed(3)}; ${what}); relevance would not ship another candidate`,
     ];
   }
   return [
-    `${by}, the compact space of ${best} is ${comparedWithFull(of(best), fullVectors)} (${values}; ${shipped}, which is saved, ${of(shipped).value.toFixed(3)}; ${what}); ship it with --objective relevance, which also trains it for longer:`,
+    `${by}, the compact space of ${candidateLabel(best)} is ${comparedWithFull(of(best), fullVectors)} (${values}; ${candidateLabel(shipped)}, which is saved, ${of(shipped).value.toFixed(3)}; ${what}); ship it with --objective relevance, which also trains it for longer:`,
     `  ${command}`,
   ];
 }

@@ -25,13 +25,15 @@ import type { ConsoleRun } from '../console/command-output.js';
 import type { GlobalFlags } from '../console/options.js';
 import { withConsole } from '../console/command-body.js';
 import { areDifferent, checkOutput, commandLine } from '../console/check-output.js';
+import type { MemoryBeforeAndAfter } from '../console/compact-memory.js';
+import { candidateLabel } from './candidate-names.js';
 import { checkCheckpointSize, readCheckpoint, writeCheckpoint } from './checkpoint.js';
 import { namingFlags } from './flags-in-errors.js';
 import { given } from './given.js';
 import { labelFieldChoice } from './label-fields.js';
 import { relevanceCommandWords } from './relevance-output.js';
 import { loadTraining, type TrainInputFlags } from './input.js';
-import { printReport } from './output.js';
+import { printReport, sayGain } from './output.js';
 import { trainingPage } from './page.js';
 import { checkRelevanceFlags } from './relevance-flags.js';
 import type { TrainRelevance } from './relevance-of-rows.js';
@@ -128,9 +130,10 @@ async function train(
     log: run.log,
     onProgress: run.onProgress,
   };
-  const { sample, relevance } = await loadTraining(collection, flags, {
+  const { sample, relevance, memory } = await loadTraining(collection, flags, {
     run,
     config,
+    outputDim: flags.dim,
     ids: checkpoint?.sampleIds ?? null,
     check: (dim, distance) => {
       checkTrainOptions({ ...options, distance }, dim);
@@ -145,7 +148,7 @@ async function train(
     // Training begins with this split. It finds too few rows, rows that are not finite, a wrong --held-out.
     splitSample(sample.x, { ...options, ...relevance, distance: sample.distance });
     sayDryRun(sample, flags, run);
-  } else await trainAndSave(sample, { flags, options, relevance, run });
+  } else await trainAndSave(sample, { flags, options, relevance, memory, run });
 }
 
 function sayDryRun({ x, distance }: TrainSample, flags: TrainFlags, run: ConsoleRun): void {
@@ -166,8 +169,15 @@ async function trainAndSave(
     flags,
     options,
     relevance: { labelNames, ...relevance },
+    memory,
     run,
-  }: { flags: TrainFlags; options: TrainEncoderOptions; relevance: TrainRelevance; run: ConsoleRun },
+  }: {
+    flags: TrainFlags;
+    options: TrainEncoderOptions;
+    relevance: TrainRelevance;
+    memory: MemoryBeforeAndAfter | null;
+    run: ConsoleRun;
+  },
 ): Promise<void> {
   const { checkpoint } = flags;
   const { encoder, report, details, candidates } = await trainEncoder(x, {
@@ -191,7 +201,8 @@ async function trainAndSave(
   await encoder.save(flags.out);
   const commandFor = (set: RelevanceReport): string =>
     commandLine(relevanceCommandWords(process.argv.slice(2), set));
-  printReport(run, report, { commandFor, lookedFor: labelFieldChoice(flags) === 'auto' });
+  const lookedFor = labelFieldChoice(flags) === 'auto';
+  printReport(run, report, { commandFor, lookedFor, verbose: flags.verbose === true });
   if (flags.report !== undefined) {
     await writePage(
       run,
@@ -209,8 +220,11 @@ async function trainAndSave(
       }),
     );
   }
-  run.say(`saved ${report.shipped} as ${flags.out}, fingerprint ${encoder.fingerprint.slice(0, 16)}`);
-  run.result({ out: flags.out, fingerprint: encoder.fingerprint, ...report });
+  run.say(
+    `saved ${candidateLabel(report.shipped, flags.verbose)} as ${flags.out}, fingerprint ${encoder.fingerprint.slice(0, 16)}`,
+  );
+  sayGain(run, report, memory);
+  run.result({ out: flags.out, fingerprint: encoder.fingerprint, ...report, memory });
 }
 
 function namesOf(labels: Int32Array, names: readonly string[] = []): string[] {

@@ -65,8 +65,10 @@ test('the terminal and the page show the same columns, rows and notes', async ()
     expect(text).toContain(heads);
     expect(page).toContain(heads);
     for (const row of table.rows) {
-      const [name, ...values] = cellTexts(table, row).map((cell) => cell.trim());
-      expect(text).toContain(`${name!} ${values.join(' ')}`);
+      const cells = cellTexts(table, row).map((cell) => cell.trim().replaceAll('\u00A0', ' '));
+      const [name, ...values] = cells;
+      const marked = row.picked === undefined ? name! : name!.replace('*', '>');
+      expect(text).toContain(`${marked} ${values.join(' ')}`.trimEnd());
       expect(page).toContain(`${name!} ${[row.picked ?? '', ...values].join(' ').trim()}`);
     }
     expect(text).toContain(table.note ?? '');
@@ -85,7 +87,7 @@ test('the terminal leaves folded rows out, says how many, and cuts long names', 
   expect(text).toContain(`\n9${'x'.repeat(38)}… `);
   expect(text).not.toContain('\n10x');
   expect(text).toContain('\n(rare) ');
-  expect(text).toContain('\n3 more rows: --json');
+  expect(text).toContain('\n3 more rows: --verbose');
   expect(printed([table!], { all: true })).toContain('\n12x');
 });
 
@@ -131,12 +133,11 @@ test('a plan marks what no other beats, and puts away the other compact rows but
   const text = printed([table], { more: '--all' });
   expect(text.split('\n').slice(1)).toEqual([
     expect.stringMatching(/^configuration +rescored +recall@10 .* at 4,800 .* ms p50 +p95$/),
-    expect.stringMatching(
-      /^\* 64 float32 +no +0\.900 +0\.890 - 1\.000 +0\.900 .* 2\.0 MB +7\.0 MB +1\.3 +2\.0$/,
-    ),
-    expect.stringMatching(/^ {2}32 float32 /),
+    expect.stringMatching(/^\* 64 float32 +no +0\.900 +0\.890 - 1\.000 +0\.900 .* 2 MB +7 MB +1\.3 +2\.0$/),
+    expect.stringMatching(/^> 32 float32 /),
     expect.stringMatching(/^ {2}512 scalar /),
     expect.stringMatching(/^\* 512 as configured /),
+    '> chosen',
     '* no other configuration has at least this recall for less RAM',
     '1 more row: --all',
   ]);
@@ -146,5 +147,58 @@ test('a plan marks what no other beats, and puts away the other compact rows but
   const page = await renderReport(planPage({ ...parts, command: 'plan docs', commands: [] }));
   expect(page).toMatch(/<tr class="picked"><th scope="row"> {2}32 float32 <span class="tag">chosen<\/span>/);
   expect(page.indexOf('32 scalar</th>')).toBeGreaterThan(page.indexOf('<summary>1 more row</summary>'));
-  expect(page).toContain('3.0 MB<span>20.0 MB today, 85\u00A0% less</span>');
+  expect(page).toContain('3\u00A0MB<span>20\u00A0MB today, 85\u00A0% less</span>');
+});
+
+test.each([60, 80, 120])('on %i columns every table fits, with its most important columns', (columns) => {
+  const lines: string[] = [];
+  const run = { say: (line = '') => void lines.push(...line.split('\n')), columns };
+  const [recall] = comparisonTables(comparisonFixture());
+  sayTables(run, [recall!, candidates('recall@10'), candidates('mAP@100')]);
+  const tables = lines.filter((line) => !line.startsWith('a wider terminal'));
+  for (const line of tables) expect(line.length).toBeLessThanOrEqual(columns);
+  const heads = tables.filter((line) => /^(candidate|recall@)/.test(line));
+  expect(heads).toEqual([
+    expect.stringMatching(/mean.* RAM/),
+    expect.stringMatching(/recall@10/),
+    expect.stringMatching(/mAP@100 +recall@10/),
+  ]);
+  if (columns < 120)
+    expect(lines).toContainEqual(expect.stringMatching(/^a wider terminal also shows: .*distance/));
+});
+
+test('training shows the saved candidate, the best PCA and the best others, five in all, in plain words', () => {
+  const names = [
+    'tldr-mlp',
+    'tldr',
+    'neighbourhood-kl',
+    'neighbourhood-kl-residual',
+    'tldr-flinear',
+    'pca',
+    'prefix',
+  ];
+  const report = {
+    candidates: names.map((name, i) => ({ ...CANDIDATE, name, objective: 1 - i / 10 })),
+    objective: 'recall@10',
+    shipped: 'prefix',
+    confirmQueries: 500,
+    fullVectors: null,
+  };
+  const namesIn = (text: string): string[] =>
+    text
+      .split('\n')
+      .slice(2)
+      .map((line) => line.split(/ {2,}\d/)[0]!.trim());
+  expect(namesIn(printed([candidateTable(report)]))).toEqual([
+    'TLDR, hidden layer',
+    'TLDR',
+    'learned, linear',
+    'PCA',
+    '> first dimensions',
+    '> saved',
+    '2 more rows: --verbose',
+  ]);
+  expect(namesIn(printed([candidateTable(report, true)], { all: true })).slice(0, 7)).toEqual(
+    names.map((name) => (name === 'prefix' ? '> prefix' : name)),
+  );
 });

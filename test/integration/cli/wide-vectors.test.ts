@@ -142,7 +142,7 @@ test('what cannot be done says so before anything is read', async () => {
     error: {
       code: 'INVALID_ARGUMENT',
       message: expect.stringMatching(
-        /65536 to 20000 dimensions would take 5,000 MiB, .*: give fewer dimensions/,
+        /65536 to 20000 dimensions would take 5.24 GB, .*: give fewer dimensions/,
       ),
     },
   });
