@@ -60,6 +60,11 @@ export class Reloads {
     labelNames: ['outcome'],
   });
 
+  constructor() {
+    // A counter is shown from 0 on: its first increase would go unnoticed otherwise.
+    for (const outcome of ['taken', 'refused']) this.#counter.inc({ outcome }, 0);
+  }
+
   ended(outcome: 'taken' | 'refused'): void {
     this.#counter.inc({ outcome });
   }
@@ -123,6 +128,7 @@ export class Metrics {
       registers,
       labelNames: ['transport'],
     });
+    for (const transport of TRANSPORTS) this.#upstreamErrors.inc({ transport }, 0);
     this.#roomRefused = new Counter({
       name: 'tldr_bytes_refused_total',
       help: 'Requests refused since bodies use all of bytesInFlightMax',
