@@ -53,7 +53,10 @@ export default defineConfig(
     ],
     rules: { '@typescript-eslint/no-non-null-assertion': 'off' },
   },
-  { files: ['src/cli/**/*.ts', 'bench/**/*.ts', 'demo/**/*.ts'], rules: { 'no-console': 'off' } },
+  {
+    files: ['src/cli/**/*.ts', 'bench/**/*.ts', 'demo/**/*.ts', 'examples/**/*.ts'],
+    rules: { 'no-console': 'off' },
+  },
   {
     files: ['**/*.js', '**/*.mjs'],
     languageOptions: { globals: { process: 'readonly', console: 'readonly', URL: 'readonly' } },
