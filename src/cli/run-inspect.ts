@@ -4,6 +4,7 @@ import type { MemoryEstimate } from '../store/storage.js';
 import { targetDescription } from '../store/target-description.js';
 import { estimatedMemory } from './console/compact-memory.js';
 import { diskText, ramText, type ConsoleRun } from './console/command-output.js';
+import { nextCommand } from './console/next-commands.js';
 import { sayRows } from './console/show-results.js';
 import { withConsole, withSource } from './console/command-body.js';
 import type { GlobalFlags } from './console/options.js';
@@ -45,6 +46,26 @@ export function runInspect(collection: string, flags: InspectFlags): Promise<voi
         row('now', now),
         ...reduced.map(({ vector, dim, memory }) => row(`"${vector}" at ${dim} dims`, memory)),
       ]);
+      const [first] = reduced;
+      const ofVector =
+        spec.vectors.length > 1 && first !== undefined ? [['--vector', first.vector] as const] : [];
+      run.next(
+        description === null
+          ? [
+              nextCommand(flags, {
+                command: ['plan'],
+                names: [collection],
+                flags: [...ofVector, ['--target', 'recall@10>=0.97']],
+              }),
+            ]
+          : [
+              nextCommand(flags, {
+                command: ['migrate', 'status'],
+                names: [description.source, collection],
+                flags: [],
+              }),
+            ],
+      );
       run.result({
         collection,
         points,

@@ -7,6 +7,7 @@ import { openVectors } from '../files/open-vectors.js';
 import { checkColumn, isParquet, isVectorFile } from '../files/vector-file-names.js';
 import { withConsole } from './console/command-body.js';
 import type { GlobalFlags } from './console/options.js';
+import { sameCommandWithout } from './console/next-commands.js';
 import { checkOutput } from './console/check-output.js';
 import { projectLines, TOO_LARGE, type LineProjection } from './project-lines.js';
 import { Encoder } from '../encoder/model.js';
@@ -67,6 +68,7 @@ async function projectFile(flags: ProjectFlags, run: ConsoleRun): Promise<void> 
     const did = dryRun ? 'dry run: would project' : 'projected';
     run.say(`${did} ${rows} vectors, ${inputDim} -> ${outputDim}${dryRun ? '; nothing was written' : where}`);
   }
+  if (dryRun) run.next([sameCommandWithout('--dry-run')]);
   run.result({
     ...(dryRun ? { dryRun } : {}),
     rows,

@@ -7,6 +7,7 @@ import type { ScoredPoint } from '../store/search.js';
 import { exactSearchByReading } from './exact-search.js';
 import { openInput } from '../files/input-stream.js';
 import { parseVector } from '../files/json-vector.js';
+import { evaluateStep, serveStep } from './console/next-commands.js';
 import { describeMigrated } from './migrate/migrated-target.js';
 import { openVectors } from '../files/open-vectors.js';
 import { isVectorFile } from '../files/vector-file-names.js';
@@ -35,9 +36,11 @@ export function runSearch(collection: string, flags: SearchFlags): Promise<void>
     const query = await readQuery(flags, encoder.inputDim, run.signal);
     if (encoder.metadata.distance !== 'cosine') checkMagnitude(query, () => nameOf(flags));
     await withSource(config, run, async (store) => {
-      const results = await searchCompact(store, collection, { ...flags, encoder, query, run });
+      const { results, source } = await searchCompact(store, collection, { ...flags, encoder, query, run });
       for (const { id, score, payloadJson } of results)
         run.say(`${score.toFixed(6)}  ${store.keys.format(id)}  ${payloadJson ?? ''}`);
+      const made = { source, target: collection, encoderFile: flags.encoder };
+      run.next([evaluateStep(made, flags), serveStep(made, flags)]);
       run.result({ collection, results });
     });
   });
@@ -58,9 +61,10 @@ async function searchCompact(
     readonly exact?: boolean;
     readonly run: RunOptions;
   },
-): Promise<readonly ScoredPoint[]> {
+): Promise<{ readonly results: readonly ScoredPoint[]; readonly source: string }> {
   const { encoder, query, limit, rescore, exact, run } = options;
   const description = await describeMigrated(store, collection, { encoder, rescore });
+  const { source } = description;
   const projected = row(encoder.projectQueries(query), 0);
   const shared = { withPayload: true, ...(exact === undefined ? {} : { exact }) };
   const request =
@@ -68,11 +72,12 @@ async function searchCompact(
       ? compactSearch(description, projected, limit)
       : rescoredSearch(description, { full: row(query, 0), projected }, { limit, rescore });
   try {
-    return await store.search(collection, { ...request, ...shared });
+    return { results: await store.search(collection, { ...request, ...shared }), source };
   } catch (error) {
     if (exact !== true || !isTldrError(error, 'UNSUPPORTED')) throw error;
     run.log?.('warn', `all of ${collection} is read for the exact search: ${messageOf(error)}`);
-    return exactSearchByReading(store, { collection, description, encoder, query, limit, rescore }, run);
+    const how = { collection, description, encoder, query, limit, rescore };
+    return { results: await exactSearchByReading(store, how, run), source };
   }
 }
 

@@ -66,6 +66,7 @@ export async function withConsole(
   const run = await openConsole(flags, logLevel !== undefined && isDefault ? { logLevel } : config);
   try {
     await body(run, config);
+    run.sayNext();
   } catch (error) {
     throw run.signal.aborted ? interruptedError(error) : error;
   } finally {

@@ -24,6 +24,10 @@ export interface ConsoleRun extends RunOptions {
   readonly columns: number;
   /** A line for people: standard output, or standard error when `--json` owns standard output. */
   say(line?: string): void;
+  /** The commands that make sense when this one is over; the last call counts. */
+  next(commands: readonly string[]): void;
+  /** Prints these commands, on standard error, so that they stay apart from results. */
+  sayNext(): void;
   /** The command's result: printed as the last line of standard output with `--json`. */
   result(value: unknown): void;
   /**
@@ -72,24 +76,24 @@ export async function openConsole(
     if (json) console.error(text);
     else console.log(text);
   };
+  let next: readonly string[] = [];
   return {
     signal: controller.signal,
     log,
     onProgress: progress.show,
     expectStages: progress.expect,
     get columns() {
-      const { isTTY, columns } = json ? process.stderr : process.stdout;
-      return isTTY ? columns : Number.POSITIVE_INFINITY;
+      return columnsOf(json ? process.stderr : process.stdout);
     },
     say,
+    next: (commands) => void (next = commands),
+    sayNext: () => {
+      progress.clear();
+      if (next.length > 0) console.error(nextText(next));
+    },
     result: (value) => {
       progress.clear();
-      if (json)
-        console.log(
-          JSON.stringify(value, (_key, inner: unknown) =>
-            typeof inner === 'bigint' ? String(inner) : inner,
-          ),
-        );
+      if (json) console.log(jsonText(value));
     },
     confirm: async (question, look = '--dry-run') => {
       if (flags.yes === true) return;
@@ -109,6 +113,18 @@ export async function openConsole(
       process.off('SIGTERM', onSignal);
     },
   };
+}
+
+function columnsOf({ isTTY, columns }: NodeJS.WriteStream): number {
+  return isTTY && columns > 0 ? columns : Number.POSITIVE_INFINITY;
+}
+
+function jsonText(value: unknown): string {
+  return JSON.stringify(value, (_key, inner: unknown) => (typeof inner === 'bigint' ? String(inner) : inner));
+}
+
+function nextText(commands: readonly string[]): string {
+  return ['next:', ...commands.map((command) => `  ${command}`)].join('\n');
 }
 
 /** Opens the structured log on standard error. If logs are silent, warnings are printed as plain lines. */

@@ -46,7 +46,7 @@ export function adapterSettings(): readonly AdapterSetting[] {
 }
 
 /** Returns a setting's name as a flag's: `grpcUrl` as `grpc-url`. */
-function kebabCase(name: string): string {
+export function kebabCase(name: string): string {
   return name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 

@@ -17,6 +17,7 @@ import { trainEncoder } from '../../select/train-encoder.js';
 import { sayRows, sayTables } from '../console/show-results.js';
 import { cutTo } from '../console/table.js';
 import { ramBytesOf } from '../console/compact-memory.js';
+import { shellCommand } from '../console/shell-command.js';
 import { candidateLabel } from '../train/candidate-names.js';
 import { ramText, type ConsoleRun } from '../console/command-output.js';
 import { readNpy } from '../../files/npy.js';
@@ -89,6 +90,7 @@ async function demonstrate(flags: DemoFlags, run: ConsoleRun, config: Config): P
     const store = await openStore({ ...config, url, ofDatabase: settings }, run.log);
     try {
       run.result({ server: server.how, ...(await demo(store, data, run)) });
+      run.next([shellCommand({ command: ['--help'], flags: [] })]);
     } finally {
       if (flags.keep !== true) await removeCollections(store);
       await store.close();

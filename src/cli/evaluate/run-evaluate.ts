@@ -1,5 +1,6 @@
 import { writeWhole } from '../../core/write-file.js';
 import { Encoder } from '../../encoder/model.js';
+import { serveStep, projectStep } from '../console/next-commands.js';
 import { TldrError } from '../../core/errors.js';
 import { judgeTerms, type TermResult } from '../../evaluate/acceptance.js';
 import type { FormReport } from '../../evaluate/fidelity.js';
@@ -64,7 +65,15 @@ async function evaluate(
   const whole = { ...result, encoder: encoder.fingerprint, seconds, accept };
   // The error carries the result, so that the last line stays a single JSON object.
   if (failure !== null) throw new TldrError('VERIFY_FAILED', failure, { result: whole });
+  run.next([nextAfter(request, flags, encoder.outputDim)]);
   run.result(whole);
+}
+
+/** The command that uses what was measured: the proxy, or projection of the file. */
+function nextAfter(request: EvaluateRequest, flags: EvaluateFlags, dim: number): string {
+  if (request.collections !== null)
+    return serveStep({ ...request.collections, encoderFile: flags.encoder }, flags);
+  return projectStep({ input: request.base, column: flags.column, encoder: flags.encoder, dim });
 }
 
 /** Returns the failed terms in one line; null if all passed. */

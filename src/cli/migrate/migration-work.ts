@@ -3,7 +3,8 @@ import { STATE_COLLECTION } from '../adapters.js';
 import type { Config } from '../../config/load.js';
 import { Encoder } from '../../encoder/model.js';
 import { isTldrError, TldrError } from '../../core/errors.js';
-import { needed } from '../../store/facets.js';
+import { allNames, needed } from '../../store/facets.js';
+import { migrationStatus, type MigrationStatus } from '../../migrate/run/migration-status.js';
 import type { CopyTarget } from '../../store/copy-target.js';
 import type { StartedMigration } from '../../migrate/state/with-lock.js';
 import type { MigrationState } from '../../migrate/state/migration-state.js';
@@ -12,9 +13,11 @@ import { stateInDatabase } from '../../migrate/state/in-database.js';
 import { stateFileIn } from '../../migrate/state/state-file-name.js';
 import type { StateLocation } from '../../migrate/state/location.js';
 import type { ConsoleRun } from '../console/command-output.js';
-import { shellCommand } from '../console/shell-command.js';
+import { evaluateStep, nextCommand, serveStep } from '../console/next-commands.js';
 import { withConsole, withStore } from '../console/command-body.js';
 import type { StateFlags } from './state-flags.js';
+
+type Flag = readonly [flag: string, value: string | number | null];
 
 /** The two collections of a migration, as its commands name them. */
 export interface Pair {
@@ -72,13 +75,68 @@ function isInDatabase(state: StateFlags['state']): boolean {
 }
 
 /** Returns a command on the same migration that can be pasted into a shell. */
-export function commandFor(command: string, { source, target }: Pair, { state, record }: StateFlags): string {
+export function commandFor(
+  command: string,
+  { source, target }: Pair,
+  flags: StateFlags,
+  more: readonly Flag[] = [],
+): string {
+  const { state, record } = flags;
   const file: readonly (readonly [string, string])[] = record === undefined ? [] : [['--record', record]];
-  return shellCommand({
+  return nextCommand(flags, {
     command: ['migrate', command],
     names: [source, target],
-    flags: isInDatabase(state) ? [['--state', 'database']] : file,
+    flags: [...more, ...(isInDatabase(state) ? [['--state', 'database'] as const] : file)],
   });
+}
+
+/** Returns the commands that make sense now for a migration; none if it is over. */
+export async function nextSteps(
+  work: Pick<MigrationWork, 'source' | 'target' | 'place'>,
+  flags: StateFlags,
+): Promise<readonly string[]> {
+  return stepsOf(await migrationStatus(work), work, flags);
+}
+
+/** As `nextSteps`, for a status that was read. */
+export async function stepsOf(
+  status: MigrationStatus,
+  { source }: Pick<MigrationWork, 'source'>,
+  flags: StateFlags,
+): Promise<readonly string[]> {
+  const pair: Pair = { source: status.source, target: status.target };
+  const migrate = (command: string, ...more: readonly Flag[]): string =>
+    commandFor(command, pair, flags, more);
+  switch (status.next) {
+    case 'wait':
+      return [migrate('status'), migrate('pause')];
+    case 'start-proxy':
+      return [migrate('status')];
+    case 'resume':
+      return [migrate('resume')];
+    case 'finish-switch':
+      return [migrate('rollback')];
+    case 'complete':
+      return [migrate('complete'), migrate('rollback')];
+    case 'cut-over-catch-up':
+    case 'cut-over': {
+      const catchUp: readonly Flag[] = status.next === 'cut-over' ? [] : [['--catch-up', null]];
+      const aliases = [...(await allNames(source))].flatMap(([alias, to]) =>
+        to === pair.source ? [alias] : [],
+      );
+      const [alias] = aliases;
+      return [
+        evaluateStep(status, flags),
+        alias === undefined || status.layout === 'compact'
+          ? serveStep(status, flags)
+          : migrate('cutover', ['--alias', alias], ...catchUp),
+      ];
+    }
+    case 'cut-over-by-proxy':
+      return [evaluateStep(status, flags), migrate('cutover', ['--by', 'proxy'])];
+    case 'none':
+      return status.sourcePoints === null ? [] : [migrate('complete', ['--delete-source', null])];
+  }
 }
 
 /** Runs the body of a command with the console, server and state of a migration open. */

@@ -4,10 +4,11 @@ import {
   planAbortion,
   planCompletion,
 } from '../../migrate/cutover/end-migration.js';
+import { nextCommand, sameCommandWith } from '../console/next-commands.js';
+import { nextSteps, withMigration, type MigrationWork, type Pair } from './migration-work.js';
 import { readMigrationState } from '../../migrate/state/with-lock.js';
 import type { MigrationState } from '../../migrate/state/migration-state.js';
 import { workingOn } from '../../migrate/state/shares.js';
-import { withMigration, type MigrationWork, type Pair } from './migration-work.js';
 import type { StateFlags } from './state-flags.js';
 
 export interface CompleteFlags extends StateFlags {
@@ -40,6 +41,7 @@ async function complete(work: MigrationWork, flags: CompleteFlags): Promise<void
     run.say(`if it fails: ${source} may be gone or not; you can run this again`);
     if (!execute) {
       run.say('dry run: nothing was changed; --execute does it');
+      run.next([sameCommandWith('--execute')]);
       run.result({ dryRun: true, source, sourceExists, deleted: false });
       return;
     }
@@ -56,6 +58,7 @@ async function complete(work: MigrationWork, flags: CompleteFlags): Promise<void
     );
   }
   run.say(`  ${place.label}: the migration state, once you will not need the rollback any more`);
+  run.next(await nextSteps(work, flags));
   run.result({ dryRun: false, source, sourceExists, deleted, collections: entry });
 }
 
@@ -79,7 +82,9 @@ export function runAbort(pair: Pair, flags: AbortFlags): Promise<void> {
 
 async function abort(work: MigrationWork, flags: AbortFlags): Promise<void> {
   const { run, store, place } = work;
-  const { target, targetExists } = await planAbortion(store, await readMigrationState(work));
+  const state = await readMigrationState(work);
+  const source = state.sourceCollection;
+  const { target, targetExists } = await planAbortion(store, state);
   const runner = await workingOn(place);
   if (runner !== null) run.say(`if it succeeds: ${runner} is stopped at its next batch`);
   run.say(
@@ -92,6 +97,10 @@ async function abort(work: MigrationWork, flags: AbortFlags): Promise<void> {
     const { signal, log, onProgress } = run;
     await abortMigration({ ...work, signal, log, onProgress });
     run.say('given up');
-  } else run.say('dry run: nothing was changed; --execute does it');
+    run.next([nextCommand(flags, { command: ['inspect'], names: [source], flags: [] })]);
+  } else {
+    run.say('dry run: nothing was changed; --execute does it');
+    run.next([sameCommandWith('--execute')]);
+  }
   run.result({ dryRun: flags.execute !== true, target, targetExists });
 }

@@ -17,8 +17,9 @@ import {
 import { readMigrationState } from '../../migrate/state/with-lock.js';
 import type { MigrationState } from '../../migrate/state/migration-state.js';
 import { planRollBack, rollBack, type WayBack } from '../../migrate/cutover/roll-back.js';
+import { sameCommandWith } from '../console/next-commands.js';
+import { nextSteps, encoderOf, withMigration, type MigrationWork, type Pair } from './migration-work.js';
 import { type HookFlags, hooksOf } from './hooks.js';
-import { encoderOf, withMigration, type MigrationWork, type Pair } from './migration-work.js';
 import type { StateFlags } from './state-flags.js';
 
 interface ExecuteFlags extends StateFlags {
@@ -62,6 +63,7 @@ async function cutover(work: MigrationWork, flags: CutoverFlags): Promise<void> 
   if (catchUp !== undefined && !planned.made) for (const line of catchUpLines(catchUp)) run.say(line);
   if (flags.execute !== true) {
     run.say('dry run: nothing was changed; --execute does it');
+    run.next([sameCommandWith('--execute')]);
     run.result({ dryRun: true, ...planned });
     return;
   }
@@ -72,6 +74,7 @@ async function cutover(work: MigrationWork, flags: CutoverFlags): Promise<void> 
     run.say(
       `${passesText(caughtUp.passes)}; ${caughtUp.lag} points differed in the last one; ${(frozenMs / 1000).toFixed(2)} s from the before-cutover hook to the switch`,
     );
+  run.next(await nextSteps(work, flags));
   run.result({ dryRun: false, ...planned, caughtUp, frozenMs });
 }
 
@@ -173,6 +176,7 @@ async function rollback(work: MigrationWork, flags: RollbackFlags): Promise<void
   }
   if (flags.execute !== true) {
     run.say('dry run: nothing was changed; --execute does it');
+    run.next([sameCommandWith('--execute')]);
     run.result({ dryRun: true, ...way });
     return;
   }
@@ -182,6 +186,7 @@ async function rollback(work: MigrationWork, flags: RollbackFlags): Promise<void
   else if (proxyLives === null) run.say(`"${way.name}" leads to ${way.to}`);
   else if (proxyLives) run.say(`clients of the proxy read ${way.to} now`);
   else run.say(`no proxy is running: clients read ${way.to} as soon as one is started again`);
+  run.next(await nextSteps(work, flags));
   run.result({ dryRun: false, ...way, proxyLives });
 }
 

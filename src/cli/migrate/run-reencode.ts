@@ -5,7 +5,7 @@ import type { CopyTarget } from '../../store/copy-target.js';
 import { stateBackendOf } from '../../store/target-description.js';
 import { withConsole, withStore } from '../console/command-body.js';
 import type { ConsoleRun } from '../console/command-output.js';
-import { shellCommand } from '../console/shell-command.js';
+import { nextCommand } from '../console/next-commands.js';
 import { start, type StartFlags } from './run-start-and-resume.js';
 import { encoderOf, placeOf } from './migration-work.js';
 import type { Config } from '../../config/load.js';
@@ -32,6 +32,7 @@ async function reencode(
   });
   if (planned === null) {
     run.say(`nothing to do: ${collection} already has encoder ${encoder.fingerprint.slice(0, 16)}`);
+    run.next([nextCommand(flags, { command: ['inspect'], names: [collection], flags: [] })]);
     run.result({ nothingToDo: true, collection, encoder: encoder.fingerprint });
     return;
   }
@@ -49,8 +50,7 @@ async function reencode(
     },
     { run, config },
   );
-  const next = shellCommand({ command: ['migrate', 'status'], names: [collection, target], flags: [] });
-  run.say(`the old collection ${collection} is unchanged; \`${next}\` says the next step`);
+  run.say(`the old collection ${collection} is unchanged`);
 }
 
 /** Refuses a collection that its own migration still fills: it would be copied half-filled. */

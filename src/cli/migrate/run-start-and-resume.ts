@@ -16,13 +16,9 @@ import type { StateLocation } from '../../migrate/state/location.js';
 import { checkThrottleSettings, UNTHROTTLED } from '../../migrate/throttle/settings.js';
 import { migrationRequestOf } from '../../migrate/verify/from-state.js';
 import { ramText, type ConsoleRun } from '../console/command-output.js';
-import { COPY_STAGES } from '../console/progress/stages.js';
-import { TldrError } from '../../core/errors.js';
-import { checkCatchUpFlags, lagMaxOf, passesText, type CatchUpFlags } from './catch-up-flags.js';
-import type { EncoderMetadata } from '../../encoder/network.js';
-import { hooksOf, type HookFlags } from './hooks.js';
-import type { StateFlags } from './state-flags.js';
+import { sameCommandWithout } from '../console/next-commands.js';
 import {
+  nextSteps,
   commandFor,
   encoderOf,
   checkStateFlags,
@@ -31,6 +27,12 @@ import {
   type MigrationWork,
   type Pair,
 } from './migration-work.js';
+import { COPY_STAGES } from '../console/progress/stages.js';
+import { TldrError } from '../../core/errors.js';
+import { checkCatchUpFlags, lagMaxOf, passesText, type CatchUpFlags } from './catch-up-flags.js';
+import type { EncoderMetadata } from '../../encoder/network.js';
+import { hooksOf, type HookFlags } from './hooks.js';
+import type { StateFlags } from './state-flags.js';
 import { tuningOf, type TuneFlags } from './run-tune.js';
 import { withConsole, withStore } from '../console/command-body.js';
 
@@ -102,11 +104,13 @@ export async function start(
         run.say(`  the proxy (process ${pid}) brings over writes, with the journal ${journal}`);
       }
       run.say('dry run: nothing was written');
+      run.next([sameCommandWithout('--dry-run')]);
       run.result({ dryRun: true, ...summary(plan) });
       return;
     }
     await run.confirm(`Create and fill ${target} in ${store.endpoint}?`);
     await copy(request, { place, planned: plan, encoderFile, journal, flags, run, config });
+    run.next(await nextSteps({ source: store, target: store, place }, flags));
   });
 }
 
@@ -143,6 +147,7 @@ async function resume(work: MigrationWork, flags: ResumeFlags): Promise<void> {
   await place.setPaused(false);
   const request = { ...migrationRequestOf(state), source: store, target: store, encoder };
   await copy(request, { place, encoderFile, flags, run, config });
+  run.next(await nextSteps(work, flags));
 }
 
 /**
@@ -205,10 +210,6 @@ async function copy(request: MigrationRequest, settings: CopySettings): Promise<
   }
   if (config.worker === null) {
     sayDone(run, await startMigration({ ...request, ...how }), place);
-    if ((await place.read())?.journal !== undefined)
-      run.say(
-        'next: `migrate cutover --by proxy` sends the clients of the proxy to the target; they can write meanwhile',
-      );
     return;
   }
   const done = await copyShare({ ...request, ...how, share: config.worker });

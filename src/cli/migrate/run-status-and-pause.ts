@@ -5,7 +5,7 @@ import { migrationStatus, type MigrationStatus, type NextStep } from '../../migr
 import { workingOn } from '../../migrate/state/shares.js';
 import type { LoadSeen } from '../../migrate/throttle/throttle.js';
 import type { ConsoleRun } from '../console/command-output.js';
-import { commandFor, withMigration, type MigrationWork, type Pair } from './migration-work.js';
+import { commandFor, withMigration, type MigrationWork, type Pair, stepsOf } from './migration-work.js';
 import type { StateFlags } from './state-flags.js';
 import { tuningLine } from './run-tune.js';
 import { pauseMigration } from '../../migrate/cutover/end-migration.js';
@@ -24,17 +24,20 @@ const NEXT: Readonly<Record<NextStep, string>> = {
 
 /** Runs `migrate status`. */
 export function runStatus(pair: Pair, flags: StateFlags): Promise<void> {
-  return withMigration(pair, flags, showStatus);
+  return withMigration(pair, flags, (work) => showStatus(work, flags));
 }
 
 /** Runs `migrate pause`. */
 export function runPause(pair: Pair, flags: StateFlags): Promise<void> {
-  return withMigration(pair, flags, (work) => pause(work, commandFor('resume', pair, flags)));
+  return withMigration(pair, flags, (work) =>
+    pause(work, { resume: commandFor('resume', pair, flags), status: commandFor('status', pair, flags) }),
+  );
 }
 
-async function showStatus(work: MigrationWork): Promise<void> {
+async function showStatus(work: MigrationWork, flags: StateFlags): Promise<void> {
   const status = await migrationStatus(work);
   printStatus(work.run, status, work.place.label);
+  work.run.next(await stepsOf(status, work, flags));
   work.run.result({ ...status, next: NEXT[status.next] });
 }
 
@@ -66,7 +69,7 @@ function printStatus(run: ConsoleRun, status: MigrationStatus, label: string): v
   const names = status.targetAliases.map((name) => `"${name}"`).join(', ');
   run.say(`  aliases of the target: ${names === '' ? 'none' : names}`);
   run.say(`  migration state: ${label}`);
-  run.say(`next: ${NEXT[status.next]}`);
+  if (status.next === 'none' || status.next === 'start-proxy') run.say(`to do: ${NEXT[status.next]}`);
 }
 
 function journalLines({ folder, wanted, report, ageMs, living }: JournalStatus): string[] {
@@ -92,7 +95,10 @@ function loadLines({ baselineMs, latencyMs, waiting, resting, waitedMs }: LoadSe
   return [...search, waiting === null ? waited : `waiting: ${waiting}; ${waited}`];
 }
 
-async function pause(work: MigrationWork, resume: string): Promise<void> {
+async function pause(
+  work: MigrationWork,
+  { resume, status }: { readonly resume: string; readonly status: string },
+): Promise<void> {
   const { place, run } = work;
   await readMigrationState(work);
   const stopped = await pauseMigration(place, run.signal);
@@ -101,5 +107,6 @@ async function pause(work: MigrationWork, resume: string): Promise<void> {
       ? `paused: \`${resume}\` continues`
       : `asked to pause; ${(await workingOn(place)) ?? 'the run'} still finishes its current work`,
   );
+  run.next([resume, status]);
   run.result({ paused: true, stopped });
 }

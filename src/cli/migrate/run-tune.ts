@@ -1,6 +1,6 @@
 import { readMigrationState } from '../../migrate/state/with-lock.js';
 import { retune, type ThrottleSettings } from '../../migrate/throttle/settings.js';
-import { withMigration, type MigrationWork, type Pair } from './migration-work.js';
+import { withMigration, type MigrationWork, type Pair, nextSteps } from './migration-work.js';
 import type { StateFlags } from './state-flags.js';
 import { TldrError } from '../../core/errors.js';
 
@@ -23,12 +23,13 @@ export function runTune(pair: Pair, flags: StateFlags & TuneFlags): Promise<void
   return withMigration(pair, flags, (work) => tune(work, flags));
 }
 
-async function tune(work: MigrationWork, flags: TuneFlags): Promise<void> {
+async function tune(work: MigrationWork, flags: StateFlags & TuneFlags): Promise<void> {
   const { place, run } = work;
   await readMigrationState(work);
   const changes = tuningOf(flags);
   if (changes === undefined) throw new TldrError('INVALID_ARGUMENT', 'give --max-load, --nice or both');
   const tuning = await retune(place, changes);
+  run.next(await nextSteps(work, flags));
   run.say(tuningLine(tuning));
   run.result(tuning);
 }

@@ -1,7 +1,7 @@
 import { readMigrationState } from '../../migrate/state/with-lock.js';
 import { verifyAgain } from '../../migrate/verify/from-state.js';
 import { type HookFlags, hooksOf } from './hooks.js';
-import { encoderOf, withMigration, type MigrationWork, type Pair } from './migration-work.js';
+import { encoderOf, withMigration, type MigrationWork, type Pair, nextSteps } from './migration-work.js';
 import type { StateFlags } from './state-flags.js';
 import { TldrError } from '../../core/errors.js';
 
@@ -29,6 +29,7 @@ async function verify(work: MigrationWork, flags: VerifyFlags): Promise<void> {
   if (found.ok) {
     const agreed = found.countsCompared ? 'vectors, settings and counts' : 'vectors and settings';
     run.say(`verified ${what} ${points} points: ids, payloads, ${agreed} agree`);
+    run.next(await nextSteps(work, flags));
     run.result(found);
     return;
   }

@@ -68,7 +68,7 @@ export function printRamChoice(
   );
   sayMemoryToday(run, chosen, rows);
   sayFullVectorsWin(run, chosen, rows);
-  if (commands.length > 0) run.say('');
+  if (commands.length > 0) run.say('later:');
   for (const command of commands) run.say(`  ${command}`);
 }
 

@@ -1,6 +1,5 @@
 import { expectDefined } from '../../core/errors.js';
-import { NAME_BYTES_MAX } from '../adapters.js';
-import { boundedName, fileNamePart } from '../../core/bounded-name.js';
+import { fileNamePart } from '../../core/bounded-name.js';
 import {
   frontierOf,
   planReportRows,
@@ -19,6 +18,7 @@ import { candidateLabel } from '../train/candidate-names.js';
 import type { ConsoleRun } from '../console/command-output.js';
 import type { MemoryBudget } from '../../plan/memory-budgets.js';
 import { nameOf, sayFullVectorsWin, sayMemoryToday } from './budgets.js';
+import { targetName } from '../console/target-name.js';
 import { shellCommand, shellWord } from '../console/shell-command.js';
 
 const TOP = 10;
@@ -153,7 +153,7 @@ export function printChoice(
       `  surer: ${nameOf(surer.row)}, ${formatBytes(surer.row.ramBytes)} of RAM, in ${sure(surer.certainty)}`,
     );
   if (commands.length > 0) {
-    run.say('');
+    run.say('later:');
     for (const command of commands) run.say(`  ${command}`);
   }
 }
@@ -232,11 +232,6 @@ export function planCommands(
       ],
     }),
   ];
-}
-
-/** The collection's name with an ending, as long as a name may be. */
-function targetName(collection: string, ending: string): string {
-  return `${boundedName(collection, NAME_BYTES_MAX - ending.length)}${ending}`;
 }
 
 const BINARY_SETTINGS: Readonly<Record<string, Readonly<Record<string, string>>>> = {

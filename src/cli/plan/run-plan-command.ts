@@ -1,3 +1,4 @@
+import { nextCommand, sameCommandWithout } from '../console/next-commands.js';
 import { planStages } from '../console/progress/stages.js';
 import { randomBytes } from 'node:crypto';
 import { readFileSync, readlinkSync } from 'node:fs';
@@ -7,7 +8,7 @@ import type { Config } from '../../config/load.js';
 import { codeOf, TldrError } from '../../core/errors.js';
 import type { StorageKind } from '../../store/collection.js';
 import type { CopyTarget } from '../../store/copy-target.js';
-import { choosePlan, type PlanTarget } from '../../plan/sizing-row.js';
+import { choosePlan, type PlanTarget, type SizingRow } from '../../plan/sizing-row.js';
 import { bestWithin, memoryBudgets } from '../../plan/memory-budgets.js';
 import { runPlan, type PlanResult } from '../../plan/run-plan.js';
 import { preparePlan, type PlanOptions, type PlanSetup } from '../../plan/prepare-plan.js';
@@ -102,6 +103,7 @@ async function plan(
   sayWhat(run, { options, setup, where });
   if (dryRun) {
     run.say('dry run: nothing was written');
+    run.next([sameCommandWithout('--dry-run')]);
     const { dims, rows, samplePoints, scratchBytes, points, notes } = setup;
     run.result({ dryRun: true, collection, points, dims, rows, samplePoints, scratchBytes, notes });
     return;
@@ -140,8 +142,12 @@ async function showPlan(
   const trainFlags = trainFlagsOf(flags, setup);
   const commands =
     chosen === null ? [] : planCommands(chosen, { options, setup, url: config.url, trainFlags });
-  if (target !== undefined) printChoice(run, { choice, target, commands, rows });
-  if (ram !== undefined) printRamChoice(run, { chosen, ramBytes: ram, commands, rows });
+  const later = commands.slice(FIRST_COMMANDS);
+  if (target !== undefined) printChoice(run, { choice, target, commands: later, rows });
+  if (ram !== undefined) printRamChoice(run, { chosen, ramBytes: ram, commands: later, rows });
+  run.next(
+    chosen === null ? [planAgain(options.collection, flags, rows)] : commands.slice(0, FIRST_COMMANDS),
+  );
   const { collection } = options;
   if (flags.report !== undefined) {
     const parts = { collection, setup, result, target, chosen, tables, command: commandLine(), commands };
@@ -149,6 +155,26 @@ async function showPlan(
   }
   run.result(resultOf({ collection, setup, result, choice, chosen, budgets, commands, target, ram }));
 }
+
+/** Commands of a choice that are shown as the next ones: training and migration. */
+const FIRST_COMMANDS = 2;
+
+/** The command that chooses, for a recall that one of the configurations reaches. */
+function planAgain(collection: string, flags: PlanFlags, rows: readonly SizingRow[]): string {
+  const best = Math.max(
+    0,
+    ...rows.filter(({ deployable }) => deployable).map(({ recallAt10 }) => recallAt10),
+  );
+  const reached = Math.floor(100 * Math.min(best, RECALL_ADVISED)) / 100;
+  return nextCommand(flags, {
+    command: ['plan'],
+    names: [collection],
+    flags: [['--target', `recall@10>=${reached}`]],
+  });
+}
+
+/** The recall that `plan` is advised to aim at where the user named none. */
+const RECALL_ADVISED = 0.97;
 
 function sayWhat(
   run: ConsoleRun,
@@ -268,5 +294,6 @@ async function cleanLeftovers(store: CopyTarget, run: ConsoleRun, flags: PlanFla
     for (const name of leftovers) await measurableStorage(store).dropScratch(name);
     run.say(`removed ${leftovers.join(', ')}`);
   }
+  run.next(leftovers.length > 0 && flags.dryRun === true ? [sameCommandWithout('--dry-run')] : []);
   run.result({ leftovers, removed: flags.dryRun !== true });
 }

@@ -1,3 +1,6 @@
+import { nextCommand, projectStep, sameCommandWithout } from '../console/next-commands.js';
+import { shellCommand } from '../console/shell-command.js';
+import { targetName } from '../console/target-name.js';
 import { trainStages } from '../console/progress/stages.js';
 import { checkWritable } from '../../core/write-file.js';
 import { expectDefined, TldrError } from '../../core/errors.js';
@@ -147,6 +150,7 @@ async function train(
   if (flags.dryRun === true) {
     // Training begins with this split. It finds too few rows, rows that are not finite, a wrong --held-out.
     splitSample(sample.x, { ...options, ...relevance, distance: sample.distance });
+    run.next([sameCommandWithout('--dry-run')]);
     sayDryRun(sample, flags, run);
   } else await trainAndSave(sample, { flags, options, relevance, memory, run });
 }
@@ -224,7 +228,27 @@ async function trainAndSave(
     `saved ${candidateLabel(report.shipped, flags.verbose)} as ${flags.out}, fingerprint ${encoder.fingerprint.slice(0, 16)}`,
   );
   sayGain(run, report, memory);
+  run.next(commandsAfterTraining(source, flags));
   run.result({ out: flags.out, fingerprint: encoder.fingerprint, ...report, memory });
+}
+
+/** The commands that use the encoder: a two-stage copy of the collection, or projection of the file. */
+function commandsAfterTraining(collection: string, flags: TrainFlags): string[] {
+  const encoder = ['--encoder', flags.out] as const;
+  const { input, vector, column, dim } = flags;
+  if (input !== undefined) {
+    const ofColumn = column === undefined ? [] : [['--column', column] as const];
+    return [
+      shellCommand({ command: ['evaluate'], flags: [encoder, ['--base', input], ...ofColumn] }),
+      projectStep({ input, column, dim, encoder: flags.out }),
+    ];
+  }
+  const names = [collection, targetName(collection, `_${dim}`)];
+  const layout = ['--layout', 'two-stage'] as const;
+  const ofVector = vector === undefined ? [] : [['--vector', vector] as const];
+  return [
+    nextCommand(flags, { command: ['migrate', 'start'], names, flags: [encoder, layout, ...ofVector] }),
+  ];
 }
 
 function namesOf(labels: Int32Array, names: readonly string[] = []): string[] {
