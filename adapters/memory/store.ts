@@ -3,6 +3,7 @@ import { TldrError } from '../../src/core/errors.js';
 import { matrix } from '../../src/core/matrix.js';
 import type { PointId } from '../../src/core/point-id.js';
 import { throwIfAborted } from '../../src/core/run-options.js';
+import { missingCollection } from '../../src/store/missing-collection.js';
 import type { CollectionSpec } from '../../src/store/collection.js';
 import type { CollectionNames, CopyTarget } from '../../src/store/copy-target.js';
 import type { IdRange, PointBatch, VersionBatch } from '../../src/store/points.js';
@@ -20,6 +21,8 @@ interface StoredPoint {
   readonly version: number;
 }
 
+const ENDPOINT = 'memory';
+
 interface Collection {
   spec: CollectionSpec;
   /** Sorted only when read. */
@@ -34,7 +37,11 @@ class Memory {
 
   get(name: string): Collection {
     const found = this.collections.get(this.aliases.get(name) ?? name);
-    if (found === undefined) throw new TldrError('NOT_FOUND', `collection ${name} does not exist`);
+    if (found === undefined)
+      throw missingCollection(name, {
+        endpoint: ENDPOINT,
+        known: [...this.collections.keys(), ...this.aliases.keys()],
+      });
     return found;
   }
 
@@ -102,7 +109,7 @@ export function openMemory(): MemoryStore {
   const search = searching(memory);
   return {
     kind: 'memory',
-    endpoint: 'memory',
+    endpoint: ENDPOINT,
     capabilities: { datatypes: ['float32'], quantizations: ['none'] },
     keys: keysOf(memory),
     codec: MEMORY_CODEC,

@@ -1,5 +1,5 @@
 import { isLosslessNumber } from 'lossless-json';
-import { TldrError } from '../../../src/core/errors.js';
+import { isTldrError, TldrError } from '../../../src/core/errors.js';
 import { concatRows } from '../../../src/core/matrix.js';
 import type { PointId } from '../../../src/core/point-id.js';
 import type { RunOptions } from '../../../src/core/run-options.js';
@@ -24,6 +24,7 @@ import type {
   ScanOptions,
   WriteBatch,
 } from '../../../src/store/points.js';
+import { missingCollection } from '../../../src/store/missing-collection.js';
 import type { ScoredPoint, SearchRequest } from '../../../src/store/search.js';
 import type { StateStore } from '../../../src/store/state-store.js';
 import type { Storage } from '../../../src/store/storage.js';
@@ -69,6 +70,7 @@ import { queryPoints, scoredPoints } from './query.js';
 import { deriveScratch, dropScratch, measureVectors, vectorStorage } from './scratch-collection.js';
 import { deriveTarget, differences, estimateMemory, specFromInfo } from './collection-settings.js';
 import { openStateStore } from './state-store.js';
+import { STATE_COLLECTION } from '../transport/collection-names.js';
 import { hasOneReplica, readVersions } from './point-versions.js';
 
 const CUT_POINTS_PER_RANGE = 16;
@@ -113,11 +115,26 @@ export class QdrantStore implements CopyTarget {
 
   async describe(collection: string): Promise<CollectionSpec> {
     const path = pathOf(collection);
-    const info = await this.#to.rest.call('GET', path);
+    const info = await this.#to.rest
+      .call('GET', path)
+      .catch((error: unknown) => this.#named(collection, error));
     const custom = textAt(info, 'config', 'params', 'sharding_method') === 'custom';
     const spec = specFromInfo(collection, info, custom ? await this.#partitions(path) : []);
     this.#known.renew(spec);
     return spec;
+  }
+
+  /** Throws an error of a request about a collection: if the collection is missing, with the names that are like its own. */
+  async #named(collection: string, error: unknown): Promise<never> {
+    if (!isTldrError(error, 'NOT_FOUND')) throw error;
+    // A key for one collection may not list the others.
+    const known = await Promise.all([this.listCollections(), this.names.all()]).catch(() => null);
+    const names = known === null ? null : [...known[0], ...known[1].keys()];
+    const { endpoint } = this;
+    throw missingCollection(collection, {
+      endpoint,
+      known: names?.filter((name) => name !== STATE_COLLECTION) ?? null,
+    });
   }
 
   async #partitions(path: string): Promise<{ key: Partition; shards: number | null }[]> {

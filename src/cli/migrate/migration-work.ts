@@ -149,9 +149,31 @@ export function withMigration(
     checkStateFlags(pair, flags);
     return withStore(config, run, async (store) => {
       const place = await placeOf(pair, flags, { config, run, store });
-      await body({ run, config, store, source: store, target: store, place });
+      await body({ run, config, store, source: store, target: store, place }).catch((error: unknown) =>
+        namingMissing(error, { pair, store }),
+      );
     });
   });
+}
+
+/** Throws an error of a command. If there is no such migration because a collection is missing, it names the collection. */
+async function namingMissing(
+  error: unknown,
+  { pair: { source, target }, store }: { readonly pair: Pair; readonly store: CopyTarget },
+): Promise<never> {
+  if (isTldrError(error, 'NOT_FOUND') && error.hint === 'start-migration')
+    for (const name of [source, target]) {
+      const missing: unknown = await store.describe(name).then(
+        () => null,
+        (cause: unknown) => cause,
+      );
+      if (isTldrError(missing, 'NOT_FOUND'))
+        throw new TldrError('NOT_FOUND', `${error.message}, and ${missing.message}`, {
+          cause: error,
+          hint: error.hint,
+        });
+    }
+  throw error;
 }
 
 /**
