@@ -1,13 +1,13 @@
 import { checkApiKey } from '../../src/core/check-api-key.js';
-import { isTldrError, TldrError } from '../../src/core/errors.js';
+import { TldrError } from '../../src/core/errors.js';
+import { checkGrpc, serverVersion, type FirstConnection } from './transport/first-connection.js';
 import { Grpc } from './transport/grpc.js';
-import { textAt } from './transport/json.js';
 import { QdrantStore } from './store/qdrant-store.js';
 import { Rest, type RestOptions } from './transport/rest.js';
 import { DEFAULT_RETRY, type RetryOptions } from './transport/retry.js';
 import { maskAddress } from '../../src/core/masked-address-and-redirect.js';
 import type { Log } from '../../src/core/run-options.js';
-import { ANSWER_TIMEOUT_MS } from '../../src/store/defaults.js';
+import { ANSWER_TIMEOUT_MS, CONNECT_TIMEOUT_MS } from '../../src/store/defaults.js';
 
 /** Addresses and options of a connection to Qdrant. */
 export interface OpenQdrantOptions {
@@ -18,15 +18,20 @@ export interface OpenQdrantOptions {
   readonly apiKey?: string | undefined;
   /** Longest wait for one answer. */
   readonly timeoutMs?: number;
+  /** Longest wait for the first answer over REST, and for the first over gRPC. Not used if `retry` is given. */
+  readonly connectTimeoutMs?: number;
   /**
    * Longest wait for an index without visible progress. Building one large segment shows no progress either.
    */
   readonly indexingStallMs?: number;
+  /** How often and how long calls are repeated, those of the first connection included. */
   readonly retry?: Partial<RetryOptions>;
   readonly log?: Log | undefined;
 }
 
 const INDEXING_STALL_MS = 3_600_000;
+/** A server that just starts, or a gateway before it, may need another attempt. */
+const FIRST_RETRY: RetryOptions = { attempts: 5, firstDelayMs: 100, longestDelayMs: 200, turnMs: 0 };
 /** The first version with collection metadata, insert-only writes and update filters. */
 const OLDEST_VERSION = [1, 16] as const;
 
@@ -52,12 +57,14 @@ export async function openQdrant(options: OpenQdrantOptions): Promise<QdrantStor
   const shared = sharedOptions(options, () => {
     refusals++;
   });
+  const first = firstConnection(options);
   const rest = new Rest({ ...shared, url: restUrl });
   const grpc = new Grpc({ ...shared, url: grpcUrl });
-  const version = await serverVersion(rest, options.url);
+  const version = await serverVersion({ ...shared, url: restUrl }, first);
+  checkVersion(version, restUrl);
   // Checks the credentials: "/" needs none, but the list of collections does.
   await rest.call('GET', '/collections');
-  await checkGrpc(grpc, grpcUrl);
+  await checkGrpc(grpc, grpcUrl, first);
   return new QdrantStore({
     rest,
     grpc,
@@ -73,6 +80,16 @@ function sharedOptions(options: OpenQdrantOptions, refused: () => void): Omit<Re
   const { apiKey, log, timeoutMs = ANSWER_TIMEOUT_MS } = options;
   if (apiKey !== undefined) checkApiKey(apiKey);
   return { apiKey, log, timeoutMs, refused, retry: { ...DEFAULT_RETRY, ...options.retry } };
+}
+
+/** A server that is not there is named at once, unless the caller asks for retries. */
+function firstConnection({
+  retry,
+  connectTimeoutMs = CONNECT_TIMEOUT_MS,
+}: OpenQdrantOptions): FirstConnection {
+  return retry === undefined
+    ? { limitMs: connectTimeoutMs, retry: FIRST_RETRY }
+    : { limitMs: null, retry: { ...DEFAULT_RETRY, ...retry } };
 }
 
 /**
@@ -126,34 +143,13 @@ function grpcBeside(url: URL): URL {
   return beside;
 }
 
-async function serverVersion(rest: Rest, url: string): Promise<string> {
-  const answer = await rest.raw('GET', '/');
-  const version = textAt(answer, 'version');
-  if (version === undefined || !(textAt(answer, 'title') ?? '').startsWith('qdrant')) {
-    throw new TldrError(
-      'UNAVAILABLE',
-      `${url} answers, but not as a Qdrant server: expected its REST address (port 6333 by default)`,
-    );
-  }
+/** @throws UNSUPPORTED for a server older than 1.16 */
+function checkVersion(version: string, url: string): void {
   const [major = 0, minor = 0] = version.split('.').map(Number);
   if (major < OLDEST_VERSION[0] || (major === OLDEST_VERSION[0] && minor < OLDEST_VERSION[1])) {
     throw new TldrError(
       'UNSUPPORTED',
       `${url} runs Qdrant ${version}: expected ${OLDEST_VERSION.join('.')} or newer`,
-    );
-  }
-  return version;
-}
-
-async function checkGrpc(grpc: Grpc, url: string): Promise<void> {
-  try {
-    await grpc.call('Qdrant/HealthCheck', new Uint8Array(0));
-  } catch (cause) {
-    if (!isTldrError(cause, 'UNAVAILABLE')) throw cause;
-    throw new TldrError(
-      'UNAVAILABLE',
-      `no gRPC at ${url}, over which points are copied (port 6334 by default): ${cause.message}`,
-      { cause, hint: 'grpc-address' },
     );
   }
 }

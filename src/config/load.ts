@@ -34,6 +34,7 @@ export interface Config {
   readonly ofDatabase: Readonly<Record<string, string | undefined>>;
   readonly apiKey: string | undefined;
   readonly timeoutMs: number;
+  readonly connectTimeoutMs: number;
   readonly threads: number;
   readonly concurrency: number;
   readonly batchSize: number;

@@ -1,6 +1,12 @@
 import convict from 'convict';
 import { THREADS } from '../core/run-options.js';
-import { ANSWER_TIMEOUT_MS, COPY_CONCURRENCY, REQUEST_POINTS, SERVE_LIMITS } from '../store/defaults.js';
+import {
+  ANSWER_TIMEOUT_MS,
+  CONNECT_TIMEOUT_MS,
+  COPY_CONCURRENCY,
+  REQUEST_POINTS,
+  SERVE_LIMITS,
+} from '../store/defaults.js';
 
 /** Where to listen. */
 export interface Address {
@@ -66,6 +72,12 @@ export const SETTINGS = {
     format: 'count',
     default: ANSWER_TIMEOUT_MS,
     env: 'QDRANT_TLDR_TIMEOUT_MS',
+  },
+  connectTimeoutMs: {
+    doc: 'longest wait for the first answer of the server, in milliseconds',
+    format: 'count',
+    default: CONNECT_TIMEOUT_MS,
+    env: 'QDRANT_TLDR_CONNECT_TIMEOUT_MS',
   },
   threads: {
     doc: 'threads for training, search, and large bodies of serve',

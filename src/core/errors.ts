@@ -59,6 +59,7 @@ export type Hint =
   | 'force-roll-back' // run the proxy again, or say that no writes are missing. Field: words
   // How to reach the server
   | 'server-address' // give the server's address
+  | 'rest-address' // give the address of a server that answers
   | 'grpc-address' // give the server's gRPC address
   | 'api-key' // give a valid API key
   | 'give-server'; // no server can be started here: give the address of one

@@ -20,6 +20,8 @@ export interface OpenOptions {
   readonly apiKey?: string | undefined;
   /** Longest wait for one answer. */
   readonly timeoutMs?: number;
+  /** Longest wait for the first answer. */
+  readonly connectTimeoutMs?: number;
   readonly log?: Log | undefined;
   /** How often and how long failed requests are repeated. If absent: as the adapter does by default. */
   readonly retry?: {

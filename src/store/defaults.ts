@@ -8,6 +8,8 @@ export const REQUEST_IDS = 500;
 export const COPY_CONCURRENCY = 3;
 /** Longest wait for one answer of the database. */
 export const ANSWER_TIMEOUT_MS = 60_000;
+/** Longest wait for the first answer, so that a wrong address is named at once. */
+export const CONNECT_TIMEOUT_MS = 1_300;
 /** Two-stage layout: first-stage results per requested result. */
 export const OVERSAMPLING = 10;
 /** Two-stage layout: first-stage results that `evaluate` rescores for each query. */

@@ -97,6 +97,7 @@ describe.each([
   ['threads', 'QDRANT_TLDR_THREADS'],
   ['batchSize', 'QDRANT_TLDR_BATCH_SIZE'],
   ['timeoutMs', 'QDRANT_TLDR_TIMEOUT_MS'],
+  ['connectTimeoutMs', 'QDRANT_TLDR_CONNECT_TIMEOUT_MS'],
 ])('%s', (key, variable) => {
   test.each(['0', '2.7', '3x', '-1', ' ', '1e3', '0x10', '99999999999'])(
     '"%s" is refused by name',

@@ -8,6 +8,7 @@ import {
 } from '../../../src/core/errors.js';
 import { CallError } from './call-error.js';
 import { strictRefusal } from './strict-mode-refusal.js';
+import { webPageTitle } from './web-page.js';
 
 /** Most characters of a server's answer that a message quotes. */
 const QUOTE_MAX = 300;
@@ -128,9 +129,11 @@ export function connectionError(cause: unknown, context: { call: string; endpoin
 }
 
 /** Node's error codes for a certificate that it does not trust (from OpenSSL). */
-const CERTIFICATE = /CERT|^UNABLE_TO_/;
+export const CERTIFICATE = /CERT|^UNABLE_TO_/;
 
 function errorText(body: string): string {
+  const title = webPageTitle(body);
+  if (title !== null) return title === '' ? 'a web page' : `a web page with the title "${title}"`;
   const match = /"error"\s*:\s*("(?:[^"\\]|\\.)*")/.exec(body);
   return (match?.[1] === undefined ? body : unquoted(match[1])).slice(0, QUOTE_MAX);
 }

@@ -16,6 +16,8 @@ const RESPONSE_BYTES_MAX = 1024 ** 3;
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
   readonly answerBytesMax?: number;
+  /** Retries of this call alone, which are not logged. */
+  readonly retry?: RetryOptions | undefined;
 }
 
 /** Thrown for an answer above its allowed size. The caller should request less at a time. */
@@ -57,8 +59,9 @@ export class Grpc {
    */
   call(method: string, message: Uint8Array, options: CallOptions = {}): Promise<Uint8Array> {
     const { retry, log, refused } = this.#options;
-    return withRetry(() => this.#once(method, message, options), retry, {
-      log,
+    const own = options.retry;
+    return withRetry(() => this.#once(method, message, options), own ?? retry, {
+      log: own === undefined ? log : undefined,
       refused,
       signal: options.signal,
     });
@@ -66,6 +69,12 @@ export class Grpc {
 
   close(): void {
     this.#session?.close();
+    this.#session = undefined;
+  }
+
+  /** Ends the connection at once, also one that the other side never accepted or never answers. */
+  destroy(): void {
+    this.#session?.destroy();
     this.#session = undefined;
   }
 

@@ -54,6 +54,7 @@ const ADVICE: Readonly<Record<Hint, string | ((fields: Fields) => string)>> = {
   'force-roll-back': ({ words }) =>
     `If there were no such writes, run \`serve\` with "migrating" and this journal again, then roll back. To roll back without those writes: --force "${String(words)}"`,
   'server-address': 'If that address is the right one, set it with --url or QDRANT_URL',
+  'rest-address': 'Give the address of the server with --url or QDRANT_URL',
   'grpc-address': 'Give the address for gRPC with --grpc-url or QDRANT_TLDR_GRPC_URL',
   'api-key': 'set QDRANT_API_KEY to a valid key',
   'give-server': 'or give the address of a running one with --url',

@@ -28,9 +28,9 @@ export function configOf(flags: GlobalFlags, more: Readonly<Record<string, unkno
 
 /** Opens the configured database, to read from it. @throws as `Adapter.open` */
 function openSource(config: Config, log: Log, retry?: OpenOptions['retry']): Promise<VectorSource> {
-  const { url, apiKey, timeoutMs, ofDatabase: settings } = config;
+  const { url, apiKey, timeoutMs, connectTimeoutMs, ofDatabase: settings } = config;
   const how = retry === undefined ? {} : { retry };
-  return adapterFor(url).open({ url, apiKey, timeoutMs, log, settings, ...how });
+  return adapterFor(url).open({ url, apiKey, timeoutMs, connectTimeoutMs, log, settings, ...how });
 }
 
 /**

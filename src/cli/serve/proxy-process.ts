@@ -215,7 +215,7 @@ export function reloadable(
   before: Config,
   after: Config,
 ): { readonly config: Config; readonly fixed: string[] } {
-  const { collections, shadow, driftAlert, threads, apiKey, timeoutMs } = after;
+  const { collections, shadow, driftAlert, threads, apiKey, timeoutMs, connectTimeoutMs } = after;
   const taken = new Set([
     'collections',
     'shadow',
@@ -224,9 +224,10 @@ export function reloadable(
     'apiKey',
     'apiKeyFile',
     'timeoutMs',
+    'connectTimeoutMs',
   ]);
   return {
-    config: { ...before, collections, shadow, driftAlert, threads, apiKey, timeoutMs },
+    config: { ...before, collections, shadow, driftAlert, threads, apiKey, timeoutMs, connectTimeoutMs },
     fixed: Object.keys(before.shown).filter(
       (name) => !taken.has(name) && before.shown[name]?.value !== after.shown[name]?.value,
     ),
