@@ -38,7 +38,11 @@ Documentation: docs/serve.md, docs/connect.md (clients), docs/transparency.md (w
 export function serveCommand(): Command {
   const command = new Command('serve')
     .description('Serve compact collections to unchanged clients, over REST and gRPC.')
-    .option('--collection <name>', 'name that clients use; for more than one collection use a file: --config')
+    .option(
+      '--collection <name>',
+      'the collection that clients know, which the target was made from; for more than one use a file: --config',
+    )
+    .option('--as <name>', 'name that clients use, if it is another one')
     .option('--target <name>', 'the collection that migrate made')
     .option('--encoder <file>', 'encoder file that the target was made with')
     .addOption(

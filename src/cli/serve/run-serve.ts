@@ -3,7 +3,10 @@ import { isTldrError, TldrError } from '../../core/errors.js';
 import { sleep } from '../../core/run-options.js';
 import type { ConsoleRun } from '../console/command-output.js';
 import type { GlobalFlags } from '../console/options.js';
-import { configOf, withConsole } from '../console/command-body.js';
+import { configOf, openStore, withConsole } from '../console/command-body.js';
+import type { CopyTarget } from '../../store/copy-target.js';
+import { allNames } from '../../store/facets.js';
+import { targetDescription } from '../../store/target-description.js';
 import { runSingle } from './run-single.js';
 import { describeServed, loadCollections, servedLine } from './load-collections.js';
 import { ReloadSignals, sayMigrating } from './reload-and-announce.js';
@@ -18,6 +21,7 @@ const LOG_LEVEL = 'info';
 
 export interface ServeFlags extends GlobalFlags {
   readonly collection?: string;
+  readonly as?: string;
   readonly target?: string;
   readonly encoder?: string;
   readonly layout?: string;
@@ -58,6 +62,7 @@ async function serve(flags: ServeFlags, run: ConsoleRun): Promise<void> {
   const reloadSignals = new ReloadSignals();
   try {
     await waitForServer(config, (flags.wait ?? 0) * 1000, run);
+    await checkSource(flags, config, run);
     if (flags.check === true) await check(config, run);
     else await (config.workers > 1 ? runCluster : runSingle)({ config, run, reread, reloadSignals });
   } finally {
@@ -109,18 +114,59 @@ function withLogs(config: Config): Config {
 
 /** Adds the collection that the flags describe to those of the file. */
 function withFlags(config: Config, flags: ServeFlags): Config {
-  const { collection, target, encoder, layout, oversampling, full, recordQueries } = flags;
+  const { collection, as, target, encoder, layout, oversampling, full, recordQueries } = flags;
   const given = Object.entries({ target, encoder, layout, oversampling, full, recordQueries }).filter(
     ([, value]) => value !== undefined,
   );
-  if (collection === undefined) {
+  const name = as ?? collection;
+  if (name === undefined) {
     const [first] = given;
     if (first === undefined) return config;
     const flag = first[0].replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
     throw new TldrError('INVALID_ARGUMENT', `--${flag} needs --collection`);
   }
-  const added = parseServedSettings({ [collection]: Object.fromEntries(given) }, '.');
+  const added = parseServedSettings({ [name]: Object.fromEntries(given) }, '.');
   return { ...config, collections: { ...config.collections, ...added } };
+}
+
+/**
+ * Checks that --collection names the collection that the target was made from: under any other name, clients would find
+ * nothing, or another collection.
+ * @throws MISMATCH when the target was made from another collection
+ */
+async function checkSource({ collection, as }: ServeFlags, config: Config, run: ConsoleRun): Promise<void> {
+  const target = config.collections[as ?? collection ?? '']?.target;
+  if (collection === undefined || target === undefined) return;
+  const store = await openStore(config, run.log);
+  try {
+    const aliases = await allNames(store);
+    const sources = await sourcesOf(store, target);
+    const [source] = sources;
+    const named = aliases.get(collection) ?? collection;
+    if (source === undefined || sources.includes(named) || named === (aliases.get(target) ?? target)) return;
+    const meant = as === undefined ? `, or --as ${collection} if clients use that name` : '';
+    throw new TldrError(
+      'MISMATCH',
+      `${target} was made from ${source}, not from ${collection}: give --collection ${source}${meant}`,
+    );
+  } finally {
+    await store.close();
+  }
+}
+
+/** Returns the collection that a target was made from; if that was a target too, also the one before it, and so on. */
+async function sourcesOf(store: CopyTarget, target: string): Promise<readonly string[]> {
+  const sources: string[] = [];
+  for (let name = target; ;) {
+    const spec = await store.describe(name).catch((error: unknown) => {
+      if (isTldrError(error, 'NOT_FOUND')) return null;
+      throw error;
+    });
+    const source = spec === null ? undefined : targetDescription(spec)?.source;
+    if (source === undefined || sources.includes(source)) return sources;
+    sources.push(source);
+    name = source;
+  }
 }
 
 /** @throws the error of loading, after the time is up, or at once if waiting would not help */

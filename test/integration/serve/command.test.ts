@@ -78,6 +78,50 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
+test('--collection is the collection that the target was made from; another name needs --as', async () => {
+  const served = (...flags: string[]): ReturnType<typeof runCli> =>
+    runCli(
+      [
+        'serve',
+        '--url',
+        server.url,
+        '--grpc-url',
+        server.grpcUrl,
+        '--target',
+        'small',
+        '--encoder',
+        encoder(),
+        '--check',
+        ...flags,
+      ],
+      { cwd: folder },
+    );
+  const wrong = await served('--collection', 'orignal');
+  expect(wrong.stderr).toContain(
+    'small was made from original, not from orignal: give --collection original, or --as orignal if clients use that name',
+  );
+  expect(wrong.code).not.toBe(0);
+  expect((await served('--collection', 'orignal', '--as', 'docs')).stderr).toContain(
+    'give --collection original',
+  );
+  expect((await served('--collection', 'original')).stdout).toContain('original -> small');
+  expect((await served('--collection', 'original', '--as', 'docs')).stdout).toContain('docs -> small');
+  expect((await served('--as', 'docs')).stdout).toContain('docs -> small');
+  const alias = async (action: object): Promise<void> => {
+    const answer = await fetchOnce(`${server.url}/collections/aliases`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ actions: [action] }),
+    });
+    expect(answer.status).toBe(200);
+  };
+  for (const collection of ['original', 'small']) {
+    await alias({ create_alias: { collection_name: collection, alias_name: 'by-alias' } });
+    expect((await served('--collection', 'by-alias')).stdout).toContain('by-alias -> small');
+    await alias({ delete_alias: { alias_name: 'by-alias' } });
+  }
+});
+
 /** The status of one search under a client's name. */
 async function search(rest: string, collection: string, i = 0): Promise<number> {
   const response = await fetchOnce(`${rest}/collections/${collection}/points/query`, {
