@@ -79,3 +79,36 @@ test('however many keys payloads have, a bounded number of fields is kept', () =
   );
   expect(many.found()).toHaveLength(12);
 });
+
+test('memory grows with the payloads read, not with the rows of the sample', () => {
+  const rows = 2_000_000;
+  const before = process.memoryUsage().arrayBuffers;
+  const finder = new LabelFinder(rows);
+  for (let i = 0; i < 50; i++)
+    finder.add(
+      rows - 1 - i,
+      JSON.stringify(Object.fromEntries(Array.from({ length: 256 }, (_, f) => [`f${f}`, i % 3]))),
+    );
+  // 256 fields of 4 bytes for each row of the sample would be 2 GB.
+  expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(64e6);
+  const [found] = finder.found();
+  expect(found?.labels).toHaveLength(rows);
+  expect(Array.from(found!.labels.subarray(rows - 3))).toEqual([2, 1, 0]);
+});
+
+test('beyond the limit of bytes, fields that do not look like labels make room for those that do', () => {
+  const finder = new LabelFinder(6_000, 300_000);
+  for (let row = 0; row < 6_000; row++) {
+    const junk = Array.from({ length: 30 }, (_, f) => [`junk ${f}`, row % 20 === f % 20 ? row : 1] as const);
+    const late = row % 3 > 0 ? [['topic', `topic ${row % 5}`] as const] : [];
+    finder.add(row, JSON.stringify(Object.fromEntries([...junk, ...late])));
+  }
+  expect(finder.found().map(({ field }) => field)).toEqual(['topic']);
+});
+
+test('a field whose values alone take more than the limit is given up', () => {
+  const finder = new LabelFinder(6_000, 200_000);
+  for (let row = 0; row < 6_000; row++)
+    finder.add(row, JSON.stringify({ pairs: `a value of pairs ${row >> 1}`, kind: row % 4 }));
+  expect(finder.found().map(({ field }) => field)).toEqual(['kind']);
+});
