@@ -1,3 +1,4 @@
+import type { Distance } from '../core/distance.js';
 import { expectDefined, TldrError } from '../core/errors.js';
 import {
   checkFinite,
@@ -8,7 +9,12 @@ import {
   type Matrix,
 } from '../core/matrix.js';
 import { sharedFloats, shareFloats } from '../core/worker-task.js';
-import { cleanSample, splitRows, type SampleFacts } from '../core/clean-and-split-sample.js';
+import {
+  cleanSample,
+  splitRows,
+  type CleanSample,
+  type SampleFacts,
+} from '../core/clean-and-split-sample.js';
 import { REFIT, SPLIT, UNSEEN } from '../hyper-parameters/choice-of-candidate.js';
 import { hasRelevant, rankingQuality, type Relevance } from '../evaluate/relevance.js';
 import { FOUND_K } from '../evaluate/neighbor-recall.js';
@@ -44,35 +50,45 @@ export interface RefitSample {
 }
 
 /**
- * Cleans and splits a sample. Without real queries, a part of the rows is held out as queries. With real
- * queries, all rows are for training and searching, and a part of the queries may be for fitting.
- * @param unseen rows of x that no candidate is fitted to (`unseenRows`)
+ * Returns the sample without zero rows and duplicates (`cleanSample`), checked for training.
  * @throws INVALID_DATA when there are too few rows, or a value is not finite, too large or too small
+ */
+export function cleanForTraining(x: Matrix, distance: Distance): CleanSample {
+  if (distance !== 'cosine') checkMagnitude(x, (i) => `row ${i} of the sample`);
+  const clean = cleanSample(x);
+  const { rows } = clean.x;
+  if (distance !== 'cosine' && rows > 0) checkNotTiny(clean.x, 'the sample');
+  if (rows >= SPLIT.sampleRowsMin) return clean;
+  throw new TldrError(
+    'INVALID_DATA',
+    `only ${rows} distinct vectors that are not zero: expected at least ${SPLIT.sampleRowsMin} to learn from`,
+  );
+}
+
+/**
+ * Splits a cleaned sample. Without real queries, a part of the rows is held out as queries. With real
+ * queries, all rows are for training and searching, and a part of the queries may be for fitting.
+ * @param sample labels and gains are about the rows of the original
+ * @param unseen rows of the cleaned sample that no candidate is fitted to (`unseenRows`)
  * @throws INVALID_ARGUMENT for an unusable number of held-out rows, queries, labels or gains
  */
 export function splitSample(
-  x: Matrix,
+  { x: clean, rowOf, facts }: CleanSample,
   options: TrainEncoderOptions,
   unseen: Int32Array | null = null,
 ): SplitSample {
-  const { seed = 0, queries, labels, distance = 'cosine' } = options;
-  if (distance !== 'cosine') checkMagnitude(x, (i) => `row ${i} of the sample`);
-  const { x: clean, rowOf, facts } = cleanSample(x);
-  if (distance !== 'cosine' && clean.rows > 0) checkNotTiny(clean, 'the sample');
-  if (clean.rows < SPLIT.sampleRowsMin) {
+  const { seed = 0, queries, labels } = options;
+  if (labels !== undefined && labels.length !== rowOf.length) {
     throw new TldrError(
-      'INVALID_DATA',
-      `only ${clean.rows} distinct vectors that are not zero: expected at least ${SPLIT.sampleRowsMin} to learn from`,
+      'INVALID_ARGUMENT',
+      `labels: got ${labels.length}, expected ${rowOf.length}, one per row`,
     );
   }
-  if (labels !== undefined && labels.length !== x.rows) {
-    throw new TldrError('INVALID_ARGUMENT', `labels: got ${labels.length}, expected ${x.rows}, one per row`);
-  }
   for (const { name, labels: ofField } of options.labelFields ?? []) {
-    if (ofField.length !== x.rows)
+    if (ofField.length !== rowOf.length)
       throw new TldrError(
         'INVALID_ARGUMENT',
-        `labelFields: "${name}" has ${ofField.length} labels, expected ${x.rows}, one per row`,
+        `labelFields: "${name}" has ${ofField.length} labels, expected ${rowOf.length}, one per row`,
       );
   }
   if (queries !== undefined) return withQueries(clean, queries, { rowOf, facts, options });
@@ -81,7 +97,7 @@ export function splitSample(
     labels === undefined || options.objective !== 'relevance'
       ? null
       : movedLabels(labels, { rowOf, rows: clean.rows });
-  const apart = new Set(Array.from(unseen ?? [], (i) => expectDefined(rowOf[i], 'a row of the sample')));
+  const apart = new Set(unseen);
   const { train, heldOut } = without(
     apart,
     splitByLabels(known, splitRows(clean.rows, heldOutRows(clean.rows, options.heldOut), seed)),
@@ -138,7 +154,7 @@ function unseenPart(
   clean: Matrix,
   { apart, train, seed }: { apart: ReadonlySet<number>; train: Int32Array; seed: number },
 ): SplitSample['unseen'] {
-  const rows = Int32Array.from([...apart].filter((i) => i >= 0));
+  const rows = Int32Array.from(apart);
   const queries = splitRows(rows.length, Math.min(UNSEEN.queriesMax, Math.floor(rows.length / 2)), seed + 2);
   const pick = (part: Int32Array): Int32Array => part.map((i) => expectDefined(rows[i], 'an unseen row'));
   const base = [...train, ...pick(queries.train)];

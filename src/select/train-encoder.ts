@@ -31,7 +31,7 @@ import {
   withoutWorse,
 } from './warm-start.js';
 import { unseenRows } from './unseen-groups.js';
-import { splitSample, type SplitSample } from './split-sample.js';
+import { cleanForTraining, splitSample, type SplitSample } from './split-sample.js';
 import type { Directions } from './principal-directions.js';
 import { explicitPlan, plansForBudget, type Aim, type TrainingSchedule } from './training-schedules.js';
 import {
@@ -91,8 +91,9 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
   const { distance = 'cosine', seed = 0, ship = 'best', from } = options;
   checkTrainOptions(options, x.cols);
   checkTrainMemory({ rows: x.rows, inputDim: x.cols, outputDim: options.dim });
-  const unseen = isJudgedByRows(options) ? await unseenRows(x, { ...options, distance, seed }) : null;
-  const split = splitSample(x, options, unseen);
+  const clean = cleanForTraining(x, distance);
+  const unseen = isJudgedByRows(options) ? await unseenRows(clean.x, { ...options, distance, seed }) : null;
+  const split = splitSample(clean, options, unseen);
   const { train } = split;
   const geometry = geometryOf(train, distance, options.compactDistance);
   const closed = await fitClosedForms(train, { ...options, ...split, seed, geometry }, options);

@@ -1,44 +1,34 @@
 import type { Distance } from '../core/distance.js';
 import { expectDefined } from '../core/errors.js';
-import { checkFinite, gatherRows, type Matrix } from '../core/matrix.js';
-import { cleanSample } from '../core/clean-and-split-sample.js';
+import { gatherRows, type Matrix } from '../core/matrix.js';
 import { Rng } from '../core/rng.js';
 import type { RunOptions } from '../core/run-options.js';
 import { UNSEEN } from '../hyper-parameters/choice-of-candidate.js';
 import { kMeansCentres, nearestCentres } from './k-means.js';
 
 /**
- * Returns the rows of whole groups of neighbouring vectors, in ascending order: about a tenth of x (n x D). No encoder is fitted to
- * them, so they stand for vectors of a kind that a collection does not hold yet. The groups are the clusters of
- * Lloyd's k-means. Returns null if there are too few rows.
- * @throws INVALID_DATA when a row is not finite
+ * Returns the rows of whole groups of neighbouring vectors, in ascending order: about a tenth of x (n x D). No encoder
+ * is fitted to them, so they stand for vectors of a kind that a collection does not hold yet. The groups are the
+ * clusters of Lloyd's k-means. Returns null if there are too few rows.
+ * @param x a cleaned sample: copies of one vector would fill whole groups, and zero vectors belong to none
  */
 export async function unseenRows(
   x: Matrix,
   options: RunOptions & { readonly distance: Distance; readonly seed: number; readonly threads?: number },
 ): Promise<Int32Array | null> {
   if (x.rows < UNSEEN.rowsMin) return null;
-  checkFinite(x, (i) => `row ${i} of the sample`);
-  // Copies of one vector would fill whole groups, and zero vectors belong to none.
-  const { x: distinct, rowOf } = cleanSample(x);
-  if (distinct.rows < UNSEEN.rowsMin) return null;
   const rng = new Rng(options.seed);
-  const order = rng.permutation(distinct.rows);
-  const fitted = gatherRows(distinct, order.subarray(0, UNSEEN.fittedRowsMax));
+  const order = rng.permutation(x.rows);
+  const fitted = gatherRows(x, order.subarray(0, UNSEEN.fittedRowsMax));
   const centres = await kMeansCentres(fitted, {
     ...options,
     count: UNSEEN.groups,
     iterations: UNSEEN.iterations,
   });
-  const chosen = smallGroups(await nearestCentres(distinct, centres, options), rng);
-  if (chosen === null) return null;
-  const isChosen = new Set(chosen);
-  return Int32Array.from(rowOf.keys()).filter((i) =>
-    isChosen.has(expectDefined(rowOf[i], 'a row of the sample')),
-  );
+  return smallGroups(await nearestCentres(x, centres, options), rng);
 }
 
-/** Groups in random order, as long as they hold no more than their share of the rows together. */
+/** The rows of groups in random order, as long as they hold no more than their share of the rows together. */
 function smallGroups(groups: Int32Array, rng: Rng): Int32Array | null {
   const sizes = new Int32Array(UNSEEN.groups);
   for (const group of groups) sizes[group] = expectDefined(sizes[group], 'the size of a group') + 1;

@@ -1,4 +1,5 @@
 import { expect, test } from '@jest/globals';
+import { cleanSample } from '../../src/core/clean-and-split-sample.js';
 import { matrix } from '../../src/core/matrix.js';
 import { Rng } from '../../src/core/rng.js';
 import { geometryOf } from '../../src/select/candidate.js';
@@ -35,7 +36,7 @@ async function fit(
   plans: readonly TrainingSchedule[],
   asked: string | null = null,
 ): Promise<LearnedFits & { readonly warnings: readonly string[] }> {
-  const { train } = splitSample(sample(), options);
+  const { train } = splitSample(cleanSample(sample()), options);
   const geometry = geometryOf(train, 'cosine');
   const closed = await fitClosedForms(train, { ...options, geometry, fitQueries: null });
   const warnings: string[] = [];

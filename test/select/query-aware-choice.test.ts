@@ -1,4 +1,5 @@
 import { expect, test } from '@jest/globals';
+import { cleanSample } from '../../src/core/clean-and-split-sample.js';
 import { matrix, type Matrix } from '../../src/core/matrix.js';
 import { Rng } from '../../src/core/rng.js';
 import { splitSample } from '../../src/select/split-sample.js';
@@ -45,7 +46,11 @@ test('queries that judge and queries that fit are different ones, together all o
   numbered.data.forEach((_, i) => (numbered.data[i] = i + 1));
   const base = matrix(300, 1);
   base.data.forEach((_, i) => (base.data[i] = i + 1));
-  const { queries, fitQueries } = splitSample(base, { dim: 1, distance: 'cosine', queries: numbered });
+  const { queries, fitQueries } = splitSample(cleanSample(base), {
+    dim: 1,
+    distance: 'cosine',
+    queries: numbered,
+  });
   expect(fitQueries!.rows).toBe(66);
   const all = [...queries.data, ...fitQueries!.data].sort((a, b) => a - b);
   expect(all).toEqual([...numbered.data]);

@@ -1,4 +1,5 @@
 import { expect, test } from '@jest/globals';
+import { cleanSample } from '../../src/core/clean-and-split-sample.js';
 import { matrix, row, type Matrix } from '../../src/core/matrix.js';
 import { Rng } from '../../src/core/rng.js';
 import { FOUND_K } from '../../src/evaluate/neighbor-recall.js';
@@ -41,7 +42,7 @@ test('with labels the candidate is chosen that keeps groups together, not the ne
 test('rows without a label judge nothing: labelled ones are held out, up to a half of them', async () => {
   const { x, labels } = grouped(900, 1);
   const some = labels.map((label, i) => (i < 100 ? label : -1));
-  const { objective, selectionQueries, queries, train } = splitSample(x, {
+  const { objective, selectionQueries, queries, train } = splitSample(cleanSample(x), {
     ...quick,
     objective: 'relevance',
     labels: some,

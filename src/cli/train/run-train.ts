@@ -4,7 +4,7 @@ import { targetName } from '../console/target-name.js';
 import { trainStages } from '../console/progress/stages.js';
 import { checkWritable } from '../../core/write-file.js';
 import { expectDefined, TldrError } from '../../core/errors.js';
-import { splitSample } from '../../select/split-sample.js';
+import { cleanForTraining, splitSample } from '../../select/split-sample.js';
 import {
   checkTrainOptions,
   type NeighbourSearch,
@@ -149,7 +149,8 @@ async function train(
   );
   if (flags.dryRun === true) {
     // Training begins with this split. It finds too few rows, rows that are not finite, a wrong --held-out.
-    splitSample(sample.x, { ...options, ...relevance, distance: sample.distance });
+    const { x, distance } = sample;
+    splitSample(cleanForTraining(x, distance), { ...options, ...relevance, distance });
     run.next([sameCommandWithout('--dry-run')]);
     sayDryRun(sample, flags, run);
   } else await trainAndSave(sample, { flags, options, relevance, memory, run });
