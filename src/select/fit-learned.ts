@@ -76,7 +76,8 @@ export async function fitLearned(
     { signal },
   );
   const warm = options.from === undefined ? null : warmStartOf(options.from);
-  const starts = { learned, axes, dim, distance, weights, warm, directions: directions.forTraining };
+  const { shift } = prepared;
+  const starts = { learned, axes, dim, distance, weights, warm, directions: directions.forTraining, shift };
   for (const { plan, settings } of resolved) {
     const { init, ...initial } = await startOf(plan, starts);
     const training = trainPrepared(
@@ -130,17 +131,19 @@ async function startOf(
     readonly weights: LearnedRun['weights'];
     readonly warm: WarmStart | string | null;
     readonly directions: Matrix | undefined;
+    /** What is subtracted from each row. */
+    readonly shift: Float64Array | null;
   },
 ): Promise<
   { readonly init: Start } & Pick<TldrOptions, 'initialWeight' | 'initialHidden' | 'initialParameters'>
 > {
-  const { learned, axes, dim, distance, weights, warm, directions } = from;
+  const { learned, axes, dim, distance, weights, warm, directions, shift } = from;
   const { init } = plan;
   const initialParameters = weights?.get(plan.name);
   if (initialParameters !== undefined) return { init, initialParameters };
   if (init === 'random') return { init };
   if (init === 'previous' && warm !== null && typeof warm !== 'string') {
-    const initialHidden = await hiddenAlong(warm, directions);
+    const initialHidden = await hiddenAlong(warm, { directions, shift });
     return { init, initialWeight: warm.weight, ...(initialHidden === undefined ? {} : { initialHidden }) };
   }
   const linear = learned.find(({ plan: { name } }) => name === init);

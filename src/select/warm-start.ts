@@ -52,20 +52,26 @@ export function warmStartOf({ network, metadata, symmetric }: Encoder): WarmStar
     const name = loss === 'barlow-twins' ? 'tldr' : 'neighbourhood-kl';
     return { name, encoder: 'linear', weight: first.weight, hidden: null };
   }
-  const residual = loss === 'neighbourhood-kl' ? unfolded(network) : null;
+  const residual = loss === 'neighbourhood-kl' ? unfolded(network, metadata.distance) : null;
   return residual ?? `a shift or a batch norm is part of the weights of ${metadata.method} now`;
 }
 
 /**
- * Takes a residual encoder apart: relu(x [A, W, -W] + [a, 0, 0]) [V; R; -R], where R is a rotation or the identity.
- * Returns null for any other network.
+ * Takes a residual encoder apart: relu(x [A, W, -W] + [a, b, -b]) [V; R; -R], where R is a rotation or the identity.
+ * The linear part's b moves all outputs alike, which Euclid and Manhattan distances do not see; it is left out. Returns
+ * null for any other network.
  */
-function unfolded(network: EncoderNetwork): WarmStart | null {
+function unfolded(network: EncoderNetwork, distance: Distance): WarmStart | null {
   const [first, second] = network.layers;
   const { inputDim, outputDim } = shapeOf(network);
   if (first?.bias == null || second === undefined || second.bias !== null) return null;
   const width = first.weight.cols - 2 * outputDim;
-  if (width < 1 || !first.relu || first.bias.subarray(width).some((value) => value !== 0)) return null;
+  if (width < 1 || !first.relu) return null;
+  const moved = first.bias.subarray(width, width + outputDim);
+  const mayMove = distance === 'euclid' || distance === 'manhattan';
+  if (!mayMove && moved.some((value) => value !== 0)) return null;
+  const movedBack = first.bias.subarray(width + outputDim);
+  if (movedBack.some((value, i) => value !== -expectDefined(moved[i], 'a bias'))) return null;
   const turn = rowRange(second.weight, width, width + outputDim);
   const turned = rowRange(second.weight, width + outputDim, width + 2 * outputDim);
   if (turn.data.some((value, i) => value !== -expectDefined(turned.data[i], 'a weight'))) return null;
@@ -90,11 +96,15 @@ function unfolded(network: EncoderNetwork): WarmStart | null {
   };
 }
 
-/** Returns the hidden weights for coordinates along directions (D x r) in place of all dimensions. */
+/**
+ * Returns the hidden weights for rows from which `shift` was subtracted, or for nothing subtracted if it is null, and for
+ * coordinates along directions (D x r) in place of all dimensions.
+ */
 export async function hiddenAlong(
-  { hidden, weight }: WarmStart,
-  directions: Matrix | undefined,
+  { hidden: own, weight }: WarmStart,
+  { directions, shift }: { readonly directions: Matrix | undefined; readonly shift: Float64Array | null },
 ): Promise<HiddenWeights | undefined> {
+  const hidden = own === null || shift === null ? own : { ...own, bias: shiftedBias(own, shift) };
   if (hidden === null || directions === undefined) return hidden ?? undefined;
   const turned = matrix(directions.cols, directions.rows);
   for (let i = 0; i < directions.rows; i++)
@@ -103,6 +113,16 @@ export async function hiddenAlong(
   const network = { normalizeInput: false, layers: [layer], normalizeOutput: false };
   const { data } = await projectNatively(network, turned);
   return { ...hidden, weight: Float32Array.from(data) };
+}
+
+/** x A + a as (x - shift) A + (a + shift A). */
+function shiftedBias({ weight, bias }: HiddenWeights, shift: Float64Array): Float32Array {
+  const sums = Float64Array.from(bias);
+  shift.forEach((value, i) => {
+    const from = weight.subarray(i * sums.length, (i + 1) * sums.length);
+    from.forEach((factor, h) => (sums[h] = expectDefined(sums[h], 'a bias') + value * factor));
+  });
+  return Float32Array.from(sums);
 }
 
 /** Returns the one training that goes on from an encoder: a part of the usual steps, at a smaller rate. */

@@ -1,5 +1,6 @@
 import { beforeAll, expect, test } from '@jest/globals';
 import { Encoder } from '../../src/encoder/model.js';
+import type { Distance } from '../../src/core/distance.js';
 import { concatRows, largestDifference, matrix, type Matrix } from '../../src/core/matrix.js';
 import { Rng } from '../../src/core/rng.js';
 import { trainEncoder, type TrainEncoderResult } from '../../src/select/train-encoder.js';
@@ -145,11 +146,76 @@ test('takes a residual encoder apart without a change, also if its last layer wa
   }
 });
 
+test('takes a residual encoder apart whose rows were shifted, for distances that see no shift', async () => {
+  const rng = new Rng(6);
+  const model = createModel(
+    { inputDim: DIM, outputDim: OUT },
+    parseArchitecture('residual-9', ['residual']),
+    parseArchitecture('none', ['none']),
+  );
+  const parameters = model.parameters.map(({ shape: [rows = 0, cols = 0] }) =>
+    Float32Array.from({ length: rows * cols }, () => rng.normal()),
+  );
+  const random = (): Float64Array => Float64Array.from({ length: DIM }, () => 2 * rng.normal());
+  const layers = foldEncoder(model, parameters, { sample: seen, shift: random() });
+  const network = { normalizeInput: false, layers, normalizeOutput: false };
+  const of = (distance: Distance): WarmStart | string =>
+    warmStartOf(
+      new Encoder(network, { ...old.metadata, distance, compactDistance: distance, sample: undefined }),
+    );
+  expect(of('dot')).toContain('a shift or a batch norm is part of the weights');
+  const x = rowsOfKinds(SEEN, { rows: 20, dim: DIM, seed: 5 });
+  const expected = new Encoder(network, { ...old.metadata, sample: undefined }).project(x).data;
+  for (const distance of ['euclid', 'manhattan'] as const) {
+    const start = of(distance) as WarmStart;
+    const apart = outputs(start, x).map((value, i) => value - expected[i]!);
+    // The same difference in all rows.
+    expect(
+      largestDifference(
+        apart,
+        apart.map((_, i) => apart[i % OUT]!),
+      ),
+    ).toBeLessThan(1e-3);
+    const shift = random();
+    const hidden = (await hiddenAlong(start, { directions: undefined, shift }))!;
+    const moved = { ...x, data: x.data.map((value, i) => value - shift[i % DIM]!) };
+    const onMoved = outputs({ ...start, hidden }, moved);
+    const between = onMoved.map((value, i) => value - expected[i]!);
+    expect(
+      largestDifference(
+        between,
+        between.map((_, i) => between[i % OUT]!),
+      ),
+    ).toBeLessThan(1e-3);
+  }
+});
+
+test('goes on from a residual encoder for Euclid distances of vectors far from the origin', async () => {
+  const far = (x: Matrix): Matrix => ({
+    ...x,
+    data: x.data.map((value, i) => 3 * value + 5 * Math.cos(i % DIM)),
+  });
+  const euclid = { ...options, distance: 'euclid' } as const;
+  const first = await trainEncoder(far(seen), { ...euclid, ship: 'neighbourhood-kl-residual' });
+  const from = Encoder.fromBytes(first.encoder!.toBytes());
+  const said: string[] = [];
+  const { report } = await trainEncoder(far(grown), {
+    ...euclid,
+    from,
+    log: (_, message) => said.push(message),
+  });
+  expect(said.join('\n')).not.toContain('cannot be trained further');
+  expect(report!.training.map(({ name }) => name)).toEqual(['neighbourhood-kl-residual']);
+  const groups = new Map(report!.previous!.map((one) => [one.group, one]));
+  expect(groups.get('far')!.trained).toBeGreaterThan(groups.get('far')!.previous + 0.02);
+  expect(groups.get('near')!.trained).toBeGreaterThan(groups.get('near')!.previous - 0.05);
+});
+
 test('hidden weights along directions act on coordinates as the whole ones on vectors', async () => {
   const start = warmStartOf(old) as WarmStart;
   const identity = matrix(DIM, DIM);
   for (let i = 0; i < DIM; i++) identity.data[i * DIM + ((i + 1) % DIM)] = 1;
-  const { weight } = (await hiddenAlong(start, identity))!;
+  const { weight } = (await hiddenAlong(start, { directions: identity, shift: null }))!;
   const width = start.hidden!.bias.length;
   for (let i = 0; i < DIM; i++) {
     const moved = weight.subarray(((i + 1) % DIM) * width, (((i + 1) % DIM) + 1) * width);
