@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { isTldrError, type ErrorCode } from '../core/errors.js';
 import { VERSION } from '../encoder/package-version.js';
 import { errorText } from './console/advice.js';
+import { painted } from './console/colours.js';
 import { goOnText } from './console/interruption.js';
 import { collectGarbageLessOften } from './collect-garbage-less-often.js';
 
@@ -83,7 +84,7 @@ try {
     if (error.exitCode !== 0) fail('INVALID_ARGUMENT', usageMessage(error));
   } else {
     const code = isTldrError(error) ? error.code : 'INTERNAL';
-    console.error(`error: ${errorText(error)}`);
+    console.error(`${painted('error:', 'bad', process.stderr)} ${errorText(error)}`);
     if (code === 'INTERNAL' && error instanceof Error) console.error(error.stack);
     // If a command measured something before it failed, its error carries the result.
     const result = isTldrError(error) ? error.fields['result'] : undefined;

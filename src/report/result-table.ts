@@ -19,6 +19,8 @@ export interface ResultRow {
   readonly starred?: boolean;
   /** Why the page highlights the row, in a word. */
   readonly picked?: string | undefined;
+  /** A verdict, which the terminal colours. */
+  readonly tone?: 'good' | 'bad';
   /** The page folds the row away, and the terminal shows only how many such rows there are. */
   readonly folded?: boolean;
 }

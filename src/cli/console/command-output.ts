@@ -1,11 +1,11 @@
-import type { Logger } from 'pino';
 import type { MemoryEstimate } from '../../store/storage.js';
 import { createInterface } from 'node:readline';
 import type { Config } from '../../config/load.js';
 import { TldrError } from '../../core/errors.js';
 import { formatBytes } from '../../report/format.js';
 import type { Log, Progress, RunOptions } from '../../core/run-options.js';
-import { withAdvice } from './advice.js';
+import { painted, type Tone } from './colours.js';
+import { openLog } from './log.js';
 import { goOnText } from './interruption.js';
 import { openProgressDisplay } from './progress/display.js';
 import type { CommandStages } from './progress/stages.js';
@@ -24,6 +24,8 @@ export interface ConsoleRun extends RunOptions {
   readonly columns: number;
   /** A line for people: standard output, or standard error when `--json` owns standard output. */
   say(line?: string): void;
+  /** Returns the text in the colour of its tone, if `say` writes to a terminal that has colours. */
+  paint(text: string, tone: Tone): string;
   /** The commands that make sense when this one is over; the last call counts. */
   next(commands: readonly string[]): void;
   /** Prints these commands, on standard error, so that they stay apart from results. */
@@ -86,6 +88,7 @@ export async function openConsole(
       return columnsOf(json ? process.stderr : process.stdout);
     },
     say,
+    paint: (text, tone) => painted(text, tone, json ? process.stderr : process.stdout),
     next: (commands) => void (next = commands),
     sayNext: () => {
       progress.clear();
@@ -124,28 +127,9 @@ function jsonText(value: unknown): string {
 }
 
 function nextText(commands: readonly string[]): string {
-  return ['next:', ...commands.map((command) => `  ${command}`)].join('\n');
-}
-
-/** Opens the structured log on standard error. If logs are silent, warnings are printed as plain lines. */
-export async function openLog(
-  level: Config['logLevel'],
-  beforeLine: () => void = () => undefined,
-): Promise<Log> {
-  const logger = level === 'silent' ? null : await openLogger(level);
-  return (of, told, fields = {}) => {
-    const message = withAdvice(told, fields);
-    logger?.[of](fields, message);
-    if (of === 'warn' && level === 'silent') {
-      beforeLine();
-      console.error(`warning: ${message}`);
-    }
-  };
-}
-
-async function openLogger(level: Config['logLevel']): Promise<Logger> {
-  const { pino } = await import('pino');
-  return pino({ level }, pino.destination({ dest: 2, sync: true }));
+  return ['next:', ...commands.map((command) => `  ${painted(command, 'command', process.stderr)}`)].join(
+    '\n',
+  );
 }
 
 /** Returns the user's answer; empty after Ctrl-C, Ctrl-D or when the signal fires. */

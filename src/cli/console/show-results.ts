@@ -1,3 +1,4 @@
+import type { Tone } from './colours.js';
 import type { ConsoleRun } from './command-output.js';
 import { writeWhole } from '../../core/write-file.js';
 import type { ReportInput } from '../../report/input.js';
@@ -17,7 +18,7 @@ const PICKED = '> ';
  * @param options.more the flags that show folded rows
  */
 export function sayTables(
-  run: Pick<ConsoleRun, 'say'> & Partial<Pick<ConsoleRun, 'columns'>>,
+  run: Pick<ConsoleRun, 'say'> & Partial<Pick<ConsoleRun, 'columns' | 'paint'>>,
   tables: readonly ResultTable[],
   { all = false, more = '--verbose' }: { readonly all?: boolean; readonly more?: string } = {},
 ): void {
@@ -32,7 +33,11 @@ export function sayTables(
       ranks: result.columns.map(([, , rank = 0]) => rank),
     });
     run.say('');
-    for (const line of lines) run.say(line);
+    for (const [i, line] of lines.entries()) {
+      // The first line holds the heads.
+      const tone = toneOf(shown[i - 1]);
+      run.say(tone === undefined ? line : (run.paint?.(line, tone) ?? line));
+    }
     const marked = shown.find(isMarked)?.picked;
     const notes = [
       ...(marked === undefined ? [] : [`${PICKED}${marked}`]),
@@ -52,6 +57,11 @@ export function sayRows(
   layout: Omit<TableLayout, 'columns'> = {},
 ): void {
   for (const line of fitTable(rows, { ...layout, columns: run.columns }).lines) run.say(line);
+}
+
+/** The tone of a row: that of its verdict, or of the chosen row. */
+function toneOf(row: ResultRow | undefined): Tone | undefined {
+  return row?.tone ?? (row?.picked === undefined ? undefined : 'chosen');
 }
 
 /** Whether the row is marked as chosen. Rows without a place for a star are not. */

@@ -200,7 +200,10 @@ export function termsTable(
   return {
     title: asked ? 'Acceptance' : 'Tiers',
     columns: [[`${asked ? 'accept' : 'tiers'} (${form})`], ['measured', 4], ['result']],
-    rows: plainRows(terms.map(({ text, value, passed }) => [text, value, passed ? 'passed' : 'FAILED'])),
+    rows: terms.map(({ text, value, passed }) => ({
+      cells: [text, value, passed ? 'passed' : 'FAILED'],
+      tone: passed ? 'good' : 'bad',
+    })),
     legend: asked
       ? `About ${about}.`
       : `About ${about}. These tiers are commonly published for a change of embedding model. Without --accept they do not change the exit code.`,

@@ -250,7 +250,10 @@ function sayDone(
     `copied ${copied.toLocaleString('en-US')} points${resumed ? ' (continuing an earlier run)' : ''} in ${seconds.toFixed(1)} s`,
   );
   run.say(
-    `verified all ${verify.points.toLocaleString('en-US')} points: ids, payloads, vectors and settings agree`,
+    run.paint(
+      `verified all ${verify.points.toLocaleString('en-US')} points: ids, payloads, vectors and settings agree`,
+      'good',
+    ),
   );
   run.result({
     ...summary(plan),

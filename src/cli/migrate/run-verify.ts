@@ -28,7 +28,7 @@ async function verify(work: MigrationWork, flags: VerifyFlags): Promise<void> {
   const points = found.points.toLocaleString('en-US');
   if (found.ok) {
     const agreed = found.countsCompared ? 'vectors, settings and counts' : 'vectors and settings';
-    run.say(`verified ${what} ${points} points: ids, payloads, ${agreed} agree`);
+    run.say(run.paint(`verified ${what} ${points} points: ids, payloads, ${agreed} agree`, 'good'));
     run.next(await nextSteps(work, flags));
     run.result(found);
     return;

@@ -4,7 +4,7 @@ import type { Address } from '../../config/settings.js';
 import { expectDefined, isTldrError, type ErrorCode } from '../../core/errors.js';
 import type { DriftCount } from '../../serve/drift-meter.js';
 import type { Counts } from '../../serve/metrics.js';
-import { openLog } from '../console/command-output.js';
+import { openLog } from '../console/log.js';
 import { SearchedBatches, type SearchedBatch } from './searched-batches.js';
 import { startProxyProcess, type ProxyProcess, type ServingOptions } from './proxy-process.js';
 
