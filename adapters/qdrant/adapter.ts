@@ -1,4 +1,5 @@
 import type { Adapter } from '../../src/store/adapter.js';
+import { clientWays } from './client-ways.js';
 import { PACKAGED_VERSION } from './local/packaged-version.js';
 
 /** Qdrant, by its REST address. */
@@ -16,6 +17,7 @@ export const QDRANT: Adapter = {
   ],
   open: async ({ settings, ...options }) =>
     (await import('./open.js')).openQdrant({ ...options, grpcUrl: settings['grpcUrl'] }),
+  clientWays,
   local: {
     version: PACKAGED_VERSION,
     start: async () => {

@@ -1,4 +1,5 @@
 import type { Log } from '../core/run-options.js';
+import type { Layout } from './collection.js';
 import type { VectorSource } from './vector-source.js';
 
 /** A setting that only one adapter has: a flag, a variable, and a key of the configuration file. */
@@ -40,6 +41,31 @@ export interface LocalDatabase {
   stop(): Promise<void>;
 }
 
+/** A migrated collection, as far as the authors of clients have to know it. */
+export interface MigratedCollection {
+  readonly url: string;
+  /** The collection's name before the migration, which clients use. */
+  readonly collection: string;
+  readonly target: string;
+  readonly layout: Layout;
+  /** Name of the full vector; '' for the unnamed one. */
+  readonly vector: string;
+  /** Name of the compact vector. */
+  readonly compact: string;
+  readonly inputDim: number;
+  readonly outputDim: number;
+  readonly encoderFile: string;
+  /** First-stage results per requested result. */
+  readonly oversampling: number;
+}
+
+/** A way for clients to use a migrated collection without the proxy, for people. */
+export interface ClientWay {
+  readonly title: string;
+  /** Code or requests to copy. */
+  readonly lines: readonly string[];
+}
+
 /** A kind of database, chosen by the scheme of its address. */
 export interface Adapter {
   readonly name: string;
@@ -52,6 +78,8 @@ export interface Adapter {
    * UNSUPPORTED for a version that is too old
    */
   open(options: OpenOptions): Promise<VectorSource>;
+  /** Returns the ways for clients to use a migrated collection without the proxy. */
+  readonly clientWays?: (migrated: MigratedCollection) => readonly ClientWay[];
   /** Starts a database of this kind for one run, where that is possible without an installation. */
   readonly local?: { readonly version: string; start(): Promise<LocalDatabase> };
 }
