@@ -32,6 +32,9 @@ const TRUTH_DEPTH = 50;
 /** No extrapolation if the sample is the whole collection except for the held-out queries. */
 const DOUBLINGS_MIN = 0.2;
 const WRITE_BYTES = 8 * 1024 ** 2;
+/** Steps of progress: the temporary collection is filled and indexed from the first one's begin to the second one's. */
+export const FILL_STEP = 'filling the scratch collection';
+export const MEASURE_STEP = 'measuring';
 
 /** Points to search, and queries that are not among them; both have D columns. */
 export interface PlanSample {
@@ -66,7 +69,7 @@ export async function measurePlan(
       full: queryOf(full, q),
       own: queryOf(dataOf(data, config.variant.scratch.name), q),
     });
-  const work = { configs, request, queries: queries.rows, seed, step: 'measuring' };
+  const work = { configs, request, queries: queries.rows, seed, step: MEASURE_STEP };
   const measured = await measureSearches(store, scratchName, work, run);
   const doublings = doublingsOf(setup.points, base.rows);
   const trends = await measureTrends(options, setup, { data, truth, sample, doublings });
@@ -103,7 +106,7 @@ async function fillScratch(
     const ids = Array.from({ length: end - start }, (_, i) => BigInt(start + i));
     const rest = ids.map(() => store.codec.pack('{}'));
     await store.upsert(scratchName, { ids, vectors: columnsOf(data, start, end), extra: rest });
-    onProgress?.({ step: 'filling the scratch collection', done: end, total: rows, unit: 'points' });
+    onProgress?.({ step: FILL_STEP, done: end, total: rows, unit: 'points' });
   }
   await store.finishBulkLoad(scratch, { signal, onProgress });
 }

@@ -228,8 +228,8 @@ function trainableDims(
 }
 
 /** Returns the default sizes. Few points do not span more directions than their number. */
-function defaultDims(whole: number): number[] {
-  const sizes = REDUCTIONS.map((by) => Math.floor(whole / by)).filter((size) => size >= DIM_MIN);
+export function defaultDims(whole: number, reductions: readonly number[] = REDUCTIONS): number[] {
+  const sizes = reductions.map((by) => Math.floor(whole / by)).filter((size) => size >= DIM_MIN);
   return sizes.length > 0 ? sizes : [Math.max(1, Math.floor(whole / 2))];
 }
 

@@ -1,3 +1,5 @@
+import type { Command } from 'commander';
+
 /** Words that a POSIX shell reads as they are, without quotes. */
 const PLAIN = /^(?:--[\w-]+=)?[\w./:@%+,-]+$/;
 
@@ -20,13 +22,30 @@ export interface ShellCommand {
  * Returns a command line to paste into a shell. If a name begins with a dash, all names follow `--`. If a
  * value begins with a dash, `=` joins it to its flag. So neither is read as a flag.
  */
-export function shellCommand({ command, names = [], flags }: ShellCommand): string {
+export function shellCommand(line: ShellCommand): string {
+  return ['qdrant-tldr', ...line.command, ...argumentsOf(line)].map(shellWord).join(' ');
+}
+
+/**
+ * Returns what a command's own definition reads from a command line, with its defaults. So a command that is shown to
+ * the user can run in this process, exactly as the shell would run it.
+ * @param define returns the definition with an action that hands its flags to `give`
+ */
+export function readFlags<Flags>(
+  line: ShellCommand,
+  define: (give: (flags: Flags) => void) => Command,
+): Promise<Flags> {
+  return new Promise((resolve) => {
+    define(resolve).exitOverride().parse(argumentsOf(line), { from: 'user' });
+  });
+}
+
+function argumentsOf({ names = [], flags }: ShellCommand): string[] {
   const given = flags.flatMap(([flag, value]) => {
     if (value === null) return [flag];
     const text = String(value);
     return text.startsWith('-') ? [`${flag}=${text}`] : [flag, text];
   });
   const dashed = names.some((name) => name.startsWith('-'));
-  const words = dashed ? [...command, ...given, '--', ...names] : [...command, ...names, ...given];
-  return ['qdrant-tldr', ...words].map(shellWord).join(' ');
+  return dashed ? [...given, '--', ...names] : [...names, ...given];
 }

@@ -3,6 +3,7 @@ import { Encoder } from '../../encoder/model.js';
 import { serveStep, projectStep } from '../console/next-commands.js';
 import { TldrError } from '../../core/errors.js';
 import { judgeTerms, type TermResult } from '../../evaluate/acceptance.js';
+import type { CollectionComparison } from '../../evaluate/compare-collections.js';
 import type { FormReport } from '../../evaluate/fidelity.js';
 import type { ReportInput } from '../../report/input.js';
 import { formatBytes, formatNumber } from '../../report/format.js';
@@ -29,13 +30,15 @@ export function runEvaluate(names: readonly (string | undefined)[], flags: Evalu
 }
 
 /** The measurements, and how the terminal and the page show them. */
-interface Evaluation {
+export interface Evaluation {
   readonly name: string;
   /** The search that the terms apply to. */
   readonly form: FormReport;
   /** Lines above the tables. */
   readonly lines: readonly string[];
   readonly tables: readonly ResultTable[];
+  /** Expected memory of both collections; null for files. */
+  readonly memory: CollectionComparison['bytes'] | null;
   readonly page: (terms: readonly TermResult[]) => ReportInput;
   /** The object for `--json`, without the values of single queries, which only charts need. */
   readonly result: Readonly<Record<string, unknown>>;
@@ -48,7 +51,12 @@ async function evaluate(
 ): Promise<void> {
   const startedAt = performance.now();
   const encoder = await Encoder.load(flags.encoder);
-  const { name, form, lines, tables, page, result } = await measure(request, { encoder, flags, run, config });
+  const { name, form, lines, tables, page, result } = await measureEvaluation(request, {
+    encoder,
+    flags,
+    run,
+    config,
+  });
   const seconds = (performance.now() - startedAt) / 1000;
   const terms = judgeTerms(request.terms, form);
   const failure = failedTerms(terms);
@@ -93,7 +101,8 @@ interface Using {
   readonly config: Config;
 }
 
-async function measure(request: EvaluateRequest, using: Using): Promise<Evaluation> {
+/** Measures what `evaluate` measures, and prints nothing. */
+export async function measureEvaluation(request: EvaluateRequest, using: Using): Promise<Evaluation> {
   const { encoder, flags, run, config } = using;
   const { ks } = request;
   if (request.collections === null) return measureFiles(request, using);
@@ -121,6 +130,7 @@ async function measure(request: EvaluateRequest, using: Using): Promise<Evaluati
         ...driftLines(drift),
       ],
       tables,
+      memory: comparison.bytes,
       page: (terms) =>
         comparisonPage(comparison, { title, queriesFrom, terms, facts, tables, command: commandLine() }),
       result: {
@@ -162,6 +172,7 @@ async function measureFiles(
       ...driftLines(drift),
     ],
     tables,
+    memory: null,
     page: (terms) =>
       judgementPage(judgement, { title: name, queriesFrom, terms, facts, tables, command: commandLine() }),
     result: { queriesFrom, ...judgement, perQuery: undefined, ...(drift && { drift }) },

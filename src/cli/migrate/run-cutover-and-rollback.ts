@@ -46,7 +46,8 @@ export function runCutover(pair: Pair, flags: CutoverFlags): Promise<void> {
   return withMigration(pair, flags, (work) => cutover(work, flags));
 }
 
-async function cutover(work: MigrationWork, flags: CutoverFlags): Promise<void> {
+/** Sends clients to the target, or says what a cut-over would do. */
+export async function cutover(work: MigrationWork, flags: CutoverFlags): Promise<void> {
   const { run, config, store } = work;
   const { alias, force } = flags;
   const form = formOf(flags);

@@ -3,14 +3,12 @@ import { fileNamePart } from '../../core/bounded-name.js';
 import {
   frontierOf,
   planReportRows,
-  storageOf,
   type PlanChoice,
   type SizingRow,
   type PlanTarget,
 } from '../../plan/sizing-row.js';
 import { secondsPerSize, type PlanResult } from '../../plan/run-plan.js';
 import type { PlanOptions, PlanSetup } from '../../plan/prepare-plan.js';
-import { dependsOnRotation } from '../../evaluate/stored-codes.js';
 import { formatBytes, formatNumber } from '../../report/format.js';
 import type { ResultTable } from '../../report/result-table.js';
 import { sayTables } from '../console/show-results.js';
@@ -18,10 +16,8 @@ import { candidateLabel } from '../train/candidate-names.js';
 import type { ConsoleRun } from '../console/command-output.js';
 import type { MemoryBudget } from '../../plan/memory-budgets.js';
 import { nameOf, sayFullVectorsWin, sayMemoryToday } from './budgets.js';
-import { targetName } from '../console/target-name.js';
+import { migrationLine, searchLine, servingLine, targetNameOf, trainingLine } from './deploy-commands.js';
 import { shellCommand, shellWord } from '../console/shell-command.js';
-
-const TOP = 10;
 
 interface Printed {
   readonly options: PlanOptions;
@@ -182,56 +178,19 @@ export function planCommands(
   if (row.datatype === 'as configured' || row.kind === 'current')
     return ['# nothing to do: the collection already is like this'];
   if (row.kind === 'full') return fullCommands(row, { setup, url, collection });
-  const vector = vectorName === undefined ? [] : [['--vector', vectorName] as const];
-  const file = `${fileNamePart(collection)}-${row.dim}.onnx`;
-  const target = targetName(collection, `_${row.dim}_${row.datatype}`);
-  const { datatype, quantization } = storageOf(row.datatype);
-  const encoder = ['--encoder', file] as const;
-  return [
-    shellCommand({
-      command: ['train'],
-      names: [collection],
-      flags: [
-        ...vector,
-        ['--dim', row.dim],
-        ['--seed', seed],
-        ...trainFlags,
-        ['--budget', `${secondsPerSize(options, setup)}s`],
-        ...(dependsOnRotation(row.datatype) ? [['--for', row.datatype] as const] : []),
-        ['--out', file],
-      ],
-    }),
-    shellCommand({
-      command: ['migrate', 'start'],
-      names: [collection, target],
-      flags: [
-        encoder,
-        ['--layout', row.layout ?? 'compact'],
-        ...vector,
-        ['--datatype', datatype],
-        ['--quantization', quantization],
-      ],
-    }),
-    shellCommand({
-      command: ['search'],
-      names: [target],
-      flags: [
-        encoder,
-        ['--query', 'q.json'],
-        ['--limit', TOP],
-        ...(row.oversampling > 1 ? [['--rescore', TOP * row.oversampling] as const] : []),
-      ],
-    }),
-    shellCommand({
-      command: ['serve'],
-      flags: [
-        ['--collection', collection],
-        ['--target', target],
-        encoder,
-        ...(row.oversampling > 1 ? [['--oversampling', row.oversampling] as const] : []),
-      ],
-    }),
-  ];
+  const encoderFile = `${fileNamePart(collection)}-${row.dim}.onnx`;
+  const { dim, datatype, oversampling, layout } = row;
+  const made = { dim, datatype, oversampling, layout };
+  const target = targetNameOf(collection, made);
+  const deployment = { collection, vectorName, encoderFile, target, row: made };
+  const training = trainingLine(deployment, [
+    ['--seed', seed],
+    ...trainFlags,
+    ['--budget', `${secondsPerSize(options, setup)}s`],
+  ]);
+  return [training, migrationLine(deployment), searchLine(deployment), servingLine(deployment)].map(
+    shellCommand,
+  );
 }
 
 const BINARY_SETTINGS: Readonly<Record<string, Readonly<Record<string, string>>>> = {

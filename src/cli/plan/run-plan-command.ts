@@ -71,33 +71,7 @@ async function plan(
   checkRelevanceFlags(flags);
   if (flags.report !== undefined) await checkOutput(flags.report, { force: flags.force === true, dryRun });
   await reportLeftovers(store, run, collection);
-  const { signal, log, onProgress } = run;
-  const started = {
-    startedAt: new Date().toISOString(),
-    host: hostname(),
-    pid: process.pid,
-    pids: pidNamespace(),
-  };
-  const options: PlanOptions = {
-    store,
-    scratchStore: store,
-    collection,
-    vectorName: flags.vector,
-    dims: flags.dims,
-    kinds: flags.datatypes,
-    oversamplings: flags.oversampling,
-    sampleSize: flags.sample,
-    queriesCount: flags.queriesCount,
-    ...(await planJudgements(collection, flags, { store, run })),
-    scratchName: `${SCRATCH_PREFIX}${randomBytes(6).toString('hex')}`,
-    scratchMetadata: { [SCRATCH_METADATA]: JSON.stringify(started) },
-    seed: flags.seed,
-    threads: config.threads,
-    budgetSeconds: flags.budget,
-    signal,
-    log,
-    onProgress,
-  };
+  const options = await planOptionsOf(collection, flags, { store, run, config });
   const setup = await preparePlan(options);
   const where = flags.scratch === 'embedded' ? 'a packaged server started for it' : store.endpoint;
   sayWhat(run, { options, setup, where });
@@ -117,6 +91,41 @@ async function plan(
     runPlan({ ...options, scratchStore }, setup),
   );
   await showPlan(flags, { options, setup, result }, { run, config });
+}
+
+/** Returns the options of a plan from the command's flags, with a new name for its scratch collection. */
+export async function planOptionsOf(
+  collection: string,
+  flags: PlanFlags,
+  { store, run, config }: PlanContext,
+): Promise<PlanOptions> {
+  const { signal, log, onProgress } = run;
+  const started = {
+    startedAt: new Date().toISOString(),
+    host: hostname(),
+    pid: process.pid,
+    pids: pidNamespace(),
+  };
+  return {
+    store,
+    scratchStore: store,
+    collection,
+    vectorName: flags.vector,
+    dims: flags.dims,
+    kinds: flags.datatypes,
+    oversamplings: flags.oversampling,
+    sampleSize: flags.sample,
+    queriesCount: flags.queriesCount,
+    ...(await planJudgements(collection, flags, { store, run })),
+    scratchName: `${SCRATCH_PREFIX}${randomBytes(6).toString('hex')}`,
+    scratchMetadata: { [SCRATCH_METADATA]: JSON.stringify(started) },
+    seed: flags.seed,
+    threads: config.threads,
+    budgetSeconds: flags.budget,
+    signal,
+    log,
+    onProgress,
+  };
 }
 
 /** Chooses a configuration if a target or an amount of memory was given, and shows everything that was measured. */

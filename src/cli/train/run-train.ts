@@ -12,6 +12,7 @@ import {
 } from '../../select/train-encoder-options.js';
 import { checkTrainMemory } from '../../select/train-memory.js';
 import type { RelevanceReport } from '../../select/measure-relevance.js';
+import type { TrainReport } from '../../select/train-report.js';
 import { Encoder } from '../../encoder/model.js';
 import { trainEncoder } from '../../select/train-encoder.js';
 import {
@@ -82,18 +83,22 @@ interface Surroundings {
 
 /** Runs `train`. */
 export function runTrain(collection: string | undefined, flags: TrainFlags): Promise<void> {
-  return withConsole(flags, (run, config) =>
-    train(collection, flags, { run, config }).catch((error: unknown) => {
+  return withConsole(flags, async (run, config) => {
+    await train(collection, flags, { run, config }).catch((error: unknown) => {
       throw namingFlags(error);
-    }),
-  );
+    });
+  });
 }
 
-async function train(
+/**
+ * Trains and saves an encoder.
+ * @returns what was measured; null after a dry run
+ */
+export async function train(
   collection: string | undefined,
   flags: TrainFlags,
   { run, config }: Surroundings,
-): Promise<void> {
+): Promise<TrainReport | null> {
   if ((collection === undefined) === (flags.input === undefined)) {
     throw new TldrError('INVALID_ARGUMENT', 'give either a collection or --input with a file of vectors');
   }
@@ -153,7 +158,9 @@ async function train(
     splitSample(cleanForTraining(x, distance), { ...options, ...relevance, distance });
     run.next([sameCommandWithout('--dry-run')]);
     sayDryRun(sample, flags, run);
-  } else await trainAndSave(sample, { flags, options, relevance, memory, run });
+    return null;
+  }
+  return trainAndSave(sample, { flags, options, relevance, memory, run });
 }
 
 function sayDryRun({ x, distance }: TrainSample, flags: TrainFlags, run: ConsoleRun): void {
@@ -183,7 +190,7 @@ async function trainAndSave(
     memory: MemoryBeforeAndAfter | null;
     run: ConsoleRun;
   },
-): Promise<void> {
+): Promise<TrainReport> {
   const { checkpoint } = flags;
   const { encoder, report, details, candidates } = await trainEncoder(x, {
     ...options,
@@ -231,6 +238,7 @@ async function trainAndSave(
   sayGain(run, report, memory);
   run.next(commandsAfterTraining(source, flags));
   run.result({ out: flags.out, fingerprint: encoder.fingerprint, ...report, memory });
+  return report;
 }
 
 /** The commands that use the encoder: a two-stage copy of the collection, or projection of the file. */

@@ -91,7 +91,7 @@ export async function planMigration(
 ): Promise<MigrationPlan> {
   const { source, target, encoder, sourceCollection, targetCollection, layout = 'compact' } = request;
   checkSides(request);
-  await refuseAlias(source, sourceCollection);
+  await refuseAliasAsSource(source, sourceCollection);
   const sourceSpec = await source.describe(sourceCollection);
   const vector = pickVector(sourceSpec, request.vectorName);
   refuseOtherHidden(sourceSpec, vector.name);
@@ -181,8 +181,11 @@ function checkSides({ source, target, sourceCollection, targetCollection }: Migr
   }
 }
 
-/** An alias can be moved, by a cut-over even to the target, and would then name another collection. */
-async function refuseAlias(source: CopyTarget, name: string): Promise<void> {
+/**
+ * An alias can be moved, by a cut-over even to the target, and would then name another collection.
+ * @throws INVALID_ARGUMENT when the name is an alias
+ */
+export async function refuseAliasAsSource(source: CopyTarget, name: string): Promise<void> {
   const collection = (await allNames(source)).get(name);
   if (collection === undefined) return;
   throw new TldrError(

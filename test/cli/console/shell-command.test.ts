@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals';
 import { Command } from 'commander';
 import fc from 'fast-check';
 import { execFileSync } from 'node:child_process';
-import { shellCommand } from '../../../src/cli/console/shell-command.js';
+import { readFlags, shellCommand } from '../../../src/cli/console/shell-command.js';
 
 /** What a shell makes of a command: its words. */
 function pasted(command: string): string[] {
@@ -46,4 +46,37 @@ test('any words survive the shell', () => {
     }),
     { numRuns: 50, seed: 3 },
   );
+});
+
+test.each(['docs', '-dash', '--', "it's"])(
+  'flags for a command that names %j are read as the shell would read them, with the defaults of its definition',
+  async (name) => {
+    const line = {
+      command: ['start'],
+      names: [name],
+      flags: [
+        ['--out', `${name}.onnx`],
+        ['--yes', null],
+      ],
+    } as const;
+    const flags = await readFlags<object>(line, (give) =>
+      new Command('start')
+        .argument('<source>')
+        .requiredOption('--out <file>')
+        .option('--yes')
+        .option('--seed <n>', 'a number', Number, 7)
+        .action((_: string, read: object) => give(read)),
+    );
+    expect(flags).toEqual({ out: `${name}.onnx`, yes: true, seed: 7 });
+  },
+);
+
+test('a command line that its definition does not know is refused', async () => {
+  const line = { command: ['start'], flags: [['--nope', null]] } as const;
+  const read = readFlags<object>(line, (give) =>
+    new Command('start')
+      .configureOutput({ writeErr: () => undefined })
+      .action((flags: object) => give(flags)),
+  );
+  await expect(read).rejects.toThrow("unknown option '--nope'");
 });
