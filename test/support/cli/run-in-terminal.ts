@@ -3,7 +3,8 @@ import xterm from '@xterm/headless';
 
 const ROWS = 40;
 
-/** Ends each drawing of the progress display. */
+/** Begins and ends each drawing of the progress display. */
+const DRAWING = '\x1b[?2026h';
 const DRAWN = '\x1b[?2026l';
 
 /** Runs a program on a terminal of its own: relays its output, and its input to the program. */
@@ -86,8 +87,8 @@ export async function runInTerminal(
     const parts = (rest + chunk).split(DRAWN);
     rest = parts.pop() ?? '';
     for (const part of parts) shown = shown.then(() => show(part + DRAWN));
-    // A question or a plain line is shown at once; what an escape sequence cut off waits for its rest.
-    if (!rest.includes('\x1b')) {
+    // A question or a plain line is shown at once; a drawing that was cut off waits for its rest.
+    if (!rest.includes(DRAWING) && !endsWithin(rest, DRAWING)) {
       const text = rest;
       rest = '';
       shown = shown.then(() => show(text));
@@ -103,6 +104,12 @@ export async function runInTerminal(
   await show(rest);
   if (errors !== '') throw new Error(`the terminal failed: ${errors}`);
   return { code, lines: linesOf(terminal), frames, wrapped, raw };
+}
+
+/** Whether a text ends with the beginning of a sequence. */
+function endsWithin(text: string, sequence: string): boolean {
+  const at = text.lastIndexOf(sequence.slice(0, 1));
+  return at >= 0 && sequence.startsWith(text.slice(at));
 }
 
 function linesOf(terminal: InstanceType<typeof xterm.Terminal>): string[] {
