@@ -30,6 +30,7 @@ const EXIT: Readonly<Record<ErrorCode, number>> = {
  */
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   demo: async () => (await import('./demo/command.js')).demoCommand(),
+  shrink: async () => (await import('./shrink/command.js')).shrinkCommand(),
   inspect: async () => (await import('./inspect.js')).inspectCommand(),
   train: async () => (await import('./train/command.js')).trainCommand(),
   plan: async () => (await import('./plan/command.js')).planCommand(),
@@ -42,7 +43,10 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
 };
 
 const HELP = `
-In this order:
+All in one guided run:
+  qdrant-tldr shrink docs                                                   sizes, trains, migrates, evaluates
+
+Step by step, in this order:
   qdrant-tldr inspect docs                                                  dimensions, points and memory
   qdrant-tldr plan docs --target "recall@10>=0.97"                          which size and storage is enough
   qdrant-tldr train docs --dim 96 --out enc.onnx                            learn the encoder

@@ -26,15 +26,23 @@ await tinyEncoder().save(join(cwd, 'tiny.onnx'));
 const TRAIN = ['train', '--input', 'base.npy', '--dim', '4', '--k', '5', '--threads', '1'];
 
 describe('every command', () => {
-  test.each(['demo', 'inspect', 'train', 'plan', 'migrate', 'evaluate', 'search', 'project', 'config'])(
-    '%s explains itself',
-    async (command) => {
-      const { code, stdout } = await runCli([command, '--help'], { cwd });
-      expect(code).toBe(0);
-      expect(stdout).toContain(`Usage: qdrant-tldr ${command}`);
-      expect(stdout).toContain('--json');
-    },
-  );
+  test.each([
+    'demo',
+    'shrink',
+    'inspect',
+    'train',
+    'plan',
+    'migrate',
+    'evaluate',
+    'search',
+    'project',
+    'config',
+  ])('%s explains itself', async (command) => {
+    const { code, stdout } = await runCli([command, '--help'], { cwd });
+    expect(code).toBe(0);
+    expect(stdout).toContain(`Usage: qdrant-tldr ${command}`);
+    expect(stdout).toContain('--json');
+  });
 
   test('nothing is said on standard error: Node knows the flag by which the heap grows', async () => {
     const { code, stderr } = await runCli(['--version'], { cwd });

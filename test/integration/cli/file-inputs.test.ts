@@ -12,6 +12,7 @@ import { planCommand } from '../../../src/cli/plan/command.js';
 import { projectCommand } from '../../../src/cli/project.js';
 import { searchCommand } from '../../../src/cli/search.js';
 import { serveCommand } from '../../../src/cli/serve/command.js';
+import { shrinkCommand } from '../../../src/cli/shrink/command.js';
 import { trainCommand } from '../../../src/cli/train/command.js';
 import { isTldrError, messageOf } from '../../../src/core/errors.js';
 import { matrix } from '../../../src/core/matrix.js';
@@ -34,6 +35,7 @@ const COMMANDS = [
   projectCommand,
   searchCommand,
   serveCommand,
+  shrinkCommand,
   trainCommand,
 ];
 const POINTS = 40;

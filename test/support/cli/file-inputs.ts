@@ -43,6 +43,7 @@ export const FILE_INPUTS: readonly FileInput[] = [
   rows('plan', '--queries', { kind: 'table', before: 'docs --target recall@10>=0.9 --yes' }),
   rows('plan', '--labels', { kind: 'text', before: JUDGED }),
   rows('plan', '--qrels', { kind: 'table', before: `${JUDGED} --queries x.npy` }),
+  rows('shrink', '--queries', { kind: 'table', before: 'docs --yes --choose safe --out e.onnx' }),
   rows('evaluate', '--encoder', { kind: 'regular', before: 'docs docs_c' }),
   rows('evaluate', '--encoder', { kind: 'regular', before: '--base x.npy' }),
   rows('evaluate', '--base', { kind: 'npy', before: '--encoder enc.onnx' }),
@@ -96,21 +97,23 @@ export const FILE_INPUTS: readonly FileInput[] = [
       before: `docs docs_c${{ tune: ' --nice 1', cutover: ' --alias name --yes', verify: ' --encoder enc.onnx' }[verb] ?? ''}`,
     }),
   ),
-  ...['config', 'inspect', 'train', 'plan', 'evaluate', 'search', 'serve', 'project', 'demo'].map((command) =>
-    rows(command, '--config', {
-      kind: 'small',
-      before:
-        {
-          config: '',
-          inspect: 'docs',
-          train: LEARN,
-          plan: 'docs --target recall@10>=0.9',
-          evaluate: SCORED,
-          search: 'docs_c --encoder enc.onnx --query x.npy',
-          serve: '--check',
-          project: '--encoder enc.onnx --input x.npy --out z.npy',
-        }[command] ?? '',
-    }),
+  ...['config', 'inspect', 'train', 'plan', 'evaluate', 'search', 'serve', 'project', 'demo', 'shrink'].map(
+    (command) =>
+      rows(command, '--config', {
+        kind: 'small',
+        before:
+          {
+            config: '',
+            inspect: 'docs',
+            train: LEARN,
+            plan: 'docs --target recall@10>=0.9',
+            shrink: 'docs --yes --choose safe --out e.onnx',
+            evaluate: SCORED,
+            search: 'docs_c --encoder enc.onnx --query x.npy',
+            serve: '--check',
+            project: '--encoder enc.onnx --input x.npy --out z.npy',
+          }[command] ?? '',
+      }),
   ),
   ...['start', 'status', 'pause', 'resume', 'tune', 'verify', 'cutover', 'rollback', 'complete', 'abort'].map(
     (verb) =>
@@ -126,6 +129,8 @@ export const FILE_OUTPUTS: readonly string[] = [
   'train --out',
   'train --report',
   'plan --report',
+  'shrink --out',
+  'shrink --report',
   'evaluate --junit',
   'evaluate --report',
   'project --out',

@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 const MAIN = fileURLToPath(new URL('../../../src/cli/main.js', import.meta.url));
 const BUDGET = ['--budget', '0.2s'];
 const SMALL: Readonly<Record<string, readonly (readonly string[])[]>> = {
+  shrink: [BUDGET],
   train: [BUDGET],
   plan: [
     BUDGET,

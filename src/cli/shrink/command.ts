@@ -1,0 +1,75 @@
+import { Command, Option } from 'commander';
+import { THREADS } from '../../core/run-options.js';
+import { PROPOSAL_NAMES } from '../../plan/proposals.js';
+import { seconds, seedNumber, wholeNumber, withGlobalFlags, withWriteFlags } from '../console/options.js';
+import type { ShrinkFlags } from './work.js';
+
+/** Points that the sizing measures with: enough for a first answer within a minute or two. */
+const SAMPLE_POINTS = 5_000;
+/** Planned time of the training; the sizing before it takes half of it. */
+const BUDGET_SECONDS = 120;
+
+const HELP = `
+Reads   the collection, which is never changed, and --queries if you give them
+Writes  a sample into a temporary collection, which it removes again; the encoder file (--out); the target collection
+        and the migration state; its own state beside the encoder file; a page (--report) if you ask for it
+
+Examples:
+  qdrant-tldr shrink docs
+  qdrant-tldr shrink docs --dry-run
+  qdrant-tldr shrink docs --yes --choose balanced --report shrink.html
+  qdrant-tldr shrink docs --yes --choose safe --queries real-queries.npy --budget 10m
+
+It measures what less memory costs, proposes three sizes, and carries out the one that you choose:
+  safe      the least memory that surely finds 99 % of the same first ten results
+  balanced  the least memory that finds 97 %
+  smallest  the least memory that finds 90 %
+Then it trains the encoder, migrates into the two-stage layout, evaluates, and says how clients connect. It prints
+every command that does the same without the guide. Each step is kept: after Ctrl-C or a crash, the same command
+continues.
+
+No client notices anything before you point it to the proxy. An alias is switched only with --switch, or if you
+answer the question with yes.
+
+Documentation: docs/shrink.md`;
+
+/** `shrink`: the guided way from a collection to a smaller one in service. */
+export function shrinkCommand(): Command {
+  const command = new Command('shrink')
+    .description('Size, train, migrate and evaluate in one guided run that you can stop and continue.')
+    .argument('<collection>', 'collection to shrink; it is only read')
+    .addOption(
+      new Option('--choose <proposal>', 'carry out this proposal instead of asking').choices([
+        ...PROPOSAL_NAMES,
+      ]),
+    )
+    .option('--target <name>', 'collection to create (default: <collection>_<dimensions>_<storage>)')
+    .option('--out <file>', 'encoder file to write (default: <collection>.onnx)')
+    .option('--vector <name>', 'vector to reduce, if the collection has several')
+    .addOption(
+      new Option(
+        '--layout <name>',
+        'two-stage: also the full vectors, on disk, to rescore results; compact: compact vectors only',
+      )
+        .choices(['two-stage', 'compact'])
+        .default('two-stage'),
+    )
+    .option('--queries <file>', 'real queries, .npy or one JSON array per line (default: points held out)')
+    .option('--sample <n>', 'points that the sizing measures with', wholeNumber, SAMPLE_POINTS)
+    .option(
+      '--budget <time>',
+      'planned time of the training, such as 90s or 10m (default: 2m); the sizing takes half of it',
+      seconds,
+      BUDGET_SECONDS,
+    )
+    .option('--switch <alias>', 'at the end, let this alias lead to the new collection')
+    .option('--seed <n>', 'seed of everything random', seedNumber, 0)
+    .option('--threads <n>', `threads (default: ${THREADS})`, wholeNumber)
+    .option('--report <file>', 'write everything into one self-contained HTML page')
+    .option('--force', 'replace an existing --report file')
+    .action(async (collection: string, flags: ShrinkFlags) =>
+      (await import('./run-shrink.js')).runShrink(collection, flags),
+    );
+  command.addHelpText('after', HELP);
+  return withWriteFlags(withGlobalFlags(command));
+}

@@ -1,0 +1,145 @@
+import { resolve } from 'node:path';
+import { fileNamePart } from '../../core/bounded-name.js';
+import { expectDefined } from '../../core/errors.js';
+import type { Config } from '../../config/load.js';
+import type { ProposalName } from '../../plan/proposals.js';
+import type { Layout } from '../../store/collection.js';
+import type { CopyTarget } from '../../store/copy-target.js';
+import type { ConsoleRun } from '../console/command-output.js';
+import type { GlobalFlags } from '../console/options.js';
+import { nextCommand } from '../console/next-commands.js';
+import type { ShellCommand } from '../console/shell-command.js';
+import type { Deployment } from '../plan/deploy-commands.js';
+import { writeShrinkState, type Proposed, type ShrinkRequest, type ShrinkState } from './state.js';
+
+/** Flags of `shrink`. */
+export interface ShrinkFlags extends GlobalFlags {
+  readonly choose?: ProposalName;
+  readonly target?: string;
+  readonly out?: string;
+  readonly vector?: string;
+  readonly layout: Layout;
+  readonly queries?: string;
+  readonly sample: number;
+  readonly budget: number;
+  readonly switch?: string;
+  readonly seed: number;
+  readonly report?: string;
+  readonly force?: boolean;
+  readonly dryRun?: boolean;
+}
+
+/** The files of a run. */
+export interface ShrinkFiles {
+  readonly encoder: string;
+  readonly state: string;
+  readonly checkpoint: string;
+}
+
+/** Returns the files of a run: the encoder, and beside it how far the run and the training are. */
+export function filesOf(collection: string, { out }: ShrinkFlags): ShrinkFiles {
+  const encoder = out ?? `${fileNamePart(collection)}.onnx`;
+  return { encoder, state: `${encoder}.shrink.json`, checkpoint: `${encoder}.checkpoint` };
+}
+
+/** What all steps of a run work with. */
+export interface ShrinkWork {
+  readonly collection: string;
+  readonly flags: ShrinkFlags;
+  readonly files: ShrinkFiles;
+  readonly run: ConsoleRun;
+  readonly config: Config;
+  readonly store: CopyTarget;
+  readonly progress: ShrinkProgress;
+}
+
+/** How far a run is, in memory and in its file. */
+export class ShrinkProgress {
+  constructor(
+    private readonly path: string,
+    private current: ShrinkState,
+  ) {}
+
+  get state(): ShrinkState {
+    return this.current;
+  }
+
+  /** Keeps what a step did before the next one begins. */
+  async save(changes: Partial<ShrinkState>): Promise<void> {
+    this.current = { ...this.current, ...changes };
+    await writeShrinkState(this.path, this.current);
+  }
+}
+
+/** Returns what the flags ask for. */
+export function requestOf(
+  collection: string,
+  { vector, layout, target, queries, sample, seed, budget }: ShrinkFlags,
+  { endpoint }: Pick<CopyTarget, 'endpoint'>,
+): ShrinkRequest {
+  return {
+    collection,
+    endpoint,
+    vector: vector ?? null,
+    layout,
+    target: target ?? null,
+    queries: queries === undefined ? null : resolve(queries),
+    sample,
+    seed,
+    budget,
+  };
+}
+
+/** Returns the proposal that was chosen. */
+export function chosenOf({ sizing, choice }: ShrinkState): Proposed {
+  return expectDefined(
+    sizing?.proposals.find(({ name }) => name === choice),
+    'the chosen proposal',
+  );
+}
+
+/** Returns what the commands of the chosen proposal are made from. */
+export function deploymentOf({ collection, flags, files, progress }: ShrinkWork): Deployment {
+  const { target } = progress.state;
+  return {
+    collection,
+    vectorName: flags.vector,
+    encoderFile: files.encoder,
+    target: expectDefined(target, 'the name of the target'),
+    row: chosenOf(progress.state).row,
+  };
+}
+
+/** The steps, in their order. */
+const STEPS = ['inspect', 'measure', 'choose', 'train', 'migrate', 'evaluate', 'connect'] as const;
+/** The name of a step. */
+type StepName = (typeof STEPS)[number];
+
+/** Prints the heading of a step, and the command that does the same without the guide. */
+export function sayStep(
+  { run, flags }: Pick<ShrinkWork, 'run' | 'flags'>,
+  name: StepName,
+  { title, line }: { readonly title: string; readonly line?: ShellCommand },
+): void {
+  run.say('');
+  run.say(`step ${STEPS.indexOf(name) + 1} of ${STEPS.length}: ${name}: ${title}`);
+  if (line !== undefined) run.say(`  $ ${nextCommand(flags, line)}`);
+}
+
+/** Stands before the lines of a command that runs as a step. */
+const INDENT = '  ';
+
+/** Returns the console for a command that runs as a step: it neither asks nor prints its own result. */
+export function stepConsole(
+  run: ConsoleRun,
+  { quiet = false }: { readonly quiet?: boolean } = {},
+): ConsoleRun {
+  return {
+    ...run,
+    columns: run.columns - INDENT.length,
+    next: () => undefined,
+    confirm: () => Promise.resolve(),
+    result: () => undefined,
+    say: quiet ? () => undefined : (line = '') => run.say(line === '' ? '' : INDENT + line),
+  };
+}
