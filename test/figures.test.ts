@@ -7,7 +7,11 @@ const NUMBER = /(?<![\w.,/@#-])(?:\d+(?:,\d{3})*(?:\.\d+)?|\.\d+)(?![\w@]|[.,-]\
 /** A number with one of these behind it was measured, wherever it stands. */
 const UNIT = /^\s?(?:s|ms|MB|MiB|GB|GFLOPS|points\/s|times)\b/;
 /** Sections of README that are about nothing but what was measured: every number there is a figure. */
-const FIGURE_SECTIONS = ['What it gives', 'Numbers and how to get them again'];
+const FIGURE_SECTIONS = [
+  'What it gives',
+  "Why not the server's own quantisation, Matryoshka prefixes or PCA?",
+  'Numbers and how to get them again',
+];
 const LINK = /\]\(([^)#\s]+\.md)(?:#([^)\s]+))?\)/g;
 
 /** A line of a page, with the figures that it states and the places that it links to. */
