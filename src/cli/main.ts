@@ -44,15 +44,15 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
 
 const HELP = `
 All in one guided run:
-  qdrant-tldr shrink docs                                                   sizes, trains, migrates, evaluates
+  qdrant-tldr shrink docs                                                  sizes, trains, migrates, evaluates
 
 Step by step, in this order:
-  qdrant-tldr inspect docs                                                  dimensions, points and memory
-  qdrant-tldr plan docs --target "recall@10>=0.97"                          which size and storage is enough
-  qdrant-tldr train docs --dim 96 --out enc.onnx                            learn the encoder
-  qdrant-tldr migrate docs docs_c96 --encoder enc.onnx                      copy and verify every point
-  qdrant-tldr evaluate docs docs_c96 --encoder enc.onnx                     recall and latency of both
-  qdrant-tldr serve --collection docs --target docs_c96 --encoder enc.onnx  the proxy for unchanged clients
+  qdrant-tldr inspect docs                                                 dimensions, points and memory
+  qdrant-tldr plan docs --target "recall@10>=0.97"                         which size and storage is enough
+  qdrant-tldr train docs --dim 96 --out enc.onnx                           learn the encoder
+  qdrant-tldr migrate docs docs_2s --encoder enc.onnx --layout two-stage   copy and verify every point
+  qdrant-tldr evaluate docs docs_2s --encoder enc.onnx                     recall and latency of both
+  qdrant-tldr serve --collection docs --target docs_2s --encoder enc.onnx  the proxy for unchanged clients
 
 "qdrant-tldr demo" shows all of this on its own data. "qdrant-tldr <command> --help" explains a command.
 The server's address comes from QDRANT_URL or --url, its API key from QDRANT_API_KEY.

@@ -128,7 +128,7 @@ export const SETTINGS = {
     env: 'QDRANT_TLDR_LISTEN_GRPC',
   },
   listenOperations: {
-    doc: 'serve: host and port for /healthz, /readyz and /metrics',
+    doc: 'serve: host and port for /healthz, /readyz, /metrics and /served',
     format: 'address',
     default: '127.0.0.1:6435',
     env: 'QDRANT_TLDR_LISTEN_OPERATIONS',

@@ -33,6 +33,7 @@ export type Hint =
   | 'roll-back-first' // roll back before the target is removed
   // How to call
   | 'name-alias' // give the alias to switch
+  | 'clients-project' // serve the target first, or say that clients project their vectors
   | 'switch-own-name' // a collection's own name is switched by the proxy, or as a bare name
   | 'switch-by-proxy' // cut over by the proxy
   | 'migrate-with-journal' // switch an alias, or start the migration again with a journal

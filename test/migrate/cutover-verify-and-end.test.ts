@@ -59,12 +59,28 @@ const sides = (): { source: MemoryStore; target: MemoryStore; place: StateLocati
   place,
 });
 const cut = (changes: Partial<CutOverRequest> = {}): ReturnType<typeof cutOver> =>
-  cutOver({ ...sides(), form: 'alias', alias: 'clients', ...changes });
+  cutOver({ ...sides(), form: 'alias', alias: 'clients', clientsProject: true, ...changes });
 const verify = (changes: Partial<VerifyRequest> = {}): ReturnType<typeof verifyAgain> =>
   verifyAgain({ ...sides(), encoder, ...changes });
 const leadsTo = async (name = 'clients'): Promise<string | undefined> => (await store.names.all()).get(name);
 
 describe('cut-over', () => {
+  test('refuses a compact target unless clients are known to project, and never a two-stage one', async () => {
+    await store.names.switch('clients', 'source');
+    await start();
+    for (const form of ['alias', 'bare-name'] as const)
+      await expect(cut({ form, clientsProject: undefined })).rejects.toMatchObject({
+        code: 'INVALID_ARGUMENT',
+        hint: 'clients-project',
+        message: expect.stringContaining('clients that send full vectors'),
+      });
+    expect(await leadsTo()).toBe('source');
+    expect((await migrationStatus(sides())).cutOver).toBeNull();
+    expect(await cut()).toMatchObject({ made: false });
+    // What is switched already needs no word again.
+    expect(await cut({ clientsProject: undefined })).toMatchObject({ made: true });
+  });
+
   test('switches an alias and back, and knows what it led to', async () => {
     await store.names.switch('clients', 'source');
     await start();

@@ -21,6 +21,8 @@ const ADVICE: Readonly<Record<Hint, string | ((fields: Fields) => string)>> = {
     'run `migrate cutover` first, or add --without-cutover if clients reach it in another way',
   'roll-back-first': 'run `migrate rollback` first',
   'name-alias': 'name it with --alias',
+  'clients-project':
+    'Start the proxy first (`serve`), or give --clients-project if clients project their queries and points',
   'switch-own-name':
     "clients that use a collection's own name can be switched by the proxy, or with --bare-name on a single server",
   'switch-by-proxy': 'let the proxy switch them, with --by proxy',

@@ -12,12 +12,13 @@ Reads   the source, which is never changed before "complete --delete-source --ex
 Writes  the target, and the migration state: .qdrant-tldr/<source>--<target>.json, or in the server
 
 In this order:
-  qdrant-tldr migrate start docs docs_c96 --encoder enc.onnx                  copies and verifies every point
-  qdrant-tldr migrate status docs docs_c96                                    how far it is, and the next step
-  qdrant-tldr migrate cutover docs docs_c96 --alias search                    says what would happen
-  qdrant-tldr migrate cutover docs docs_c96 --alias search --execute          sends clients to the target
-  qdrant-tldr migrate rollback docs docs_c96 --execute                        sends them back, if need be
-  qdrant-tldr migrate complete docs docs_c96                                  ends the migration
+  qdrant-tldr migrate start docs docs_2s --encoder enc.onnx --layout two-stage   copies and verifies every point
+  qdrant-tldr migrate status docs docs_2s                                        how far it is, and the next step
+  qdrant-tldr serve --collection docs --target docs_2s --encoder enc.onnx        lets clients stay as they are
+  qdrant-tldr migrate cutover docs docs_2s --alias search                        says what would happen
+  qdrant-tldr migrate cutover docs docs_2s --alias search --execute              sends clients to the target
+  qdrant-tldr migrate rollback docs docs_2s --execute                            sends them back, if need be
+  qdrant-tldr migrate complete docs docs_2s                                      ends the migration
 
 A plain migration does not bring over writes that clients make to the source during the copy. Choose one:
   - stop the writers before the copy, and start them again after the cut-over;

@@ -25,6 +25,10 @@ Examples:
 The cut-over is refused until every point was verified, unless you give --force "${FORCE_WORDS}".
 If a before-cutover hook fails, nothing is switched.
 
+A compact target answers no query with a full vector. The command tries one, shows the answer, and switches a
+name to such a target only if a running proxy serves it (\`serve\`, found at its address for operators,
+QDRANT_TLDR_LISTEN_OPERATIONS), or with --clients-project. A two-stage target needs neither.
+
 --by proxy is for a migration that was started with --journal. No name changes: from one moment on, the proxy
 answers reads from the target, which then holds every acknowledged write. No request fails, and writes wait
 for three seconds at most. The source still gets every write, so a rollback loses nothing. If the proxy does
@@ -93,6 +97,10 @@ export function cutoverCommand(): Command {
       '--allow-lag <n>',
       'with --catch-up: do not stop the writers; switch while up to n points differ',
       wholeNumber,
+    )
+    .option(
+      '--clients-project',
+      'compact target: clients send compact vectors, so that nothing breaks; not needed if a running proxy serves it',
     )
     .option('--force <words>', `"${FORCE_WORDS}": switch without a verification`)
     .option('--execute', EXECUTE);

@@ -17,7 +17,13 @@ import {
 import { readMigrationState } from '../../migrate/state/with-lock.js';
 import type { MigrationState } from '../../migrate/state/migration-state.js';
 import { planRollBack, rollBack, type WayBack } from '../../migrate/cutover/roll-back.js';
-import { sameCommandWith } from '../console/next-commands.js';
+import {
+  clientsMeet,
+  tryFullQuery,
+  type CompactTarget,
+} from '../../migrate/cutover/clients-of-compact-target.js';
+import { findRunningProxy, type RunningProxy } from '../serve/find-running-proxy.js';
+import { sameCommandWith, serveStep, type MadeCollection } from '../console/next-commands.js';
 import { nextSteps, encoderOf, withMigration, type MigrationWork, type Pair } from './migration-work.js';
 import { type HookFlags, hooksOf } from './hooks.js';
 import type { StateFlags } from './state-flags.js';
@@ -38,6 +44,7 @@ export interface CutoverFlags extends ExecuteFlags, HookFlags, CatchUpFlags {
   readonly bareName?: boolean;
   readonly by?: 'proxy';
   readonly waitMax: number;
+  readonly clientsProject?: boolean;
   readonly force?: string;
 }
 
@@ -56,16 +63,22 @@ export async function cutover(work: MigrationWork, flags: CutoverFlags): Promise
   const catchUp = await catchUpOf(work, flags, state);
   const { signal, log, onProgress } = run;
   const plain: CutOverRequest = { ...work, form, alias, force, hook, signal, log, onProgress };
-  const request = { ...plain, catchUp, waitMs: flags.waitMax * 1000 };
+  const clients = await clientsOf(work, flags, state);
+  const { clientsProject } = clients;
+  const request = { ...plain, catchUp, clientsProject, waitMs: flags.waitMax * 1000 };
   const planned = await planCutOver(request, state);
   const facts = targetDescription(await store.describe(state.targetCollection));
-  for (const line of form === 'proxy' ? proxyOutcomes(planned, flags) : outcomes(planned, facts))
+  for (const line of form === 'proxy' ? proxyOutcomes(planned, flags) : outcomes(planned, facts, clients))
     run.say(line);
   if (catchUp !== undefined && !planned.made) for (const line of catchUpLines(catchUp)) run.say(line);
   if (flags.execute !== true) {
     run.say('dry run: nothing was changed; --execute does it');
-    run.next([sameCommandWith('--execute')]);
-    run.result({ dryRun: true, ...planned });
+    run.next(
+      clientsProject || planned.made
+        ? [sameCommandWith('--execute')]
+        : [serveStep(madeBy(state), flags), sameCommandWith('--execute')],
+    );
+    run.result({ dryRun: true, ...planned, ...clientFacts(clients) });
     return;
   }
   const { name, to, made, caughtUp, frozenMs } = await cutOver(request);
@@ -77,6 +90,38 @@ export async function cutover(work: MigrationWork, flags: CutoverFlags): Promise
     );
   run.next(await nextSteps(work, flags));
   run.result({ dryRun: false, ...planned, caughtUp, frozenMs });
+}
+
+/** What is known about clients that send full vectors. */
+interface Clients {
+  /** What they meet at a compact target; null for any other target, and for a switch in the proxy. */
+  readonly compact: CompactTarget | null;
+  readonly proxy: RunningProxy | null;
+  /** Whether nothing breaks: the user says that clients project, a proxy does so, or full vectors are answered. */
+  readonly clientsProject: boolean;
+}
+
+async function clientsOf(
+  { config, store }: MigrationWork,
+  { by, clientsProject = false }: CutoverFlags,
+  { targetCollection: target, encoderFingerprint: fingerprint }: MigrationState,
+): Promise<Clients> {
+  const compact = by === undefined && (await store.exists(target)) ? await tryFullQuery(store, target) : null;
+  if (compact === null) return { compact, proxy: null, clientsProject: true };
+  const proxy = await findRunningProxy(config, { target, fingerprint });
+  return { compact, proxy, clientsProject: clientsProject || proxy !== null };
+}
+
+function madeBy({
+  sourceCollection: source,
+  targetCollection: target,
+  encoderFile,
+}: MigrationState): MadeCollection {
+  return { source, target, encoderFile };
+}
+
+function clientFacts({ compact, proxy }: Clients): Readonly<Record<string, unknown>> {
+  return { fullQueryRefusal: compact?.refusal ?? null, proxyFound: proxy?.operations ?? null };
 }
 
 function formOf({ alias, bareName = false, by }: CutoverFlags): CutOverRequest['form'] {
@@ -122,7 +167,11 @@ function catchUpLines({ lagMax, withoutFreeze, freezeMsMax }: CatchUpRequest): s
   ];
 }
 
-function outcomes({ form, name, from, to, made }: Switch, facts: TargetDescription | null): string[] {
+function outcomes(
+  { form, name, from, to, made }: Switch,
+  facts: TargetDescription | null,
+  clients: Clients,
+): string[] {
   if (made) return [`"${name}" leads to ${to} already`];
   const before = from === null ? 'nothing: the alias does not exist yet and will be created' : from;
   const lines = [
@@ -131,10 +180,7 @@ function outcomes({ form, name, from, to, made }: Switch, facts: TargetDescripti
   ];
   if (form === 'bare-name')
     lines.push(`  ${before} stays, hidden behind its name; nobody may delete "${name}"`);
-  if (facts?.layout === 'compact')
-    lines.push(
-      `  its vectors have ${facts.outputDim} dimensions: clients must project their queries and points`,
-    );
+  if (clients.compact !== null) lines.push(...compactOutcomes(clients.compact, { name, to, clients }));
   if (facts?.layout === 'two-stage')
     lines.push(
       `  queries of ${facts.inputDim} dimensions still work, but compare every vector unless clients prefetch on "${facts.compact}" or use the proxy`,
@@ -144,6 +190,21 @@ function outcomes({ form, name, from, to, made }: Switch, facts: TargetDescripti
     'to go back: `migrate rollback`; the source then lacks what clients wrote to the target',
   );
   return lines;
+}
+
+/** What happens to clients of a compact target. */
+function compactOutcomes(
+  compact: CompactTarget,
+  { name, to, clients }: { readonly name: string; readonly to: string; readonly clients: Clients },
+): string[] {
+  const { proxy, clientsProject } = clients;
+  const why =
+    proxy !== null
+      ? `clients of the proxy (operations on ${proxy.operations}) notice nothing, it serves ${to} as ${proxy.names.join(', ')}`
+      : clientsProject
+        ? 'you say that clients project their queries and points (--clients-project)'
+        : 'the switch is refused: start the proxy first (`serve`), or give --clients-project if clients project their queries and points';
+  return [`  ${clientsMeet(compact, { name, to })}`, `  ${why}`];
 }
 
 function proxyOutcomes({ to, made, ...way }: Switch, { waitMax }: CutoverFlags): string[] {

@@ -13,11 +13,15 @@ Reads   the source collection, which is never written to, and the encoder file
 Writes  the target collection, and the migration state (--record or --state), which is saved before each step
 
 Examples:
-  qdrant-tldr migrate start docs docs_c96 --encoder enc.onnx --dry-run
-  qdrant-tldr migrate start docs docs_c96 --encoder enc.onnx --yes
-  qdrant-tldr migrate start docs docs_2s --encoder enc.onnx --layout two-stage
+  qdrant-tldr migrate start docs docs_2s --encoder enc.onnx --layout two-stage --dry-run
+  qdrant-tldr migrate start docs docs_2s --encoder enc.onnx --layout two-stage --yes
   qdrant-tldr migrate start docs docs_2s --encoder enc.onnx --layout two-stage --datatype float16 --quantization scalar
-  qdrant-tldr migrate start docs docs_c96 --encoder enc.onnx --yes --on finished 'mail -s "$TLDR_TARGET ready" me'
+  qdrant-tldr migrate start docs docs_c96 --encoder enc.onnx --layout compact --yes
+  qdrant-tldr migrate start docs docs_2s --encoder enc.onnx --layout two-stage --yes --on finished 'mail -s "$TLDR_TARGET ready" me'
+
+The layout two-stage is recommended: it keeps the full vectors on disk, so that results are ordered by them, scores
+stay as they were, and full-size queries are answered. The layout compact is smaller on disk. It finds less, and
+clients must project their vectors or use the proxy.
 
 After a crash or Ctrl-C, the same command continues.
 
@@ -59,7 +63,7 @@ export function startCommand(): Command {
     .addOption(
       new Option(
         '--layout <name>',
-        'compact: compact vectors only; two-stage: also the full vectors, on disk, to rescore results',
+        'two-stage (recommended): also the full vectors, on disk, to rescore results; compact: compact vectors only',
       )
         .choices(['compact', 'two-stage'])
         .default('compact'),

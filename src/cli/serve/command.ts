@@ -65,7 +65,7 @@ export function serveCommand(): Command {
     .option('--listen-grpc <host:port>', 'address for gRPC clients (default: 127.0.0.1:6434)')
     .option(
       '--listen-operations <host:port>',
-      'address for /healthz, /readyz, /metrics (default: 127.0.0.1:6435)',
+      'address for /healthz, /readyz, /metrics, /served (default: 127.0.0.1:6435)',
     )
     .option('--tls-cert <file>', 'certificate for REST and gRPC clients (PEM)')
     .option('--tls-key <file>', 'private key of the certificate (PEM)')

@@ -3,7 +3,7 @@ import { countedTogether, Reloads } from '../../serve/metrics.js';
 import { startOperations } from '../../serve/run/health-and-metrics.js';
 import { DEFAULT_LIMITS } from '../../serve/proxy-options.js';
 import { RestUpstream } from '../../serve/rest/upstream.js';
-import { loadCollections } from './load-collections.js';
+import { describeServed, loadCollections } from './load-collections.js';
 import { RecordedQueries } from './recorded-queries.js';
 import { queriesIn } from './searched-batches.js';
 import { WorkerProcesses } from './worker-processes.js';
@@ -17,7 +17,7 @@ const READY_TIMEOUT_MS = 2_000;
  */
 export async function runCluster({ config, run, reread, reloadSignals }: ServeRun): Promise<void> {
   const { log } = run;
-  const loaded = await loadCollections(config, log);
+  let loaded = await loadCollections(config, log);
   const reloads = new Reloads();
   const recorded = await RecordedQueries.open(config, { log });
   const drift = new DriftReport({ log, alert: config.driftAlert });
@@ -31,6 +31,7 @@ export async function runCluster({ config, run, reread, reloadSignals }: ServeRu
     ready: async () => members.ready && (await upstream.ready(READY_TIMEOUT_MS)),
     metrics: async () =>
       countedTogether([...(await members.counts()), await reloads.registry.getMetricsAsJSON()]),
+    served: () => ({ collections: loaded.map(describeServed) }),
   });
   const stop = async (): Promise<boolean> => {
     const inTime = await members.drain(config.drainMs);
@@ -47,7 +48,7 @@ export async function runCluster({ config, run, reread, reloadSignals }: ServeRu
     throw error;
   }
   startReloading({ config, reread, reloadSignals, log, reloads }, async (next) => {
-    await loadCollections(next, log);
+    loaded = await loadCollections(next, log);
     members.configure(next);
     drift.alert = next.driftAlert;
   });

@@ -2,6 +2,7 @@ import { DriftReport } from '../../serve/drift-report.js';
 import { Reloads } from '../../serve/metrics.js';
 import { startOperations } from '../../serve/run/health-and-metrics.js';
 import { announceAddresses, startReloading, untilAborted, type ServeRun } from './reload-and-announce.js';
+import { describeServed } from './load-collections.js';
 import { RecordedQueries } from './recorded-queries.js';
 import { startProxyProcess } from './proxy-process.js';
 
@@ -23,6 +24,7 @@ export async function runSingle({ config, run, reread, reloadSignals }: ServeRun
     address: config.listenOperations,
     ready: () => proxy.ready(),
     metrics: async () => (await Promise.all(registries.map((one) => one.metrics()))).join(''),
+    served: () => ({ collections: serving.loaded().map(describeServed) }),
   }).catch(async (error: unknown) => {
     await proxy.close();
     await serving.close();

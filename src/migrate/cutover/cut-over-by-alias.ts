@@ -17,6 +17,7 @@ import { announce, factsOf, type EventFacts, type MigrationHook } from '../plan/
 import type { CutOver, MigrationState } from '../state/migration-state.js';
 import { isOwnTarget } from '../state/own-target.js';
 import { checkProxyReady, checkForm, COPIED, readByProxy } from './cut-over-by-proxy.js';
+import { checkClientsProject } from './clients-of-compact-target.js';
 import { FORCE_WORDS } from './force-words.js';
 
 /** Default of the longest wait for a proxy. */
@@ -29,6 +30,11 @@ export interface CutOverRequest extends StartedMigration, RunOptions {
   readonly alias?: string | undefined;
   /** `FORCE_WORDS` to switch without a verification. */
   readonly force?: string | undefined;
+  /**
+   * Says that clients send compact vectors, or reach the target by the proxy. Without it, no name is switched to a target
+   * of the layout `compact`, at which queries with full vectors fail.
+   */
+  readonly clientsProject?: boolean | undefined;
   readonly hook?: MigrationHook | undefined;
   /** Catch-up options if clients write to the source until the switch. Replaces the verification. */
   readonly catchUp?: CatchUpRequest | undefined;
@@ -163,7 +169,8 @@ async function checkVerified(
  * rollback. If it is called again after a crash, it finds out what was done. With `catchUp`, it first brings
  * the target near the source; after the before-cutover hook, which has to stop the writers, it makes both
  * equal.
- * @throws as `planCutOver` and `catchUpFrozen`, or the before-cutover hook's error; then nothing was switched
+ * @throws as `planCutOver` and `catchUpFrozen`, INVALID_ARGUMENT for a compact target without `clientsProject`, or the
+ * before-cutover hook's error; then nothing was switched
  * @example
  * ```ts
  * // Given: Qdrant, a finished migration
@@ -172,7 +179,7 @@ async function checkVerified(
  *
  * const store = await openQdrant({ url: 'http://localhost:6333' });
  * const migration = { source: store, target: store, place: stateFile('docs.migration.json') };
- * const { from, to } = await cutOver({ ...migration, form: 'alias', alias: 'search' });
+ * const { from, to } = await cutOver({ ...migration, form: 'alias', alias: 'search', clientsProject: true });
  * console.log(`"search" led to ${from ?? 'nothing'} and leads to ${to}`);
  * await store.close();
  * ```
@@ -185,6 +192,7 @@ export function cutOver(request: CutOverRequest): Promise<CutOverReport> {
       await makeSwitch(request, state, first);
       return { ...first, caughtUp: null, frozenMs: null };
     }
+    if (request.form !== 'proxy') await checkClientsProject(request.target, first, request.clientsProject);
     const { catchUp: how } = request;
     if (how === undefined) return switchAfterHook(request, state, { facts, lost });
     const projector = new RecordedProjector(how.encoder, state.projector, request);

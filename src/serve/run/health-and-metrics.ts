@@ -9,6 +9,8 @@ export interface OperationsOptions {
   readonly ready: () => Promise<boolean>;
   /** Returns all metrics in Prometheus' text format. */
   readonly metrics: () => Promise<string>;
+  /** Returns what is served, as plain data. */
+  readonly served: () => unknown;
 }
 
 /** The listener for operators of the proxy. */
@@ -18,7 +20,7 @@ export interface Operations {
 }
 
 /**
- * Starts the listener for /healthz, /readyz and /metrics, on an address separate from the clients' ports.
+ * Starts the listener for /healthz, /readyz, /metrics and /served, on an address separate from the clients' ports.
  * @throws UNAVAILABLE when the address is taken or cannot be listened on
  */
 export async function startOperations(options: OperationsOptions): Promise<Operations> {
@@ -40,7 +42,8 @@ export async function startOperations(options: OperationsOptions): Promise<Opera
         (text) => say(200, text, 'text/plain; version=0.0.4; charset=utf-8'),
         (error: unknown) => say(500, `${messageOf(error)}\n`),
       );
-    else say(404, 'not found: use /healthz, /readyz or /metrics\n');
+    else if (path === '/served') say(200, `${JSON.stringify(options.served())}\n`, 'application/json');
+    else say(404, 'not found: use /healthz, /readyz, /metrics or /served\n');
   });
   const address = await listen(server, options.address);
   return {

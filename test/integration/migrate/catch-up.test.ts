@@ -125,8 +125,10 @@ test('under writes of every kind the target is equal at the switch, and the free
   expect(started).toMatchObject({ code: 0 });
   expect(started.json()).toMatchObject({ caughtUp: { byVersions: true } });
   // Equal at no moment while they write: verification says so, and what follows does not mind.
-  const cutover = ['migrate', 'cutover', ...names, '--alias', 'clients', '--catch-up'];
-  expect((await cli('migrate', 'cutover', ...names, '--alias', 'clients', '--execute')).code).toBe(10);
+  const project = '--clients-project';
+  const cutover = ['migrate', 'cutover', ...names, '--alias', 'clients', '--catch-up', project];
+  const early = ['migrate', 'cutover', ...names, '--alias', 'clients', '--execute', project];
+  expect((await cli(...early)).code).toBe(10);
   const frozen = await cli('migrate', 'cutover', ...names, '--alias', 'clients', '--freeze-max', '20s');
   expect(frozen).toMatchObject({ code: 2, stderr: expect.stringContaining('--freeze-max needs --catch-up') });
   const dry = await cli(...cutover);
@@ -174,7 +176,8 @@ test('settings of the source that change while the target follows are brought ov
     hnsw_config: { full_scan_threshold: 2000 },
     metadata: { mine: 1 },
   });
-  const cutover = ['migrate', 'cutover', ...names, '--alias', 'limited-clients', '--catch-up', '--execute'];
+  const clients = ['--alias', 'limited-clients', '--clients-project'];
+  const cutover = ['migrate', 'cutover', ...names, ...clients, '--catch-up', '--execute'];
   expect((await cli(...cutover)).stderr).toContain('full_scan_threshold: expected 500, got 2500');
   expect(await cli('migrate', 'resume', ...names, '--yes', '--catch-up')).toMatchObject({ code: 0 });
   expect(await cli(...cutover)).toMatchObject({ code: 0 });

@@ -99,7 +99,15 @@ test.each(['compact', 'two-stage'])(
     const migrate = (command: string, ...more: string[]): ReturnType<CliPlace['cli']> =>
       place.cli('migrate', command, name, target, '--json', ...more);
     const cutOver = (...more: string[]): ReturnType<CliPlace['cli']> =>
-      migrate('cutover', '--alias', `searched-${layout}`, '--catch-up', '--execute', ...more);
+      migrate(
+        'cutover',
+        '--alias',
+        `searched-${layout}`,
+        '--clients-project',
+        '--catch-up',
+        '--execute',
+        ...more,
+      );
     const expectNamed = (refused: Awaited<ReturnType<CliPlace['cli']>>): void => {
       const { message } = refused.json()['error'] as { message: string };
       expect(message).toMatch(TOO_LARGE);

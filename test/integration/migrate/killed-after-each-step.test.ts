@@ -231,7 +231,7 @@ test('the command line goes all the way, and every seeded fault is found by veri
     expect(await cli('migrate', 'resume', 'docs', 'docs-c', '--yes')).toMatchObject({ code: 0 });
   }
   expect((await cli('migrate', 'verify', 'docs', 'docs-c', '--encoder', 'other.onnx')).code).toBe(9);
-  const cutover = ['migrate', 'cutover', 'docs', 'docs-c', '--alias', 'docs-clients'];
+  const cutover = ['migrate', 'cutover', 'docs', 'docs-c', '--alias', 'docs-clients', '--clients-project'];
   const dry = await cli(...cutover);
   expect(dry).toMatchObject({
     code: 0,

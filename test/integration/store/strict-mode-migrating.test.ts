@@ -43,9 +43,9 @@ test('all limits: every step of a migration to the compact layout', async () => 
   await migrate('tune', ...both, '--nice', '1');
   await migrate('verify', ...both);
   await done(place, 'search', 'compact_c', '--encoder', 'enc.onnx', '--query', 'query.json');
-  await migrate('cutover', ...both, '--alias', 'used', '--execute');
+  await migrate('cutover', ...both, '--alias', 'used', '--clients-project', '--execute');
   await migrate('rollback', ...both, '--execute');
-  await migrate('cutover', ...both, '--alias', 'used', '--execute');
+  await migrate('cutover', ...both, '--alias', 'used', '--clients-project', '--execute');
   await migrate('complete', ...both);
 });
 

@@ -65,7 +65,7 @@ const cut = (
   how: Partial<CatchUpRequest> = {},
 ): Promise<CutOverReport> => {
   const catchUp = { encoder, lagMax: 5, freezeMsMax: 60_000, ...how };
-  return cutOver({ ...sides(), form: 'alias', alias: 'clients', catchUp, ...changes });
+  return cutOver({ ...sides(), form: 'alias', alias: 'clients', clientsProject: true, catchUp, ...changes });
 };
 const leadsTo = async (): Promise<string | undefined> => (await store.names.all()).get('clients');
 
