@@ -1,6 +1,9 @@
 import { afterAll, beforeAll, describe, expect } from '@jest/globals';
-import { readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { execFile } from 'node:child_process';
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
 import { Encoder } from '../../../src/encoder/model.js';
 import { targetDescription } from '../../../src/store/target-description.js';
 import type { CliPlace } from '../../support/cli/cli-on-test-server.js';
@@ -19,6 +22,7 @@ const test = await testsOn('any');
 
 const RUN = ['shrink', 'docs', '--yes', '--choose', 'balanced', ...SMALL, '--report', 'page.html', '--json'];
 let place: CliPlace;
+let scripts: string;
 let before: Record<string, unknown>;
 let dry: CliResult;
 let afterDry: Record<string, unknown>;
@@ -29,6 +33,7 @@ let result: ShrinkJson;
 
 beforeAll(async () => {
   place = await openShrinkPlace('shrink');
+  scripts = await mkdtemp(join(tmpdir(), 'qdrant-tldr-client-'));
   before = await everythingOf(place);
   dry = await place.cli('shrink', 'docs', ...SMALL, '--dry-run', '--json');
   afterDry = await everythingOf(place);
@@ -42,7 +47,22 @@ beforeAll(async () => {
   if (first.code !== 0) throw new Error(first.stderr);
   result = first.json() as unknown as ShrinkJson;
 });
-afterAll(() => place.end());
+afterAll(async () => {
+  await place.end();
+  await rm(scripts, { recursive: true, force: true });
+});
+
+/** Runs a program in the folder of the run, with this package and the official client at hand. Returns the JSON that it prints. */
+async function runScript(code: string): Promise<number[][]> {
+  const modules = join(scripts, 'node_modules');
+  await mkdir(modules);
+  await symlink(resolve('.'), join(modules, 'qdrant-tldr'));
+  await symlink(resolve('node_modules/@qdrant'), join(modules, '@qdrant'));
+  const file = join(scripts, 'client.mjs');
+  await writeFile(file, code);
+  const { stdout } = await promisify(execFile)(process.execPath, [file], { cwd: place.cwd });
+  return JSON.parse(stdout) as number[][];
+}
 
 describe('before anything is decided', () => {
   test('a dry run says what would happen, and writes nothing', () => {
@@ -142,6 +162,30 @@ describe('an unattended run', () => {
     expect(wrapper?.lines.join('\n')).toContain('withProjection');
     expect(own?.lines.join('\n')).toContain(`/collections/${result.target}/points/query`);
     for (const { lines } of result.clients) for (const line of lines) expect(first.stderr).toContain(line);
+  });
+
+  test('the code for clients runs as it is printed, and both ways find the same', async () => {
+    const [, wrapper, own] = result.clients;
+    const [request = '', ...code] = [...(own?.lines ?? [])].reverse();
+    const [, path = '', body = ''] = /^POST (\S+) (.*)$/.exec(request) ?? [];
+    const program = [...(wrapper?.lines ?? []), ...code.reverse()];
+    const imports = program.filter((line) => line.startsWith('import '));
+    const rest = program.filter((line) => !line.startsWith('import '));
+    const script = [
+      ...imports,
+      `const url = ${JSON.stringify(place.server.url)};`,
+      "const [{ vector: query }] = await new QdrantClient({ url, checkCompatibility: false }).retrieve('docs', { ids: [5], with_vector: true });",
+      ...rest,
+      "const wrapped = (await client.query('docs', { query, limit: 10 })).points;",
+      `const body = ${body.replace(/\[(\d+) numbers\]/g, (_, size) => (Number(size) === result.row.dim ? '[...compact]' : 'query'))};`,
+      `const answer = await fetch(url + ${JSON.stringify(path)}, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });`,
+      'const projected = (await answer.json()).result.points;',
+      'console.log(JSON.stringify([wrapped, projected].map((points) => points.map(({ id }) => id))));',
+    ];
+    const [wrapped, projected] = await runScript(script.join('\n'));
+    expect(wrapped?.[0]).toBe(5);
+    expect(wrapped).toHaveLength(10);
+    expect(projected).toEqual(wrapped);
   });
 
   test('puts everything into one page', async () => {
