@@ -265,8 +265,10 @@ function numbersOf({
 export function promiseOf({ name, reached, figures }: Proposed): string {
   const wanted = `${(PROPOSED_RECALL[name] * 100).toFixed(0)} %`;
   const found = `${(figures.recallAt10 * 100).toFixed(1)} %`;
-  if (!reached)
-    return `finds ${found} of the same first ten results: the most that was measured, but not surely ${wanted}`;
+  if (!reached) {
+    const missed = name === 'safe' ? `${wanted} is not sure` : `${wanted} was not reached`;
+    return `finds ${found} of the same first ten results, the most that was measured: ${missed}`;
+  }
   return name === 'safe'
     ? `finds ${found} of the same first ten results, and surely ${wanted} or more`
     : `finds ${found} of the same first ten results`;
