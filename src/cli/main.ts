@@ -40,6 +40,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   serve: async () => (await import('./serve/command.js')).serveCommand(),
   project: async () => (await import('./project.js')).projectCommand(),
   config: async () => (await import('./config-command.js')).configCommand(),
+  completion: async () => (await import('./completion/command.js')).completionCommand(),
 };
 
 const HELP = `
@@ -71,6 +72,13 @@ for (const load of wantedCommands(process.argv[2])) {
   for (const one of [command, ...command.commands])
     one.exitOverride().showHelpAfterError('(add --help for the options and examples)');
   program.addCommand(command);
+}
+if (process.argv[2] === 'complete') {
+  const { suggestWordsCommand } = await import('./completion/command.js');
+  program.addCommand(
+    suggestWordsCommand(() => program),
+    { hidden: true },
+  );
 }
 
 // A closed pipe, as in "| head -1", is not a failure: the command's own work continues or ends as usual.
