@@ -109,7 +109,7 @@ export async function stepsOf(
     commandFor(command, pair, flags, more);
   switch (status.next) {
     case 'wait':
-      return [migrate('status'), migrate('pause')];
+      return [migrate('status', ['--watch', null]), migrate('pause')];
     case 'start-proxy':
       return [migrate('status')];
     case 'resume':

@@ -2,6 +2,7 @@ import { readMigrationState } from '../../migrate/state/with-lock.js';
 import type { JournalStatus } from '../../migrate/dual-write/proxy-control.js';
 import { setAsideText } from '../../migrate/dual-write/points-set-aside.js';
 import { migrationStatus, type MigrationStatus, type NextStep } from '../../migrate/run/migration-status.js';
+import { sleep } from '../../core/run-options.js';
 import { workingOn } from '../../migrate/state/shares.js';
 import type { LoadSeen } from '../../migrate/throttle/throttle.js';
 import type { ConsoleRun } from '../console/command-output.js';
@@ -23,7 +24,7 @@ const NEXT: Readonly<Record<NextStep, string>> = {
 };
 
 /** Runs `migrate status`. */
-export function runStatus(pair: Pair, flags: StateFlags): Promise<void> {
+export function runStatus(pair: Pair, flags: StatusFlags): Promise<void> {
   return withMigration(pair, flags, (work) => showStatus(work, flags));
 }
 
@@ -34,11 +35,34 @@ export function runPause(pair: Pair, flags: StateFlags): Promise<void> {
   );
 }
 
-async function showStatus(work: MigrationWork, flags: StateFlags): Promise<void> {
-  const status = await migrationStatus(work);
+/** Flags of `migrate status`. */
+export interface StatusFlags extends StateFlags {
+  readonly watch?: boolean;
+}
+
+async function showStatus(work: MigrationWork, flags: StatusFlags): Promise<void> {
+  const status = flags.watch === true ? await watchedStatus(work) : await migrationStatus(work);
   printStatus(work.run, status, work.place.label);
   work.run.next(await stepsOf(status, work, flags));
   work.run.result({ ...status, next: NEXT[status.next] });
+}
+
+/** Time between two looks at a migration that is watched. */
+const WATCH_MS = 1000;
+
+/** Shows how far a migration is until no run works on it any more, or Ctrl-C. Returns its last status. */
+async function watchedStatus(work: MigrationWork): Promise<MigrationStatus> {
+  const { run } = work;
+  for (;;) {
+    const status = await migrationStatus(work);
+    const { runner, phase, copied, sourcePoints } = status;
+    if (runner === null) return status;
+    const total = phase === 'copying' && sourcePoints !== null ? sourcePoints : Number.POSITIVE_INFINITY;
+    run.onProgress({ step: phase, done: copied, total, unit: 'points' });
+    await sleep(WATCH_MS, run.signal).catch(() => undefined);
+    // Ctrl-C ends the watching, not the migration.
+    if (run.signal.aborted) return status;
+  }
 }
 
 function printStatus(run: ConsoleRun, status: MigrationStatus, label: string): void {

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import type { StatusFlags } from './run-status-and-pause.js';
 import { stateCommand, type StateFlags } from './state-flags.js';
 
 /** `migrate status`: shows the migration state and what the server says now. */
@@ -10,12 +11,15 @@ Writes  nothing
 
 Examples:
   qdrant-tldr migrate status docs docs_c96
+  qdrant-tldr migrate status docs docs_c96 --watch
   qdrant-tldr migrate status docs docs_c96 --json
 
 Documentation: docs/migrate.md`,
-  }).action(async (source: string, target: string, flags: StateFlags) =>
-    (await import('./run-status-and-pause.js')).runStatus({ source, target }, flags),
-  );
+  })
+    .option('--watch', 'show how far it is until no run works on it any more; Ctrl-C ends only the watching')
+    .action(async (source: string, target: string, flags: StatusFlags) =>
+      (await import('./run-status-and-pause.js')).runStatus({ source, target }, flags),
+    );
 }
 
 /** `migrate pause`: stops a running migration after its current batch, from any process. */

@@ -116,3 +116,18 @@ test('the last line after Ctrl-C goes on with a copy', async () => {
   expect(run.lines.at(-2)).toBe('to go on, run:');
   expect(await runLastLine(run)).toContain('continuing an earlier run');
 });
+
+test('status --watch shows a copy until it is over, and then its status', async () => {
+  const names = ['my docs', 'my docs watched'];
+  const slowly = ['--batch-size', '4', '--concurrency', '1'];
+  const copying = place.cli('migrate', 'start', ...names, '--encoder', 'enc.onnx', '--yes', ...slowly);
+  for (;;) {
+    const { code, json } = await place.cli('migrate', 'status', ...names, '--json');
+    if (code === 0 && (json()['runner'] !== null || json()['phase'] === 'verified')) break;
+  }
+  const run = await onTerminal(80, ['migrate', 'status', ...names, '--watch']);
+  expect(run.code).toBe(0);
+  expectNothingLeft(run);
+  expect(run.lines).toContainEqual(expect.stringMatching(/^ {2}phase verified/));
+  expect((await copying).code).toBe(0);
+});
