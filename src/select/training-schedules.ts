@@ -219,7 +219,7 @@ function rateShare(encoder: string, { inputDim, directions }: BudgetFacts): numb
 }
 
 /** The perplexity, which sets the width of the loss's neighbourhood: wider if PCA finds more of it. */
-function perplexityFor(pcaRecall: number): number {
+export function perplexityFor(pcaRecall: number): number {
   const { narrow, ratio, recallNarrow, recallRange } = PERPLEXITY;
   const share = Math.min(1, Math.max(0, (pcaRecall - recallNarrow) / recallRange));
   return Math.round(narrow * ratio ** share);
