@@ -11,6 +11,10 @@ const DATA: Readonly<Record<string, string>> = {
     '512 dimensions, Universal Sentence Encoder lite, glosses of WordNet 3.1; 60,000 rows, 1,000 queries; the label is one of 45 classes',
 };
 
+/** The candidates that are best for each aim. */
+const FIDELITY = 'neighbourhood-kl-residual';
+const RELEVANCE = 'tldr-mlp';
+
 /** One size of one data set, one result per seed. */
 export interface RelevanceSize {
   readonly data: string;
@@ -144,6 +148,31 @@ An encoder that gathers classes scatters single answers. So the two kinds of rel
 `;
 }
 
+/** What can be known without labels: shown by sets whose labels and single answers disagree on the same vectors. */
+function withoutLabelsText(sizes: readonly RelevanceSize[]): string {
+  const lines = sizes.flatMap((size) => {
+    const { candidates } = rowsOf(size);
+    const [fidelity, relevance] = [FIDELITY, RELEVANCE].map((name) =>
+      candidates.find((one) => one.name === name),
+    );
+    if (fidelity?.answers == null || relevance?.answers == null) return [];
+    const figures = (a: number, b: number): string => `${a.toFixed(3)} against ${b.toFixed(3)}`;
+    return [
+      `- **${size.data} -> ${size.dim}**: \`${RELEVANCE}\` against \`${FIDELITY}\` has ${figures(relevance.labels, fidelity.labels)} by labels, and ${figures(relevance.answers, fidelity.answers)} for single answers.`,
+    ];
+  });
+  if (lines.length === 0) return '';
+  return `
+## Without labels
+
+Nothing that is measured on the vectors alone can tell which kind of relevance you have. The same vectors have both, and the two ask for different encoders:
+
+${lines.join('\n')}
+
+So \`train\` never chooses by relevance without labels or judgements. Whether something measured without labels at least orders the candidates as labels do is a smaller question. \`npm run bench:middle-way\` measures it: agreement between halves of the dimensions, agreement between encoders fitted to halves of the rows, clusters in place of labels, and how much a result shares with its own neighbours.
+`;
+}
+
 /** Returns docs/relevance.md. */
 export function relevancePage(sizes: readonly RelevanceSize[], run: RelevanceRun): string {
   const sets = [...new Set(sizes.map(({ data }) => data))];
@@ -163,7 +192,7 @@ There are two aims, and an encoder (the map from full to compact vectors) that i
 mAP@100: the mean over queries of the average precision among the first hundred results, where a row with the query's label is right. Differences are in points (0.01).
 
 ${summary(sizes)}
-${answersText(sizes)}
+${answersText(sizes)}${withoutLabelsText(sizes)}
 ## How it was measured
 
 - **Data**, ${count(run.rows)} rows of each set at most: ${sets.map((name) => (DATA[name] === undefined ? name : `${name} (${DATA[name]})`)).join('; ')}.
