@@ -4,6 +4,7 @@ import { isTldrError, type ErrorCode } from '../core/errors.js';
 import { VERSION } from '../encoder/package-version.js';
 import { errorText } from './console/advice.js';
 import { painted } from './console/colours.js';
+import { groupOptions } from './console/help-groups.js';
 import { goOnText } from './console/interruption.js';
 import { collectGarbageLessOften } from './collect-garbage-less-often.js';
 
@@ -69,8 +70,10 @@ const program = new Command('qdrant-tldr')
   .addHelpText('after', HELP);
 for (const load of wantedCommands(process.argv[2])) {
   const command = await load();
-  for (const one of [command, ...command.commands])
+  for (const one of [command, ...command.commands]) {
     one.exitOverride().showHelpAfterError('(add --help for the options and examples)');
+    groupOptions(one);
+  }
   program.addCommand(command);
 }
 if (process.argv[2] === 'complete') {

@@ -1,0 +1,27 @@
+import { describe, expect, test } from '@jest/globals';
+import { runCli } from '../support/cli/run-cli.js';
+
+const helpOf = async (...command: string[]): Promise<string> => {
+  const { code, stdout } = await runCli([...command, '--help'], { cwd: process.cwd() });
+  expect(code).toBe(0);
+  return stdout;
+};
+
+describe.each(['inspect', 'train', 'plan', 'migrate start', 'evaluate', 'serve', 'search', 'project'])(
+  'the help of %s',
+  (command) => {
+    test('begins with three calls that the parser takes, and groups the flags', async () => {
+      const help = await helpOf(...command.split(' '));
+      const [, calls = ''] = /^Most used:\n((?: {2}qdrant-tldr .*\n){3})\n/.exec(help) ?? [];
+      const flags = [...calls.matchAll(/ (--[a-z-]+)/g)].map(([, flag]) => flag!);
+      for (const flag of flags) expect(help).toMatch(new RegExp(`^ +(-\\w, )?${flag}\\b`, 'm'));
+      const groups = [...help.matchAll(/^([A-Z][a-z]+(?: options| details)?):$/gm)].map(([, name]) => name!);
+      const order = ['Common options', 'Training details', 'Output', 'Connection'];
+      expect(groups.filter((name) => order.includes(name))).toEqual(
+        order.filter((name) => groups.includes(name)),
+      );
+      expect(groups).toContain('Output');
+      expect(groups).not.toContain('Options');
+    });
+  },
+);
