@@ -107,6 +107,7 @@ export type { RequestLimits } from './core/request-pacer.js';
 export type { ReusedRowMemory } from './core/reused-row-memory.js';
 export type { DriftMeasures, FormReport, Latency, Quality, RecallAtK } from './evaluate/fidelity.js';
 export type { JudgedPoints } from './evaluate/judgements-of-existing-points.js';
+export type { ExampleQueryResults } from './evaluate/example-queries.js';
 export type { Strata, Stratum } from './evaluate/payload-strata.js';
 export type { QuerySet } from './evaluate/send-queries.js';
 export type { ProjectedTarget } from './store/projected-search.js';

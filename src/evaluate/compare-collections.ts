@@ -11,6 +11,7 @@ import type { ScoredPoint } from '../store/search.js';
 import type { RequestLimits } from '../core/request-pacer.js';
 import type { MemoryEstimate } from '../store/storage.js';
 import { sendQueries, IdNumbers, type Asking, type Form, type QuerySet } from './send-queries.js';
+import { exampleQueries, type ExampleQueryResults } from './example-queries.js';
 import { exactByScan } from './exact-by-scan.js';
 import {
   fidelity,
@@ -46,6 +47,8 @@ export interface CompareCollectionsOptions extends RunOptions {
   readonly seed: number;
   /** Payload field by whose values the queries are grouped. */
   readonly by?: string | undefined;
+  /** Number of example queries whose results are returned (default: 0). */
+  readonly examples?: number | undefined;
   /** For each query, the gain of points by id. */
   readonly qrels?: readonly ReadonlyMap<PointId, number>[] | undefined;
 }
@@ -72,6 +75,8 @@ export interface CollectionComparison {
   /** Estimated, not measured. */
   readonly bytes: { readonly source: MemoryEstimate | null; readonly target: MemoryEstimate | null };
   readonly strata: Strata | null;
+  /** First the queries with the lowest recall at `headlineK` in the served form, then others at random. */
+  readonly examples: readonly ExampleQueryResults[];
 }
 
 /**
@@ -158,6 +163,10 @@ export async function compareCollections(options: CompareCollectionsOptions): Pr
       source: await estimateOf(source, points.source),
       target: await estimateOf(target, points.target),
     },
+    examples: exampleQueries(
+      { truth, found: found.at(-1)!.get(k)!, recall: perQuery.at(-1)!.values },
+      { count: options.examples ?? 0, seed, queries: queries.ids, ids: (number) => ids.id(number) },
+    ),
     strata:
       by === undefined
         ? null

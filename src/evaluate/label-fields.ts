@@ -33,6 +33,8 @@ export interface FoundLabels {
   readonly field: string;
   /** A number for each row's value, -1 for none. */
   readonly labels: Int32Array;
+  /** The value of each number. */
+  readonly names: readonly string[];
 }
 
 interface Tally {
@@ -134,7 +136,11 @@ export class LabelFinder {
       )
       .sort((a, b) => a.numbers.size - b.numbers.size || (a.field < b.field ? -1 : 1))
       .slice(0, LOOKS.keptMax)
-      .map(({ field, labels }) => ({ field, labels: this.#byRow(labels) }));
+      .map(({ field, labels, numbers }) => ({
+        field,
+        labels: this.#byRow(labels),
+        names: [...numbers.keys()],
+      }));
   }
 
   #byRow(labels: Int32Array): Int32Array {

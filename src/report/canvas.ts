@@ -24,10 +24,13 @@ export interface ReportFigure {
   /** How to read the marks. */
   readonly hint: string;
   readonly legend: readonly LegendItem[];
-  readonly narrow: string;
+  /** For phones. A chart without text is drawn once for all widths, in `views`. */
+  readonly narrow?: string;
   /** For screens between phones and wide ones; if absent, `narrow` is shown there. */
   readonly medium?: string;
-  readonly wide: string;
+  readonly wide?: string;
+  /** Drawings side by side, each with a name. */
+  readonly views?: readonly { readonly name: string; readonly svg: string }[];
   /** Takes the whole width of the page. */
   readonly spans: boolean;
 }

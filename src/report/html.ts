@@ -1,6 +1,7 @@
 import { expectDefined } from '../core/errors.js';
 import type { LegendItem, ReportFigure } from './canvas.js';
 import { escapeHtml, formatNumber } from './format.js';
+import type { PageStep } from './input.js';
 import { cellTexts, type ResultTable } from './result-table.js';
 
 /** A column of words wraps if it has longer text than this. */
@@ -16,6 +17,11 @@ const SHAPES: Readonly<Record<LegendItem['shape'], string>> = {
   line: '<path d="M0 7H14" stroke="currentColor" stroke-width="2.5"/>',
 };
 
+/** A part of a section with a heading of its own; '' if `content` is empty. */
+export function renderSubsection(title: string, content: string): string {
+  return content === '' ? '' : `<div class="part">\n<h3>${escapeHtml(title)}</h3>\n${content}\n</div>`;
+}
+
 /** A section with a heading; '' if `content` is empty. */
 export function renderSection(title: string, content: string): string {
   return content === '' ? '' : `<section>\n<h2>${escapeHtml(title)}</h2>\n${content}\n</section>`;
@@ -28,12 +34,18 @@ export function renderFigure(figure: ReportFigure, alone: boolean): string {
     ({ label, colour, shape }) =>
       `<li><svg width="14" height="14" viewBox="0 0 14 14" aria-hidden="true" style="color: ${escapeHtml(colour)}">${SHAPES[shape]}</svg><span title="${escapeHtml(label)}">${escapeHtml(label)}</span></li>`,
   );
-  const medium = figure.medium === undefined ? '' : `<div class="medium">${figure.medium}</div>\n`;
+  const drawings = (['narrow', 'medium', 'wide'] as const).flatMap((width) => {
+    const svg = figure[width];
+    return svg === undefined ? [] : [`<div class="${width}">${svg}</div>`];
+  });
+  const views = (figure.views ?? []).map(
+    ({ name, svg }) => `<div>${name === '' ? '' : `<h4>${escapeHtml(name)}</h4>`}${svg}</div>`,
+  );
+  if (views.length > 0) drawings.push(`<div class="views">${views.join('\n')}</div>`);
   return `<figure class="chart${layout}${figure.medium === undefined ? '' : ' three-widths'}">
 <h3>${escapeHtml(figure.title)}</h3>
 <ul class="legend">${legend.join('')}</ul>
-<div class="narrow">${figure.narrow}</div>
-${medium}<div class="wide">${figure.wide}</div>
+${drawings.join('\n')}
 <figcaption><p>${escapeHtml(figure.summary)}</p><p class="muted">${escapeHtml(figure.hint)}</p></figcaption>
 </figure>`;
 }
@@ -57,11 +69,19 @@ export function renderTable(table: ResultTable): string {
     .join('\n');
 }
 
-function sentence(text: string): string {
-  return `${text.charAt(0).toUpperCase()}${text.slice(1)}${text.endsWith('.') ? '' : '.'}`;
+/** The text with a capital at its beginning and a full stop at its end. */
+export function sentence(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.?!:]$/.test(text) ? '' : '.'}`;
 }
 
-/** Rows that scroll in their own box. Columns of numbers are aligned to the right. */
+/** From so many columns on, rows become blocks on screens of middle width, too. */
+const MANY_COLUMNS = 7;
+
+/**
+ * Rows in their own box. On screens that are too narrow for the columns, each row becomes a block in which every value
+ * has the head of its column above it. The roles keep the table a table for screen readers then. Columns of numbers
+ * are aligned to the right.
+ */
 function renderRows(label: string, table: ResultTable): string {
   const texts = table.rows.map((row) => cellTexts(table, row));
   const classes = table.columns.map(([, format], i) => {
@@ -69,26 +89,52 @@ function renderRows(label: string, table: ResultTable): string {
     const isLong = texts.some((cells) => expectDefined(cells[i], 'a cell').length > WRAP_LENGTH);
     return isLong ? ' class="text"' : '';
   });
+  const classOf = (i: number): string => expectDefined(classes[i], 'the class of a column');
   const head = table.columns.map(
-    ([name], i) =>
-      `<th scope="col"${expectDefined(classes[i], 'the class of a column')}>${escapeHtml(name)}</th>`,
+    ([name], i) => `<th role="columnheader" scope="col"${classOf(i)}>${escapeHtml(name)}</th>`,
   );
   const body = table.rows.map(({ picked }, at) => {
     const content = expectDefined(texts[at], 'the texts of a row').map((text, i) => {
-      const [name, scope] = i === 0 ? ['th', ' scope="row"'] : ['td', ''];
-      const tag = i > 0 || picked === undefined ? '' : ` <span class="tag">${escapeHtml(picked)}</span>`;
-      return `<${name}${scope}${expectDefined(classes[i], 'the class of a column')}>${escapeHtml(text)}${tag}</${name}>`;
+      const [name] = expectDefined(table.columns[i], 'a column');
+      if (i > 0)
+        return `<td role="cell" data-head="${escapeHtml(name)}"${classOf(i)}>${escapeHtml(text)}</td>`;
+      const tag = picked === undefined ? '' : ` <span class="tag">${escapeHtml(picked)}</span>`;
+      return `<th role="rowheader" scope="row"${classOf(i)}>${escapeHtml(text)}${tag}</th>`;
     });
-    return `<tr${picked === undefined ? '' : ' class="picked"'}>${content.join('')}</tr>`;
+    return `<tr role="row"${picked === undefined ? '' : ' class="picked"'}>${content.join('')}</tr>`;
   });
-  return `<div class="scroll" role="region" tabindex="0" aria-label="${escapeHtml(label)}">
-<table>
-<thead><tr>${head.join('')}</tr></thead>
-<tbody>
+  const size = table.columns.length >= MANY_COLUMNS ? 'many' : 'few';
+  return `<div class="scroll ${size}" role="region" tabindex="0" aria-label="${escapeHtml(label)}">
+<table role="table">
+<thead role="rowgroup"><tr role="row">${head.join('')}</tr></thead>
+<tbody role="rowgroup">
 ${body.join('\n')}
 </tbody>
 </table>
 </div>`;
+}
+
+/** Commands, each with a button that copies it; the page's script shows the buttons. */
+export function renderCommands(commands: readonly string[]): string {
+  if (commands.length === 0) return '';
+  const lines = commands.map((command) => {
+    const button = command.startsWith('#')
+      ? ''
+      : '<button type="button" class="copy" aria-live="polite" hidden>Copy</button>';
+    // Lines break between words only, not behind the dashes of a flag.
+    const words = command.split(' ').map((word) => `<span>${escapeHtml(word)}</span>`);
+    return `<div class="command"><code>${words.join(' ')}</code>${button}</div>`;
+  });
+  return `<div class="commands">\n${lines.join('\n')}\n</div>`;
+}
+
+/** Steps in their order, each with its commands. */
+export function renderSteps(steps: readonly PageStep[]): string {
+  if (steps.length === 0) return '';
+  const items = steps.map(
+    ({ text, commands }) => `<li><p>${escapeHtml(text)}</p>\n${renderCommands(commands)}</li>`,
+  );
+  return `<ol class="steps">\n${items.join('\n')}\n</ol>`;
 }
 
 /** A list of terms and values; `note` is shown below a value in smaller type. */

@@ -55,12 +55,58 @@ export interface KeyFigure {
   readonly note?: string;
 }
 
-/** The result in one sentence (`headline`) and a few details. */
+/** Bytes before and after, which the page draws as bars beside the verdict. */
+export interface MemoryBars {
+  /** What the bytes are, for example RAM. */
+  readonly title: string;
+  /** Pairs of bars, each for one number of points. */
+  readonly pairs: readonly { readonly name: string; readonly before: number; readonly after: number }[];
+  /** How the bytes were found out. */
+  readonly note: string;
+}
+
+/** What the reader can do now: a sentence, and the commands for it, in order. */
+export interface PageStep {
+  readonly text: string;
+  readonly commands: readonly string[];
+}
+
+/** The sample in two dimensions, in one view or in several. Each matrix is n x 2, with the same rows. */
+export interface SampleMap {
+  readonly views: readonly { readonly name: string; readonly points: Matrix }[];
+  /** A label for each row, if the points have labels. */
+  readonly labels?: readonly string[];
+  /** What the labels are, for example the payload field that they come from. */
+  readonly labelledBy?: string;
+}
+
+/** A result of an example query. */
+export interface ExampleResult {
+  readonly text: string;
+  /** Whether the other side found it, too. */
+  readonly onBothSides: boolean;
+}
+
+/** A query with its results on both sides, the best first. */
+export interface ExampleQuery {
+  readonly text: string;
+  readonly full: readonly ExampleResult[];
+  readonly compact: readonly ExampleResult[];
+}
+
+/** Example queries, and how they were chosen. */
+export interface ExampleQueries {
+  readonly queries: readonly ExampleQuery[];
+  readonly note: string;
+}
+
+/** The result in one sentence (`headline`), what it rests on (`lead`), and a few details. */
 export interface ReportVerdict {
   readonly tone: 'good' | 'caution' | 'bad';
   /** Replaces the usual words for the tone. */
   readonly label?: string;
   readonly headline: string;
+  readonly lead?: string;
   readonly details: readonly string[];
 }
 
@@ -73,6 +119,8 @@ export interface ReportInput {
   readonly facts: readonly (readonly [string, string])[];
   /** The numbers below the verdict. */
   readonly figures?: readonly KeyFigure[];
+  readonly memory?: MemoryBars;
+  readonly next?: readonly PageStep[];
   /** The chart of recall and memory. */
   readonly pareto?: readonly ReportParetoRow[];
   readonly recallPerDim?: readonly RecallPerDim[];
@@ -84,8 +132,8 @@ export interface ReportInput {
   readonly perQueryK?: number;
   /** Loss of each step; values that are not finite are skipped. */
   readonly lossCurve?: { readonly name: string; readonly values: readonly number[] };
-  /** points: n x 2; labels: n, if the points have labels. */
-  readonly map?: { readonly points: Matrix; readonly labels?: readonly string[] };
+  readonly map?: SampleMap;
+  readonly examples?: ExampleQueries;
   /** Commands that reproduce every number of the report. */
   readonly reproduce: readonly string[];
   readonly tables?: readonly ResultTable[];

@@ -1,3 +1,18 @@
+/** Rules by which every row of a table is a block: its name, and below it each value with the head of its column. */
+function rowsAsBlocks(box: string): string {
+  return `
+  ${box} table, ${box} tbody { display: block; }
+  ${box} thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
+  ${box} tr { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 126px), 1fr)); gap: 8px 14px; padding: 12px 16px; border-top: 1px solid var(--line); }
+  ${box} tbody tr:first-child { border-top: 0; }
+  ${box} th, ${box} td, ${box} .number { min-width: 0; max-width: none; padding: 0; border: 0; text-align: left; white-space: normal; }
+  ${box} th { grid-column: 1 / -1; font-weight: 650; overflow-wrap: break-word; }
+  ${box} td { display: flex; flex-direction: column; overflow-wrap: break-word; }
+  ${box} td::before { content: attr(data-head); font-size: 0.75rem; color: var(--muted); }
+  ${box} td.text { grid-column: 1 / -1; }
+`;
+}
+
 /** The report's only style sheet: system fonts, light and dark colours, for phones and wide screens. */
 export const REPORT_STYLE = `
 :root {
@@ -20,14 +35,16 @@ html { -webkit-text-size-adjust: 100%; text-size-adjust: 100%; }
 body {
   margin: 0; background: var(--page); color: var(--ink);
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif;
-  overflow-wrap: anywhere;
+  overflow-wrap: break-word;
 }
 .page { max-width: 1136px; margin: 0 auto; padding: clamp(28px, 5vw, 64px) clamp(20px, 3.4vw, 32px) 48px; }
-h1, h2, h3, p, dl, dd, ul, figure { margin: 0; padding: 0; }
+h1, h2, h3, h4, p, dl, dd, ol, ul, figure { margin: 0; padding: 0; }
 h1 { font-size: clamp(1.05rem, 0.95rem + 0.4vw, 1.2rem); font-weight: 600; line-height: 1.35; }
 h2 { font-size: 1.375rem; font-weight: 650; line-height: 1.3; letter-spacing: -0.01em; margin-bottom: 20px; }
 h3 { font-size: 1rem; font-weight: 650; line-height: 1.4; }
+h4 { font-size: 0.875rem; font-weight: 600; line-height: 1.4; }
 section { margin-top: 64px; }
+[hidden] { display: none !important; }
 .muted { color: var(--muted); }
 .masthead { margin-bottom: 24px; }
 .masthead .muted { font-size: 0.875rem; }
@@ -43,9 +60,25 @@ section { margin-top: 64px; }
   font-size: clamp(1.45rem, 1.05rem + 1.7vw, 2.2rem); font-weight: 650; line-height: 1.22; letter-spacing: -0.018em;
   margin: 10px 0 0; max-width: 34ch; text-wrap: balance;
 }
+.words, .memory { min-width: 0; }
+.lead { margin-top: 14px; font-size: 1.125rem; line-height: 1.45; max-width: 60ch; }
+.memory { margin-top: 28px; padding: 20px; border-radius: 10px; background: var(--page); border: 1px solid var(--line); }
+.memory h4 { margin-top: 14px; color: var(--muted); font-weight: 500; }
+.memory .muted { margin-top: 14px; font-size: 0.8125rem; }
+.bar { display: grid; grid-template-columns: 4em minmax(0, 1fr); align-items: center; gap: 10px; margin-top: 6px; font-size: 0.875rem; }
+.bar dd { display: flex; align-items: center; gap: 8px; min-width: 0; font-variant-numeric: tabular-nums; padding-right: 5.2em; }
+.bar b { flex: none; margin-right: -5.2em; white-space: nowrap; }
+.fill { flex: none; height: 18px; border-radius: 4px; background: var(--other); min-width: 3px; }
+.fill.after { background: var(--accent); }
+@media (min-width: 900px) {
+  .with-memory { display: grid; grid-template-columns: minmax(0, 1fr) minmax(300px, 380px); column-gap: 44px; align-items: start; }
+  .with-memory .memory { margin-top: 4px; }
+  .with-memory .figures { grid-column: 1 / -1; }
+}
 .details { list-style: none; margin-top: 18px; max-width: 72ch; }
 .details li { margin-top: 8px; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 130px), 1fr)); gap: 20px clamp(16px, 3vw, 32px); margin-top: 32px; padding-top: 28px; border-top: 1px solid var(--line); }
+.figures > div { min-width: 0; }
 .figures dt { font-size: 0.875rem; color: var(--muted); }
 .figures dd { font-size: clamp(1.375rem, 1.1rem + 1.1vw, 1.75rem); font-weight: 650; line-height: 1.25; letter-spacing: -0.015em; font-variant-numeric: tabular-nums; }
 .figures dd span { display: block; font-size: 0.875rem; font-weight: 400; letter-spacing: 0; color: var(--muted); }
@@ -77,6 +110,42 @@ figcaption .muted { font-size: 0.875rem; margin-top: 4px; }
   .narrow, .medium { display: none; }
 }
 
+.views { display: grid; grid-template-columns: minmax(0, 1fr); gap: 20px; }
+.views h4 { margin-bottom: 8px; }
+.views .plot { width: 100%; }
+@media (min-width: 620px) { .views { grid-template-columns: repeat(auto-fit, minmax(min(100%, 260px), 1fr)); } }
+
+.steps { list-style: none; counter-reset: step; display: grid; gap: 18px; }
+.steps > li { counter-increment: step; position: relative; padding-left: 44px; min-width: 0; }
+.steps > li::before {
+  content: counter(step); position: absolute; left: 0; top: 0; width: 28px; height: 28px; border-radius: 99px;
+  background: var(--accent-soft); color: var(--accent); font-size: 0.875rem; font-weight: 650; line-height: 28px; text-align: center;
+}
+.steps p { padding-top: 2px; margin-bottom: 8px; max-width: 72ch; }
+
+.examples { display: grid; gap: 12px; }
+.note.before { margin: -8px 0 16px; }
+.examples details { margin: 0; border: 1px solid var(--line); border-radius: 12px; background: var(--surface); }
+.examples summary { width: auto; padding: 14px 18px; color: var(--ink); display: flex; flex-wrap: wrap; justify-content: space-between; gap: 6px 18px; align-items: baseline; }
+.examples details[open] summary { margin-bottom: 0; border-bottom: 1px solid var(--line); }
+.examples summary::before { content: "▸"; color: var(--muted); margin-right: -8px; }
+.examples details[open] summary::before { content: "▾"; }
+.examples summary::-webkit-details-marker { display: none; }
+.query { font-weight: 600; flex: 1 1 18em; min-width: 0; }
+.found { flex: none; font-size: 0.875rem; font-weight: 600; font-variant-numeric: tabular-nums; }
+.found.all { color: var(--good); } .found.some { color: var(--caution); }
+.sides { display: grid; grid-template-columns: minmax(0, 1fr); gap: 16px 36px; padding: 14px 18px 18px; }
+.sides h4 { color: var(--muted); margin-bottom: 6px; }
+.sides ol { padding-left: 1.9em; font-size: 0.875rem; line-height: 1.5; }
+.sides li { padding: 3px 0 3px 4px; }
+.sides li::marker { color: var(--muted); font-variant-numeric: tabular-nums; }
+.sides .one-sided { background: var(--accent-soft); border-radius: 6px; }
+@media (min-width: 620px) { .sides { grid-template-columns: repeat(2, minmax(0, 1fr)); } }
+
+.part { margin-top: 40px; }
+.part:first-of-type { margin-top: 0; }
+.part > h3 { font-size: 1.0625rem; margin-bottom: 12px; }
+
 .scroll {
   overflow-x: auto; border: 1px solid var(--line); border-radius: 12px;
   background:
@@ -86,7 +155,7 @@ figcaption .muted { font-size: 0.875rem; margin-top: 4px; }
     linear-gradient(270deg, var(--shade), transparent 20px),
     var(--surface);
 }
-.scroll:focus-visible, summary:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
+.scroll:focus-visible, summary:focus-visible, .copy:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 table { border-collapse: collapse; width: 100%; font-size: 0.875rem; line-height: 1.45; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
 th, td { padding: 10px; text-align: left; vertical-align: top; border-top: 1px solid var(--line); white-space: nowrap; }
 thead th { border-top: 0; font-weight: 600; color: var(--muted); vertical-align: bottom; }
@@ -105,19 +174,27 @@ summary { cursor: pointer; font-size: 0.9375rem; color: var(--accent); width: fi
 details[open] summary { margin-bottom: 10px; }
 
 .facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 300px), 1fr)); column-gap: 40px; border-top: 1px solid var(--line); }
-.facts div { display: flex; justify-content: space-between; gap: 24px; padding: 10px 0; border-bottom: 1px solid var(--line); font-size: 0.9375rem; }
+.facts div { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 2px 24px; padding: 10px 0; border-bottom: 1px solid var(--line); font-size: 0.9375rem; }
 .facts dt { color: var(--muted); }
-.facts dd { text-align: right; font-variant-numeric: tabular-nums; min-width: 0; }
-.commands { padding: 14px 20px; border: 1px solid var(--line); border-radius: 12px; background: var(--surface); }
-.commands code { display: block; padding: 4px 0 4px 3ch; text-indent: -3ch; font: 0.875rem/1.6 ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; white-space: pre-wrap; }
+.facts dt, .facts dd { min-width: 0; }
+.facts dd { margin-left: auto; text-align: right; font-variant-numeric: tabular-nums; }
+.commands { display: grid; gap: 8px; }
+.command { display: flex; align-items: flex-start; gap: 10px; padding: 10px 12px 10px 16px; border: 1px solid var(--line); border-radius: 10px; background: var(--surface); }
+.command code { flex: 1; min-width: 0; padding: 2px 0 2px 3ch; text-indent: -3ch; font: 0.875rem/1.6 ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; white-space: pre-wrap; }
+.command code span { display: inline-block; max-width: 100%; text-indent: 0; vertical-align: top; }
+.copy { flex: none; min-width: 5.6em; padding: 4px 10px; border-radius: 7px; border: 1px solid var(--line); background: var(--page); color: var(--ink); font: 600 0.8125rem/1.5 inherit; font-family: inherit; cursor: pointer; }
+.copy:hover { border-color: var(--accent); color: var(--accent); }
 footer { margin-top: 64px; padding-top: 16px; border-top: 1px solid var(--line); font-size: 0.875rem; color: var(--muted); }
 @media (max-width: 599px) {
-  th, td { padding-left: 9px; padding-right: 9px; }
-  th:first-child { padding-left: 16px; white-space: normal; min-width: 17ch; overflow-wrap: anywhere; }
+  .command { flex-direction: column; align-items: stretch; }
+  .copy { align-self: flex-end; }
 }
+@media (max-width: 719px) {${rowsAsBlocks('.scroll')}}
+@media (max-width: 1099px) {${rowsAsBlocks('.scroll.many')}}
 @media print {
   .page { max-width: none; padding: 0; }
   .chart, .verdict, tr { break-inside: avoid; }
   .scroll { overflow: visible; }
+  .copy { display: none; }
 }
 `;

@@ -181,8 +181,9 @@ describe('train', () => {
     const { code, json } = await runCli(args, { cwd });
     expect(code).toBe(0);
     const page = await readFile(join(cwd, 'page.html'), 'utf8');
-    expect(page).toContain(`${String(json()['shipped'])} finds`);
-    expect(page).toContain('qdrant-tldr train --input base.npy');
+    expect(page).toContain(`Saved is the candidate ${String(json()['shipped'])}.`);
+    expect(page).toMatch(/<h2 class="headline">Search finds [^<]+ of the same results with /);
+    expect(page.replace(/<\/?span>/g, '')).toContain('qdrant-tldr train --input base.npy');
     const again = await runCli([...TRAIN, '--out', 'page2.onnx', '--report', 'page.html'], { cwd });
     expect(again).toMatchObject({ code: 5, stderr: expect.stringContaining('page.html exists') });
   });

@@ -1,11 +1,22 @@
 import { describe, expect, test } from '@jest/globals';
+import { createHash } from 'node:crypto';
 import { matrix, matrixFromRows } from '../../src/core/matrix.js';
 import { cellTexts } from '../../src/report/result-table.js';
 import { renderReport, type ReportInput, type ReportParetoRow } from '../../src/report/render.js';
 import { fullReport, MINIMAL_REPORT } from '../support/evaluate/report-fixture.js';
 
 const HOSTILE = `<script>alert("1")</script><img src=x onerror='2'>&\u0000`;
-const SECTIONS = ['What was measured', 'Candidates', 'Settings', 'Data', 'How to get these numbers again'];
+const SECTIONS = [
+  'Do this next',
+  'What was measured',
+  'Example queries, before and after',
+  'A closer look',
+  'Details',
+  'Candidates',
+  'Settings',
+  'Data',
+  'How to get these numbers again',
+];
 
 const ROW: ReportParetoRow = {
   label: 'one',
@@ -24,15 +35,19 @@ const ROW: ReportParetoRow = {
 
 /** Text of a page as a reader sees it: no tags, entities resolved, every space an ordinary one. */
 function textOf(html: string): string {
-  return html
-    .replace(/<style>.*?<\/style>/gs, ' ')
-    .replace(/<[^>]*>/g, ' ')
-    .replace(/&quot;/g, '"')
-    .replace(/&#39;/g, "'")
-    .replace(/&lt;/g, '<')
-    .replace(/&gt;/g, '>')
-    .replace(/&amp;/g, '&')
-    .replace(/\s+/g, ' ');
+  return (
+    html
+      .replace(/<(style|script)>.*?<\/\1>/gs, ' ')
+      // Words of a command are parts of a line.
+      .replace(/<\/?span>/g, '')
+      .replace(/<[^>]*>/g, ' ')
+      .replace(/&quot;/g, '"')
+      .replace(/&#39;/g, "'")
+      .replace(/&lt;/g, '<')
+      .replace(/&gt;/g, '>')
+      .replace(/&amp;/g, '&')
+      .replace(/\s+/g, ' ')
+  );
 }
 
 /** The full report with a hostile string wherever text goes in. */
@@ -55,7 +70,23 @@ function hostileReport(): ReportInput {
     recallPerDim: full.recallPerDim!.map((one) => ({ ...one, name })),
     perQuery: full.perQuery!.map((one) => ({ ...one, name })),
     lossCurve: { ...full.lossCurve!, name },
-    map: { points: full.map!.points, labels: full.map!.labels!.map((label) => `${name}${label}`) },
+    map: {
+      views: full.map!.views.map((view) => ({ ...view, name })),
+      labels: full.map!.labels!.map((label) => `${name}${label}`),
+      labelledBy: name,
+    },
+    memory: { title: name, pairs: [{ name, before: 2, after: 1 }], note: name },
+    next: [{ text: name, commands: [name] }],
+    examples: {
+      note: name,
+      queries: [
+        {
+          text: name,
+          full: [{ text: name, onBothSides: true }],
+          compact: [{ text: name, onBothSides: false }],
+        },
+      ],
+    },
     reproduce: [name],
     tables: [
       {
@@ -76,18 +107,101 @@ describe('renderReport', () => {
   test('escapes every text it is given', async () => {
     const html = await renderReport(hostileReport());
     expect(html).toContain('&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;');
-    expect(html).not.toMatch(/<script|<img/i);
+    expect(html).not.toMatch(/<img/i);
+    expect(html.match(/<script/gi)).toHaveLength(1);
     expect(html).not.toContain('\u0000');
-    const tags = html.replace(/<style>.*?<\/style>/gs, '').match(/<[^>]*>/g) ?? [];
+    const tags = html.replace(/<(style|script)>.*?<\/\1>/gs, '').match(/<[^>]*>/g) ?? [];
     expect(tags.filter((tag) => /\son\w+\s*=/i.test(tag.replace(/"[^"]*"/g, '""')))).toEqual([]);
-    const stripped = html.replace(/<style>.*?<\/style>/gs, '').replace(/<[a-z/!][^<>]*>/gi, '');
+    const stripped = html.replace(/<(style|script)>.*?<\/\1>/gs, '').replace(/<[a-z/!][^<>]*>/gi, '');
     expect(stripped).not.toMatch(/[<>]/);
   });
 
-  test('refers to nothing outside itself and runs nothing', async () => {
+  test('refers to nothing outside itself and runs nothing but the script of its copy buttons', async () => {
     const html = await renderReport({ ...fullReport(), reproduce: [] });
-    expect(html).not.toMatch(/https?:|\bsrc=|\bhref=|url\(|@import|<script|<link|javascript:/i);
-    expect(html).toContain(`content="default-src 'none'; style-src 'unsafe-inline'"`);
+    expect(html).not.toMatch(/https?:|\bsrc=|\bhref=|url\(|@import|<link|javascript:|fetch\(|XMLHttp/i);
+    const scripts = [...html.matchAll(/<script>(.*?)<\/script>/gs)].map(([, text]) => text ?? '');
+    expect(scripts).toHaveLength(1);
+    const hash = createHash('sha256').update(scripts[0]!).digest('base64');
+    expect(html).toContain(
+      `content="default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-${hash}'"`,
+    );
+  });
+
+  test('colours each point the same before and after', async () => {
+    const html = await renderReport({ ...MINIMAL_REPORT, map: fullReport().map! });
+    const [before, after] = [...html.matchAll(/<svg class="plot".*?<\/svg>/gs)].map(([svg]) =>
+      [...svg.matchAll(/<circle[^>]* fill="([^"]+)"/g)].map(([, fill]) => fill),
+    );
+    expect(before).toHaveLength(2000);
+    expect(after).toEqual(before);
+    expect(new Set(before).size).toBe(9);
+    const text = textOf(html);
+    expect(text).toContain('Before: 1,024 dimensions');
+    expect(text).toContain('After: 128 dimensions');
+    expect(text).toContain('the same in both maps, coloured by payload field “topic”');
+  });
+
+  test('leaves a point out of both maps if it has no place on one', async () => {
+    const views = [
+      {
+        name: 'before',
+        points: matrixFromRows([
+          [0, 0],
+          [1, 1],
+          [2, NaN],
+        ]),
+      },
+      {
+        name: 'after',
+        points: matrixFromRows([
+          [0, 0],
+          [NaN, 1],
+          [2, 1],
+        ]),
+      },
+    ];
+    const html = await renderReport({ ...MINIMAL_REPORT, map: { views } });
+    const drawings = [...html.matchAll(/<svg class="plot".*?<\/svg>/gs)];
+    expect(drawings.map(([svg]) => svg.match(/<circle/g)!.length)).toEqual([1, 1]);
+  });
+
+  test('shows what each example query finds and loses, with long texts cut at a blank', async () => {
+    const long = `a first line\n${'word '.repeat(200)}Last`;
+    const html = await renderReport({
+      ...MINIMAL_REPORT,
+      examples: {
+        note: 'how they were chosen',
+        queries: [
+          {
+            text: long,
+            full: [
+              { text: 'on both sides', onBothSides: true },
+              { text: 'lost', onBothSides: false },
+            ],
+            compact: [
+              { text: 'on both sides', onBothSides: true },
+              { text: 'new', onBothSides: false },
+            ],
+          },
+        ],
+      },
+    });
+    const text = textOf(html);
+    expect(text).toMatch(/a first line (word )+… 1 of 2 found/);
+    expect(text).not.toContain('Last');
+    expect(text).toContain('Full vectors on both sides lost not found');
+    expect(text).toContain('Compact collection on both sides new only here');
+  });
+
+  test('shows bytes before and after as bars and in words', async () => {
+    const html = await renderReport({
+      ...MINIMAL_REPORT,
+      memory: { title: 'RAM', pairs: [{ name: 'here', before: 2e9, after: 5e8 }], note: 'estimated' },
+    });
+    expect(textOf(html)).toContain('RAM here Before 2 GB After 500 MB estimated');
+    expect(
+      [...html.matchAll(/class="fill \w+" style="width: ([\d.]+)%"/g)].map(([, width]) => width),
+    ).toEqual(['100.0', '25.0']);
   });
 
   test('puts the verdict before the charts and the charts before the tables', async () => {
@@ -134,7 +248,9 @@ describe('renderReport', () => {
     expect(text).toContain('* small chosen 0.900 0.880 - 0.920 1.5 GB +0.0100 large - - - -0.0100 How');
     expect(text).toContain('How it was measured. 1 more row size recall');
     expect(html.indexOf('middle')).toBeGreaterThan(html.indexOf('<details>'));
-    expect(html).toContain('<th scope="col" class="number">recall</th>');
+    expect(html).toContain('scope="col" class="number">recall</th>');
+    // On narrow screens, the head of a column stands above each of its values.
+    expect(html).toContain('data-head="recall" class="number">0.900</td>');
   });
 
   test('names each chart for a screen reader and says below what it shows', async () => {
@@ -142,7 +258,10 @@ describe('renderReport', () => {
     const labels = [...html.matchAll(/role="img" aria-label="([^"]+)"/g)].map(([, label]) => label ?? '');
     // Each chart is drawn for phones and for wide screens, the one of recall and memory also for those between.
     expect(labels).toHaveLength(13);
-    for (const label of labels) expect(html).toContain(`<figcaption><p>${label}</p>`);
+    for (const label of labels)
+      expect(html).toContain(
+        `<figcaption><p>${label.replace(/^(Before|After): [\d,]+ dimensions: /, '')}</p>`,
+      );
     const text = textOf(html);
     expect(text).toContain(
       '3 of 4 candidates are on the front; best by topic (mAP@100): tldr-mlp with 0.501 at a recall@10 of 0.610; saved: neighbourhood-kl with 0.395 at a recall@10 of 0.931; the full vectors have 0.418.',
@@ -158,7 +277,9 @@ describe('renderReport', () => {
     const html = await renderReport(MINIMAL_REPORT);
     expect(textOf(html)).toContain('Not recommended Keep the collection as it is.');
     for (const section of SECTIONS) expect(html).not.toContain(section);
-    expect(html).not.toMatch(/<figure|<table|<ul|<dl|<code|undefined|null|NaN/);
+    expect(html.replace(/<script>.*?<\/script>/s, '')).not.toMatch(
+      /<figure|<table|<ul|<dl|<code|undefined|null|NaN/,
+    );
   });
 
   test('leaves out what has no values and skips those that are not finite', async () => {
@@ -169,7 +290,7 @@ describe('renderReport', () => {
       recallPerDim: [{ name: 'tldr', points: [] }],
       perQuery: [],
       lossCurve: { name: 'loss', values: [NaN, Infinity] },
-      map: { points: matrixFromRows([[NaN, 1]]) },
+      map: { views: [{ name: '', points: matrixFromRows([[NaN, 1]]) }] },
       tables: [],
     });
     expect(html).not.toContain('<figure');
@@ -195,7 +316,7 @@ describe('renderReport', () => {
       recallPerDim: [{ name: 'a', points: [{ dim: 64, recallAt10: 1, interval: [1, 1] }] }],
       perQuery: [{ name: 'a', values: new Float64Array(0) }],
       lossCurve: { name: 'kl', values: [1] },
-      map: { points: matrix(1, 2) },
+      map: { views: [{ name: '', points: matrix(1, 2) }] },
     });
     expect(html.match(/<figure/g)).toHaveLength(6);
     expect(html).not.toMatch(/NaN|Infinity|undefined/);

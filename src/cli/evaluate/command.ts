@@ -70,6 +70,14 @@ export function evaluateCommand(): Command {
     )
     .option('--junit <file>', 'write a JUnit report for CI, replacing the file')
     .option('--report <file>', 'write a self-contained HTML report')
+    .option(
+      '--color-by <field>',
+      "payload field that colours the report's map, auto (default: one that suits) or none",
+    )
+    .option(
+      '--text-field <field>',
+      "payload field whose texts the report's example queries show, auto (default) or none",
+    )
     .option('--force', 'replace an existing --report file')
     .option('--threads <n>', `threads (default: ${THREADS})`, wholeNumber)
     .option('--seed <n>', 'seed of the held-out rows and of the intervals', seedNumber, 0)

@@ -16,6 +16,7 @@ import type { ConsoleRun } from '../console/command-output.js';
 import type { EvaluateFlags } from './request.js';
 import { describeMigrated } from '../migrate/migrated-target.js';
 import { readQrels, readQueryVectors } from '../train/relevance-files.js';
+import { EXAMPLES } from '../page-parts/example-texts.js';
 import { newAndOldPoints } from './new-points.js';
 
 const SAMPLE_QUERIES = 500;
@@ -65,6 +66,7 @@ export async function evaluateCollections(
     rescore: flags.rescore ?? (await rescoreOf(store, { ...description, name: names.target }, run)),
     seed: flags.seed,
     by: flags.by,
+    examples: flags.report === undefined ? 0 : EXAMPLES,
     qrels:
       flags.qrels === undefined
         ? undefined

@@ -10,11 +10,20 @@ import type { CollectionComparison } from '../../evaluate/compare-collections.js
 import type { FormReport } from '../../evaluate/fidelity.js';
 import type { EncoderJudgement } from '../../evaluate/score-encoder.js';
 import type { PerQuery } from '../../core/recall-per-query.js';
-import type { KeyFigure, ReportInput, ReportVerdict } from '../../report/input.js';
+import type {
+  ExampleQueries,
+  KeyFigure,
+  PageStep,
+  ReportInput,
+  ReportVerdict,
+  SampleMap,
+} from '../../report/input.js';
 import type { ResultTable } from '../../report/result-table.js';
-import { formatBytes, formatInterval, formatPercent, formatShare } from '../../report/format.js';
+import { formatInterval, formatPercent, formatShare } from '../../report/format.js';
 import { CREATED_BY } from '../../encoder/package-version.js';
-import { ramText } from '../console/command-output.js';
+import { searchHeadline, memoryBars, savingSentence } from '../page-parts/verdict-words.js';
+import type { MemoryEstimate } from '../../store/storage.js';
+import type { MemoryBars } from '../../report/input.js';
 import { termsTable } from './tables.js';
 
 /** Most methods in the histogram of single queries. */
@@ -31,6 +40,10 @@ export interface EvaluationWords {
   readonly tables: readonly ResultTable[];
   /** The command that was run. */
   readonly command: string;
+  readonly map?: SampleMap | null;
+  readonly examples?: ExampleQueries | null;
+  /** What can be done now, if the result is good enough, and if not. */
+  readonly next: (isGood: boolean) => readonly PageStep[];
 }
 
 /** Returns the comparison of two collections as the input of a report. */
@@ -38,30 +51,33 @@ export function comparisonPage(comparison: CollectionComparison, words: Evaluati
   const { forms, bytes, strata, served, headlineK: k, perQuery } = comparison;
   const [full] = forms;
   const form = formNamed(forms, served);
-  const [before, after] = [ramText(bytes.source), ramText(bytes.target)];
   const weakest = strata?.strata[0];
+  const [before, after] = [ramOf(bytes.source), ramOf(bytes.target)];
+  const known = before === null || after === null ? null : { before, after };
   const details = [
     ...(full === undefined
       ? []
       : [`The full collection as it is configured finds ${percent(recallAt(full, k))}.`]),
-    `Vectors and index of the compact collection need an estimated ${after} of RAM, those of the full one ${before}.`,
     ...(strata === null || weakest === undefined
       ? []
       : [
           `The weakest value of ${strata.field} is ${weakest.value}: ${percent(weakest.recall[served] ?? Number.NaN)} over ${weakest.queries} queries.`,
         ]),
   ];
-  const memory: KeyFigure = {
-    term: 'RAM (estimate)',
-    value: after,
-    note: `${before} full`,
-  };
   return page({
     words,
     form,
     k,
     details,
-    figures: [memory, ...latencyFigures(form, full)],
+    headline: searchHeadline(recallAt(form, k), known),
+    memory:
+      known === null
+        ? null
+        : memoryBars(known, {
+            points: comparison.points.source,
+            note: 'Vectors and index, estimated from dimensions, types and graph links. Ids and payload are the same in both.',
+          }),
+    figures: latencyFigures(form, full),
     perQuery: [...perQuery].reverse(),
   });
 }
@@ -75,15 +91,19 @@ export function judgementPage(judgement: EncoderJudgement, words: EvaluationWord
     .map((one) => recallAt(one, k))
     .sort((a, b) => b - a)[0];
   const within = spaces.find(({ name }) => name === 'encoder')?.within ?? [];
-  const details = [
-    ...(pca === undefined ? [] : [`PCA with ${outputDim} dimensions finds ${percent(pca)}.`]),
-    `Vectors as float32 take ${formatBytes(bytes.compact)} instead of ${formatBytes(bytes.full)}.`,
-  ];
+  const details = [...(pca === undefined ? [] : [`PCA with ${outputDim} dimensions finds ${percent(pca)}.`])];
+  const vectors = { before: bytes.full, after: bytes.compact };
   return page({
     words,
     form,
     k,
     details,
+    headline: searchHeadline(recallAt(form, k), vectors, 'memory for vectors'),
+    memory: memoryBars(vectors, {
+      points: judgement.rows,
+      title: 'Memory for vectors',
+      note: 'As float32, without an index.',
+    }),
     figures: within.map(({ depth, recall }) => ({
       term: `In the first ${depth}`,
       value: formatShare(recall),
@@ -98,17 +118,25 @@ function page(parts: {
   readonly words: EvaluationWords;
   readonly form: FormReport;
   readonly k: number;
+  readonly headline: string;
+  readonly memory: MemoryBars | null;
   readonly details: readonly string[];
   readonly figures: readonly KeyFigure[];
   readonly perQuery: readonly PerQuery[];
 }): ReportInput {
-  const { words, form, k, figures, perQuery } = parts;
+  const { words, form, k, figures, memory, perQuery } = parts;
   const recall = form.recall.find((one) => one.k === k);
   const tiers = words.terms.length > 0 ? words.terms : defaultTiers(form);
+  const verdict = verdictOf(parts, tiers);
+  const { map = null, examples = null } = words;
   return {
     title: words.title,
     createdBy: CREATED_BY,
-    verdict: verdictOf(parts, tiers),
+    verdict,
+    ...(memory === null ? {} : { memory }),
+    ...(map === null ? {} : { map }),
+    ...(examples === null ? {} : { examples }),
+    next: words.next(verdict.tone !== 'bad'),
     figures: [
       {
         term: `Recall@${k}`,
@@ -137,7 +165,7 @@ function defaultTiers(form: FormReport): TermResult[] {
 }
 
 function verdictOf(
-  { words, form, k, details }: Parameters<typeof page>[0],
+  { words, form, k, details, headline, memory }: Parameters<typeof page>[0],
   tiers: readonly TermResult[],
 ): ReportVerdict {
   const failed = tiers.filter(({ passed }) => !passed);
@@ -155,8 +183,10 @@ function verdictOf(
   return {
     tone,
     label: labels[tone],
-    headline: `${nameOf(form)} finds ${percent(recallAt(form, k))} of ${k === 1 ? 'the true first results' : `the true first ${k}`}`,
+    headline,
+    ...(memory === null ? {} : { lead: savingSentence(memory) }),
     details: [
+      `That is ${nameOf(form)}, compared with exact search of the full vectors.`,
       judged,
       ...(recall === undefined
         ? []
@@ -174,10 +204,16 @@ function agreesLittle(failed: readonly TermResult[]): boolean {
 }
 
 function nameOf({ name, dim }: FormReport): string {
-  if (name === 'rescored') return 'The compact collection, rescored by the full vectors,';
+  if (name === 'rescored')
+    return 'the search that clients get: by the compact vectors, rescored by the full ones';
   return name === 'compact'
-    ? `The compact collection of ${dim} dimensions`
-    : `The encoder to ${dim} dimensions`;
+    ? `the compact collection of ${dim} dimensions, which clients search`
+    : `the encoder to ${dim} dimensions`;
+}
+
+/** Returns the RAM of vectors and index; null if the store does not know it. */
+function ramOf(estimate: MemoryEstimate | null): number | null {
+  return estimate === null ? null : estimate.vectorsRamBytes + estimate.indexRamBytes;
 }
 
 function latencyFigures(form: FormReport, full: FormReport | undefined): KeyFigure[] {

@@ -38,6 +38,8 @@ export interface EvaluateFlags extends GlobalFlags {
   readonly accept?: string | true;
   readonly junit?: string;
   readonly report?: string;
+  readonly colorBy?: string;
+  readonly textField?: string;
   readonly force?: boolean;
   readonly seed: number;
 }
@@ -82,6 +84,14 @@ export async function checkRequest(
     throw usage('--accept uses mAP, nDCG or MRR: give --qrels or --labels, to say what is relevant');
   checkColumn('--column', flags.column, [flags.base]);
   checkColumn('--query-column', flags.queryColumn, [flags.queries]);
+  for (const [flag, value] of [
+    ['--color-by', flags.colorBy],
+    ['--text-field', flags.textField],
+  ] as const) {
+    if (value === '') throw usage(`${flag}: expected a payload field, auto or none`);
+    if (value !== undefined && flags.report === undefined)
+      throw usage(`${flag} is about the page: give --report, which writes it`);
+  }
   if (flags.sample === 0) throw usage('--sample: got 0, expected at least 1');
   if (flags.qrels !== undefined && flags.queries === undefined)
     throw usage('--qrels names rows of a query file: give --queries too');
@@ -115,6 +125,8 @@ function checkFileFlags(flags: EvaluateFlags, terms: readonly AcceptTerm[]): voi
     ['--by', flags.by],
     ['--rescore', flags.rescore],
     ['--new-filter', flags.newFilter],
+    ['--color-by', flags.colorBy],
+    ['--text-field', flags.textField],
   ] as const) {
     if (value !== undefined) throw usage(`${flag} needs collections: it cannot go with --base`);
   }

@@ -5,12 +5,15 @@ import { TldrError } from '../../core/errors.js';
 import { judgeTerms, type TermResult } from '../../evaluate/acceptance.js';
 import type { CollectionComparison } from '../../evaluate/compare-collections.js';
 import type { FormReport } from '../../evaluate/fidelity.js';
-import type { ReportInput } from '../../report/input.js';
+import type { PageStep, ReportInput } from '../../report/input.js';
 import { formatBytes, formatNumber } from '../../report/format.js';
 import type { ResultTable } from '../../report/result-table.js';
 import type { ConsoleRun } from '../console/command-output.js';
 import { evaluateCollections } from './evaluate-collections.js';
 import { evaluateFiles } from './evaluate-files.js';
+import { exampleTexts } from '../page-parts/example-texts.js';
+import { collectionMap } from '../page-parts/sample-map.js';
+import { stepsAfterComparison, stepsAfterJudgement } from './next-steps.js';
 import { driftLines, driftTables } from './drift-table.js';
 import { evaluationJunit } from './junit.js';
 import { comparisonTables, judgementTables, termsTable } from './tables.js';
@@ -113,6 +116,12 @@ export async function measureEvaluation(request: EvaluateRequest, using: Using):
     const { source, target } = collections;
     const { layout, inputDim, outputDim } = description;
     const tables = [...comparisonTables(comparison), ...driftTables(drift)];
+    const place = { store, collection: source, vectorName: description.vector };
+    const { report, colorBy, textField } = flags;
+    const map = report === undefined ? null : await collectionMap(place, encoder, { colorBy, run });
+    const examples = await exampleTexts(place, comparison.examples, { textField, run });
+    const next = (isGood: boolean): PageStep[] =>
+      stepsAfterComparison({ source, target, layout }, flags, isGood);
     const title = `${target} compared with ${source}`;
     const facts: Facts = [
       ['Full collection', source],
@@ -132,7 +141,17 @@ export async function measureEvaluation(request: EvaluateRequest, using: Using):
       tables,
       memory: comparison.bytes,
       page: (terms) =>
-        comparisonPage(comparison, { title, queriesFrom, terms, facts, tables, command: commandLine() }),
+        comparisonPage(comparison, {
+          title,
+          queriesFrom,
+          terms,
+          facts,
+          tables,
+          map,
+          examples,
+          next,
+          command: commandLine(),
+        }),
       result: {
         source,
         target,
@@ -142,6 +161,7 @@ export async function measureEvaluation(request: EvaluateRequest, using: Using):
         queriesFrom,
         ...comparison,
         perQuery: undefined,
+        examples: undefined,
         ...(drift && { drift }),
       },
     };
@@ -174,7 +194,15 @@ async function measureFiles(
     tables,
     memory: null,
     page: (terms) =>
-      judgementPage(judgement, { title: name, queriesFrom, terms, facts, tables, command: commandLine() }),
+      judgementPage(judgement, {
+        title: name,
+        queriesFrom,
+        terms,
+        facts,
+        tables,
+        next: () => stepsAfterJudgement(base, flags, outputDim),
+        command: commandLine(),
+      }),
     result: { queriesFrom, ...judgement, perQuery: undefined, ...(drift && { drift }) },
   };
 }

@@ -1,10 +1,18 @@
 import type { SizingRow, PlanTarget } from '../../plan/sizing-row.js';
 import { planReportRows } from '../../plan/sizing-row.js';
 import { formatBytes, formatLatency, formatNumber, formatPercent, formatShare } from '../../report/format.js';
-import type { KeyFigure, RecallPerDim, ReportInput, ReportVerdict } from '../../report/input.js';
+import type {
+  KeyFigure,
+  MemoryBars,
+  PageStep,
+  RecallPerDim,
+  ReportInput,
+  ReportVerdict,
+} from '../../report/input.js';
 import type { ResultTable } from '../../report/result-table.js';
 import type { PlanResult } from '../../plan/run-plan.js';
 import type { PlanSetup } from '../../plan/prepare-plan.js';
+import { memoryBars, savingSentence, searchHeadline } from '../page-parts/verdict-words.js';
 import { CREATED_BY } from '../../encoder/package-version.js';
 
 export interface PlanPageParts {
@@ -20,11 +28,14 @@ export interface PlanPageParts {
   /** The command that was run, and the commands that create the chosen configuration. */
   readonly command: string;
   readonly commands: readonly string[];
+  /** The command that has a configuration chosen. */
+  readonly commandWithTarget: string;
 }
 
 /** Returns a plan as the input of a report. */
 export function planPage(parts: PlanPageParts): ReportInput {
-  const { collection, setup, result, chosen, tables, command, commands } = parts;
+  const { collection, setup, result, chosen, tables, command } = parts;
+  const memory = memoryOf(parts);
   const { vector, points } = setup;
   return {
     title: `Plan for ${collection}`,
@@ -41,11 +52,13 @@ export function planPage(parts: PlanPageParts): ReportInput {
       ['Queries', queriesWords(result.queries)],
       ...result.notes.map((note): [string, string] => ['Note', note]),
     ],
+    ...(memory === null ? {} : { memory }),
     figures: chosen === null ? [] : figuresOf(chosen, currentRow(result)),
     pareto: planReportRows(result.rows, chosen),
     recallPerDim: recallPerDim(result.rows),
     tables,
-    reproduce: [command, ...commands],
+    next: stepsOf(parts),
+    reproduce: [command],
   };
 }
 
@@ -56,8 +69,8 @@ function queriesWords({ heldOut, training }: PlanResult['queries']): string {
     : `real queries; ${formatNumber(training)} others trained and chose the encoders`;
 }
 
-function verdictOf({ result, target, chosen }: PlanPageParts): ReportVerdict {
-  const current = currentRow(result);
+function verdictOf(parts: PlanPageParts): ReportVerdict {
+  const { target, chosen } = parts;
   const share = (value: number): string => formatPercent(value, 1);
   if (chosen === null) {
     return {
@@ -69,21 +82,41 @@ function verdictOf({ result, target, chosen }: PlanPageParts): ReportVerdict {
       details: ['Every point below was measured on a real server with a sample of the collection.'],
     };
   }
-  const saved =
-    current === undefined || current.ramBytes === 0 ? null : 1 - chosen.ramBytes / current.ramBytes;
+  const memory = memoryOf(parts);
   return {
     tone: 'good',
-    headline: `${chosen.label} finds ${share(chosen.recallAt10)} of the true ten nearest with ${formatBytes(chosen.ramBytes)} of RAM`,
+    headline: searchHeadline(chosen.recallAt10, memory?.pairs[0] ?? null),
+    ...(memory === null ? {} : { lead: savingSentence(memory) }),
     details: [
-      ...(saved === null || current === undefined
-        ? []
-        : [
-            `That is ${share(Math.abs(saved))} ${saved < 0 ? 'more' : 'less'} than the ${formatBytes(current.ramBytes)} of the collection as it is.`,
-          ]),
+      `That is ${chosen.label}${chosen.oversampling > 1 ? `, with ${chosen.oversampling} first-stage results for each result, which the full vectors order` : ''}.`,
       `95 % interval of its recall: ${chosen.interval.map(share).join(' to ')}.`,
-      'RAM counts vectors, codes and index; ids and payload are the same in every configuration.',
     ],
   };
+}
+
+/** RAM of the collection as it is and as it would be; null if either is not known. */
+function memoryOf({ chosen, result, setup }: PlanPageParts): MemoryBars | null {
+  const current = currentRow(result);
+  if (chosen === null || current === undefined) return null;
+  return memoryBars(
+    { before: current.ramBytes, after: chosen.ramBytes },
+    {
+      points: setup.points,
+      note: 'Vectors, codes and index. Ids and payload are the same in every configuration.',
+    },
+  );
+}
+
+/** The commands that create the chosen configuration, or one that has a configuration chosen. */
+function stepsOf({ chosen, commands, commandWithTarget }: PlanPageParts): PageStep[] {
+  if (chosen !== null)
+    return [{ text: 'Create the chosen configuration with these commands, in this order.', commands }];
+  return [
+    {
+      text: 'Name the recall that you need. The command then picks the configuration with the least RAM, and prints the commands that create it.',
+      commands: [commandWithTarget],
+    },
+  ];
 }
 
 function currentRow({ rows }: PlanResult): SizingRow | undefined {

@@ -159,7 +159,17 @@ async function showPlan(
   );
   const { collection } = options;
   if (flags.report !== undefined) {
-    const parts = { collection, setup, result, target, chosen, tables, command: commandLine(), commands };
+    const parts = {
+      collection,
+      setup,
+      result,
+      target,
+      chosen,
+      tables,
+      command: commandLine(),
+      commands,
+      commandWithTarget: planAgain(collection, flags, rows),
+    };
     await writePage(run, flags.report, planPage(parts));
   }
   run.result(resultOf({ collection, setup, result, choice, chosen, budgets, commands, target, ram }));

@@ -13,7 +13,13 @@ import { withConsole, withStore } from '../console/command-body.js';
 import { sayTables, writePage } from '../console/show-results.js';
 import { migrationLine, servingLine, targetNameOf } from '../plan/deploy-commands.js';
 import { estimatedMemory } from '../console/compact-memory.js';
-import { connectClients, evaluateLine, evaluateTarget, statusLine, switchLine } from './evaluate-and-connect.js';
+import {
+  connectClients,
+  evaluateLine,
+  evaluateTarget,
+  statusLine,
+  switchLine,
+} from './evaluate-and-connect.js';
 import { measure, prepareSizing, promiseOf, proposalTable, sizingLine, timeText } from './measure.js';
 import { shrinkPage } from './page.js';
 import { askWhich, canAsk } from './questions.js';

@@ -96,6 +96,10 @@ export function trainCommand(): Command {
     )
     .option('--no-refit', 'save the encoder as it was measured, without a second fit to all rows')
     .option('--report <file>', 'write a self-contained HTML report')
+    .option(
+      '--color-by <field>',
+      "payload field that colours the report's map, auto (default: one that suits) or none",
+    )
     .option('--checkpoint <file>', 'file for the training state; if it exists, training continues from it')
     .option('--force', 'replace existing --out and --report files')
     .option('--dry-run', 'check everything and write nothing')

@@ -7,10 +7,11 @@ import { openVectors } from '../../files/open-vectors.js';
 import { checkColumn } from '../../files/vector-file-names.js';
 import { withSource } from '../console/command-body.js';
 import { memoryBeforeAndAfter, type MemoryBeforeAndAfter } from '../console/compact-memory.js';
+import { readMapColours, rowsOfMap, type MapColours } from '../page-parts/sample-map.js';
 import { labelFieldChoice, readLabelFields } from './label-fields.js';
 import { readPointJudgements, sampleJudged, type JudgedSample } from './point-judgements.js';
 import type { RelevanceFlags } from './relevance-flags.js';
-import { relevanceOfRows } from './relevance-of-rows.js';
+import { relevanceOfRows, type TrainRelevance } from './relevance-of-rows.js';
 import { sampleFile } from './sample.js';
 
 const SAMPLE_POINTS_MAX = 10_000_000;
@@ -21,11 +22,15 @@ export interface TrainInputFlags extends RelevanceFlags {
   /** The column of a Parquet --input. */
   readonly column?: string;
   readonly vector?: string;
+  readonly report?: string;
+  readonly colorBy?: string;
   readonly seed: number;
 }
 
 /** A training sample, how its encoders are judged, and the memory that they save. */
 export interface LoadedTraining extends JudgedSample {
+  /** Labels that may colour the map of the page. */
+  readonly colours: MapColours;
   /** Estimated for a collection; for a file, its vectors as float32. Null if the store cannot say. */
   readonly memory: MemoryBeforeAndAfter | null;
 }
@@ -73,7 +78,7 @@ export async function loadTraining(
     const sample = await sampleFile(flags.input, { size, seed, distance, column }, run);
     const float32 = (dim: number): number => 4 * dim * file.rows;
     const memory = { ramBytesBefore: float32(file.cols), ramBytesAfter: float32(context.outputDim) };
-    return { sample, relevance, memory };
+    return { sample, relevance, memory, colours: coloursOfLabels(sample.x.rows, relevance, seed) };
   }
   const name = expectDefined(collection, 'the collection to train on');
   const choice = labelFieldChoice(flags);
@@ -91,6 +96,25 @@ export async function loadTraining(
     const labelFields = await readLabelFields(place, sampled, { choice, seed, run });
     const reduced = { vector, dim: context.outputDim };
     const memory = memoryBeforeAndAfter(store, spec, { points, reduced });
-    return { sample, relevance: { ...relevance, labelFields }, memory };
+    const isColoured = flags.report !== undefined && relevance.labels === undefined;
+    const shown = Array.from(rowsOfMap(sampled.length, seed), (at) => expectDefined(sampled[at], 'an id'));
+    const colours = isColoured
+      ? await readMapColours({ ...place, vectorName: vector.name }, shown, { colorBy: flags.colorBy, run })
+      : coloursOfLabels(sampled.length, relevance, seed);
+    return { sample, relevance: { ...relevance, labelFields }, memory, colours };
   });
+}
+
+/** The labels that were given, for the rows on the map. */
+function coloursOfLabels(
+  rows: number,
+  { labels, labelNames = [] }: TrainRelevance,
+  seed: number,
+): MapColours {
+  if (labels === undefined) return { labels: [], isGuess: true };
+  const texts = Array.from(rowsOfMap(rows, seed), (at) => {
+    const number = labels[at] ?? -1;
+    return number < 0 ? null : (labelNames[number] ?? String(number));
+  });
+  return { labels: [{ field: 'label', labels: texts }], isGuess: false };
 }

@@ -39,6 +39,9 @@ import { relevanceCommandWords } from './relevance-output.js';
 import { loadTraining, type TrainInputFlags } from './input.js';
 import { printReport, sayGain } from './output.js';
 import { trainingPage } from './page.js';
+import { stepsAfterTraining } from './next-steps.js';
+import { rowsOfMap, sampleMap, type MapColours } from '../page-parts/sample-map.js';
+import { gatherRows } from '../../core/matrix.js';
 import { checkRelevanceFlags } from './relevance-flags.js';
 import type { TrainRelevance } from './relevance-of-rows.js';
 import type { TrainSample } from './sample.js';
@@ -71,7 +74,6 @@ export interface TrainFlags extends GlobalFlags, TrainInputFlags {
   readonly from?: string;
   readonly heldOut?: number;
   readonly checkpoint?: string;
-  readonly report?: string;
   readonly force?: boolean;
   readonly dryRun?: boolean;
 }
@@ -103,6 +105,7 @@ export async function train(
     throw new TldrError('INVALID_ARGUMENT', 'give either a collection or --input with a file of vectors');
   }
   checkRelevanceFlags(flags, true);
+  checkColorBy(flags);
   labelFieldChoice(flags);
   const settings = settingsOf(flags);
   if (flags.auto === true && Object.keys(settings).length > 0) {
@@ -138,7 +141,7 @@ export async function train(
     log: run.log,
     onProgress: run.onProgress,
   };
-  const { sample, relevance, memory } = await loadTraining(collection, flags, {
+  const { sample, relevance, memory, colours } = await loadTraining(collection, flags, {
     run,
     config,
     outputDim: flags.dim,
@@ -160,7 +163,20 @@ export async function train(
     sayDryRun(sample, flags, run);
     return null;
   }
-  return trainAndSave(sample, { flags, options, relevance, memory, run });
+  return trainAndSave(sample, { collection, flags, options, relevance, memory, colours, run });
+}
+
+function checkColorBy({ colorBy, report, input }: TrainFlags): void {
+  if (colorBy === undefined) return;
+  if (colorBy === '')
+    throw new TldrError('INVALID_ARGUMENT', '--color-by: expected a payload field, auto or none');
+  if (report === undefined)
+    throw new TldrError('INVALID_ARGUMENT', '--color-by is about the page: give --report, which writes it');
+  if (input !== undefined)
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      '--color-by reads the payload of a collection: with --input, --labels colours the map',
+    );
 }
 
 function sayDryRun({ x, distance }: TrainSample, flags: TrainFlags, run: ConsoleRun): void {
@@ -178,21 +194,25 @@ function sayDryRun({ x, distance }: TrainSample, flags: TrainFlags, run: Console
 async function trainAndSave(
   { x, distance, source, ids, keys }: TrainSample,
   {
+    collection,
     flags,
     options,
-    relevance: { labelNames, ...relevance },
+    relevance,
     memory,
+    colours,
     run,
   }: {
-    flags: TrainFlags;
-    options: TrainEncoderOptions;
-    relevance: TrainRelevance;
-    memory: MemoryBeforeAndAfter | null;
-    run: ConsoleRun;
+    readonly collection: string | undefined;
+    readonly flags: TrainFlags;
+    readonly options: TrainEncoderOptions;
+    readonly relevance: TrainRelevance;
+    readonly memory: MemoryBeforeAndAfter | null;
+    readonly colours: MapColours;
+    readonly run: ConsoleRun;
   },
 ): Promise<TrainReport> {
   const { checkpoint } = flags;
-  const { encoder, report, details, candidates } = await trainEncoder(x, {
+  const { encoder, report, details } = await trainEncoder(x, {
     ...options,
     ...relevance,
     distance,
@@ -216,21 +236,18 @@ async function trainAndSave(
   const lookedFor = labelFieldChoice(flags) === 'auto';
   printReport(run, report, { commandFor, lookedFor, verbose: flags.verbose === true });
   if (flags.report !== undefined) {
-    await writePage(
-      run,
-      flags.report,
-      trainingPage({
-        report,
-        details,
-        encoder,
-        candidates,
-        x,
-        labels: relevance.labels === undefined ? undefined : namesOf(relevance.labels, labelNames),
-        source,
-        command: commandLine(),
-        commandFor,
-      }),
-    );
+    const shown = gatherRows(x, rowsOfMap(x.rows, flags.seed));
+    const page = trainingPage({
+      report,
+      details,
+      encoder,
+      map: await sampleMap(shown, encoder, { colours, run }),
+      next: stepsAfterTraining(collection, flags),
+      source,
+      command: commandLine(),
+      commandFor,
+    });
+    await writePage(run, flags.report, page);
   }
   run.say(
     `saved ${candidateLabel(report.shipped, flags.verbose)} as ${flags.out}, fingerprint ${encoder.fingerprint.slice(0, 16)}`,
@@ -258,10 +275,6 @@ function commandsAfterTraining(collection: string, flags: TrainFlags): string[] 
   return [
     nextCommand(flags, { command: ['migrate', 'start'], names, flags: [encoder, layout, ...ofVector] }),
   ];
-}
-
-function namesOf(labels: Int32Array, names: readonly string[] = []): string[] {
-  return Array.from(labels, (label) => (label < 0 ? '(none)' : (names[label] ?? String(label))));
 }
 
 /** The training settings that were given as flags. */

@@ -144,8 +144,12 @@ test('a plan marks what no other beats, and puts away the other compact rows but
   const vector = { name: '', dim: 512, distance: 'cosine' } as const;
   const setup = { vector, points: 9600 };
   const parts = { collection: 'docs', setup, result, target: undefined, chosen, tables: [table] };
-  const page = await renderReport(planPage({ ...parts, command: 'plan docs', commands: [] }));
-  expect(page).toMatch(/<tr class="picked"><th scope="row"> {2}32 float32 <span class="tag">chosen<\/span>/);
+  const page = await renderReport(
+    planPage({ ...parts, command: 'plan docs', commands: [], commandWithTarget: '' }),
+  );
+  expect(page).toMatch(
+    /<tr role="row" class="picked"><th role="rowheader" scope="row"> {2}32 float32 <span class="tag">chosen<\/span>/,
+  );
   expect(page.indexOf('32 scalar</th>')).toBeGreaterThan(page.indexOf('<summary>1 more row</summary>'));
   expect(page).toContain('3\u00A0MB<span>20\u00A0MB today, 85\u00A0% less</span>');
 });

@@ -25,11 +25,18 @@ const cli = (...args: string[]): Promise<CliResult> =>
     env: { QDRANT_URL: server.url, QDRANT_TLDR_GRPC_URL: server.grpcUrl },
   });
 
+/** A title that would be a script if a page did not escape it. */
+function titleOf(i: number): string {
+  return `<script>alert(${i})</script> Tom & "Jerry" no. ${i}`;
+}
+
 async function loadDocs(store: QdrantStore, base: Matrix): Promise<void> {
   const native = JSON.stringify({ params: { vectors: { size: base.cols, distance: 'Cosine' } } });
   await store.create({ name: 'docs', vectors: [], otherVectors: [], partitions: [], metadata: {}, native });
   const ids = Array.from({ length: ROWS }, (_, i) => BigInt(i));
-  const rest = ids.map((_, i) => store.codec.pack(JSON.stringify({ shelf: i % 3, tag: `only-${i}` })));
+  const rest = ids.map((_, i) =>
+    store.codec.pack(JSON.stringify({ shelf: i % 3, tag: `only-${i}`, title: titleOf(i) })),
+  );
   const has = new Uint8Array(ROWS).fill(1);
   await store.upsert('docs', { ids, vectors: [{ name: '', matrix: base, has }], extra: rest });
 }
@@ -190,16 +197,20 @@ test('--report writes one page with the verdict, tiers, strata, latency and byte
   const { code, json } = await cli(...args, '--report', 'report.html', '--json');
   expect(code).toBe(0);
   expect(json()).not.toHaveProperty('perQuery');
-  const page = await readFile(join(cwd, 'report.html'), 'utf8');
+  // Words of a command are in elements of their own.
+  const page = (await readFile(join(cwd, 'report.html'), 'utf8')).replace(/<\/?span>/g, '');
+  expect(page).toMatch(/Search finds [^<]+ of the same results with [\d.]+ times less RAM<\/h2>/);
   for (const text of [
     'Close to full search',
+    'Do this next',
+    'qdrant-tldr serve --collection docs --target docs-two-stage --encoder enc.onnx',
     'docs-two-stage compared with docs',
     'All 6 commonly published tiers hold.',
     'top10&gt;=0.70',
     'Recall of single queries',
     'Recall@10 by shelf',
-    '<h2>Latency</h2>',
-    '<h2>Bytes</h2>',
+    '<h3>Latency</h3>',
+    '<h3>Bytes</h3>',
     'qdrant-tldr evaluate docs docs-two-stage --encoder enc.onnx --queries q.npy --by shelf',
   ])
     expect(page).toContain(text);
@@ -210,6 +221,43 @@ test('--report writes one page with the verdict, tiers, strata, latency and byte
   const failed = await readFile(join(cwd, 'report.html'), 'utf8');
   expect(failed).toContain('Not accepted');
   expect(failed).toContain('1 of 2 acceptance terms do not hold: latency-p50&lt;=0.');
+});
+
+test('the page shows example queries and a map from the payload, escaped, and nothing else does', async () => {
+  const args = ['docs', 'docs-two-stage', '--encoder', 'enc.onnx', '--sample', '30', '--report'];
+  const { code, stdout, stderr } = await cli(...args, 'examples.html', '--color-by', 'shelf', '--json');
+  expect(code).toBe(0);
+  for (const output of [stdout, stderr]) expect(output).not.toContain('Jerry');
+  const page = await readFile(join(cwd, 'examples.html'), 'utf8');
+  const examples = /<div class="examples">.*?<\/section>/s.exec(page)?.[0] ?? '';
+  expect(examples.match(/<details/g)).toHaveLength(10);
+  expect(examples.match(/<ol>/g)).toHaveLength(20);
+  expect(examples).toMatch(
+    /&lt;script&gt;alert\((\d+)\)&lt;\/script&gt; Tom &amp; &quot;Jerry&quot; no\. \1/,
+  );
+  expect(examples).not.toContain('<script');
+  expect(page).toContain('Texts are from payload field “title”.');
+  expect(page).toContain('coloured by shelf');
+  const maps = [...page.matchAll(/<svg class="plot".*?<\/svg>/gs)].flatMap(([svg]) => {
+    const fills = [...svg.matchAll(/<circle[^>]* fill="([^"]+)"/g)].map(([, fill]) => fill);
+    return fills.length > 100 ? [fills] : [];
+  });
+  expect(maps).toHaveLength(2);
+  expect(maps[1]).toEqual(maps[0]);
+  expect(new Set(maps[0]).size).toBe(3);
+});
+
+test('the page has no payload in it if that is asked', async () => {
+  const args = ['docs', 'docs-compact', '--encoder', 'enc.onnx', '--sample', '30'];
+  const none = ['--text-field', 'none', '--color-by', 'none'];
+  expect((await cli(...args, '--report', 'none.html', ...none)).code).toBe(0);
+  const page = await readFile(join(cwd, 'none.html'), 'utf8');
+  expect(page).not.toContain('Jerry');
+  expect(page).not.toContain('Example queries');
+  expect(page).toContain('Map of the sample, before and after');
+  expect(page).not.toContain('coloured by');
+  const refused = await cli(...args, '--text-field', 'title');
+  expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining('give --report') });
 });
 
 test('qrels name point ids', async () => {

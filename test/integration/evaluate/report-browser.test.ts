@@ -25,7 +25,8 @@ const ARGUMENTS = [
 ];
 const WIDTHS = [320, 380, 768, 1024, 1400];
 const SCHEMES = ['light', 'dark'] as const;
-const CHARTS_OF_FULL = 5;
+/** Drawings: recall and memory, two maps, relevance, recall at each size and of single queries, loss. */
+const CHARTS_OF_FULL = 7;
 
 /** Names without a space to break at and longer than any room there is. */
 const LONG = 'a-collection-whose-name-is-longer-than-any-screen-'.repeat(6);
@@ -40,7 +41,14 @@ function longReport(): ReportInput {
     pareto: full.pareto!.map((row) => ({ ...row, label: row.label + LONG })),
     recallPerDim: full.recallPerDim!.map((one) => ({ ...one, name: one.name + LONG })),
     perQuery: full.perQuery!.map((one) => ({ ...one, name: one.name + LONG })),
-    map: { points: full.map!.points, labels: full.map!.labels!.map((label) => label + LONG) },
+    map: {
+      views: full.map!.views.map((view) => ({ ...view, name: view.name + LONG })),
+      labels: full.map!.labels!.map((label) => label + LONG),
+      labelledBy: LONG,
+    },
+    memory: { ...full.memory!, title: LONG, note: LONG },
+    next: [{ text: LONG, commands: [LONG] }],
+    examples: { ...full.examples!, note: LONG },
     tables: [{ title: LONG, columns: [[LONG], [LONG]], rows: [{ cells: [LONG, LONG] }], note: LONG }],
     reproduce: [LONG],
   };
@@ -65,6 +73,7 @@ function evaluationReport({ asked, name }: { readonly asked: boolean; readonly n
     terms: judgeTerms(terms, comparison.forms[2]!),
     facts: [['Full collection', `docs${name}`]],
     tables: comparisonTables(shown),
+    next: () => [],
     command: `qdrant-tldr evaluate docs${name} docs_2s --encoder enc.onnx --queries q.npy --report r.html`,
   });
 }
@@ -133,7 +142,29 @@ const MEASURE = `(() => {
     const card = chart.closest('figure').getBoundingClientRect();
     return labels[i].filter(({ box }) => box.left < card.left || box.right > card.right).map(({ text }) => text);
   });
-  const scale = charts.map((chart) => chart.getBoundingClientRect().width / chart.viewBox.baseVal.width);
+  // Words of labels that stand on two lines, and boxes that hide a part of their content beside their edge.
+  const broken = [...document.querySelectorAll('h1, h2, h3, h4, dt, dd, th, summary, .legend span, .tag')]
+    // Where rows are blocks, the head of the table is for screen readers only.
+    .filter((element) => isShown(element) && (element.closest('thead')?.getClientRects()[0]?.width ?? 2) > 1)
+    .flatMap((element) => {
+      const walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+      const found = [];
+      for (let node = walker.nextNode(); node !== null; node = walker.nextNode())
+        for (const match of node.textContent.matchAll(/[^\\s-]+/g)) {
+          const range = document.createRange();
+          range.setStart(node, match.index);
+          range.setEnd(node, match.index + match[0].length);
+          const tops = new Set([...range.getClientRects()].map(({ top }) => Math.round(top)));
+          if (tops.size > 1) found.push(match[0]);
+        }
+      return found;
+    });
+  const hidden = [...document.querySelectorAll('.scroll')]
+    .filter((box) => isShown(box) && box.scrollWidth > box.clientWidth + 1)
+    .map((box) => box.getAttribute('aria-label'));
+  const scale = charts
+    .filter((_, i) => labels[i].length > 0)
+    .map((chart) => chart.getBoundingClientRect().width / chart.viewBox.baseVal.width);
   return {
     body: contrastOf(document.body),
     weak: contrasts.filter(({ ratio }) => ratio < 4.5),
@@ -144,6 +175,8 @@ const MEASURE = `(() => {
     textPixels: Math.min(100, ...scale.map((value) => value * 12)),
     overlapping,
     clipped,
+    broken,
+    hidden,
     overflow: document.scrollingElement.scrollWidth - innerWidth,
   };
 })()`;
@@ -153,6 +186,8 @@ interface Measured {
   readonly weak: readonly { readonly text: string; readonly ratio: number }[];
   readonly charts: readonly { readonly width: number; readonly height: number; readonly marks: number }[];
   readonly textPixels: number;
+  readonly broken: readonly string[];
+  readonly hidden: readonly string[];
   readonly overlapping: readonly string[];
   readonly clipped: readonly string[];
   readonly overflow: number;
@@ -221,8 +256,9 @@ if (executablePath === null) {
           expect(chart.marks).toBeGreaterThan(3);
         }
         expect(measured.textPixels).toBeGreaterThan(9);
-        const { overlapping, clipped } = measured;
+        const { overlapping, clipped, broken, hidden } = measured;
         expect({ where, overlapping, clipped }).toEqual({ where, overlapping: [], clipped: [] });
+        expect({ where, broken, hidden }).toEqual({ where, broken: [], hidden: [] });
       }
     });
 
@@ -244,6 +280,32 @@ if (executablePath === null) {
         expect(measured.charts).toHaveLength(1);
         expect(measured.charts[0]!.marks).toBeGreaterThan(3);
       }
+    });
+
+    test('can be read without script, and copies a command with it', async () => {
+      const path = join(folder, 'copy.html');
+      const report = fullReport();
+      await writeFile(path, await renderReport(report));
+      const url = pathToFileURL(path).href;
+      const plain = await browser.newContext({ javaScriptEnabled: false });
+      const silent = await plain.newPage();
+      await silent.goto(url);
+      expect(await silent.locator('button').count()).toBeGreaterThan(0);
+      expect(await silent.locator('button:visible').count()).toBe(0);
+      const command = report.next![0]!.commands[0]!;
+      expect(await silent.locator('.steps code:visible').allInnerTexts()).toEqual([command]);
+      await silent.locator('.examples summary').nth(4).click();
+      expect(await silent.locator('.examples details').nth(4).locator('ol:visible').count()).toBe(2);
+      await plain.close();
+
+      const context = await browser.newContext();
+      await context.grantPermissions(['clipboard-read', 'clipboard-write']);
+      const page = await context.newPage();
+      await page.goto(url);
+      await page.locator('.steps button').first().click();
+      await page.locator('.steps button', { hasText: /Copied|Selected/ }).waitFor();
+      expect(await page.evaluate<string>('String(getSelection())')).toBe(command);
+      await context.close();
     });
 
     test('shows the verdict alone where there is nothing else', async () => {

@@ -38,6 +38,7 @@ export function comparisonFixture(): CollectionComparison {
       source: { vectorsRamBytes: 5.08e9, vectorsDiskBytes: 5.08e9, indexRamBytes: 1.6e8 },
       target: { vectorsRamBytes: 3.17e8, vectorsDiskBytes: 5.4e9, indexRamBytes: 1.6e8 },
     },
+    examples: [],
     strata: {
       field: 'meta.language',
       of: 'first true result',

@@ -1,5 +1,6 @@
-import { matrix, type Matrix } from '../../../src/core/matrix.js';
+import { matrix } from '../../../src/core/matrix.js';
 import { Rng } from '../../../src/core/rng.js';
+import type { ExampleQueries, ExampleResult, SampleMap } from '../../../src/report/input.js';
 import type { ReportInput, ReportParetoRow } from '../../../src/report/render.js';
 import type { ResultRow, ResultTable } from '../../../src/report/result-table.js';
 
@@ -67,6 +68,23 @@ export function fullReport(): ReportInput {
     ],
     lossCurve: { name: 'neighbourhood-kl', values: lossValues(rng) },
     map: clusterMap(rng),
+    memory: {
+      title: 'RAM',
+      pairs: [
+        { name: 'here, 1,240,338 points', before: 5.24e9, after: 1.04e9 },
+        { name: 'at 5 million points', before: 21.1e9, after: 4.19e9 },
+      ],
+      note: 'vectors and index, estimated',
+    },
+    next: [
+      {
+        text: 'Let clients reach the target through the proxy.',
+        commands: [
+          'qdrant-tldr serve --collection support-articles --target support-articles_128 --encoder enc.onnx',
+        ],
+      },
+    ],
+    examples: exampleQueries(rng),
     reproduce: [
       'qdrant-tldr train support-articles --dim 128 --out enc.onnx --seed 0',
       'qdrant-tldr evaluate support-articles --encoder enc.onnx --dims 16,32,64,128,256 --datatypes float32,float16,uint8 --seed 0 --report report.html',
@@ -233,15 +251,57 @@ const TOPICS = [
   'careers',
 ];
 
-function clusterMap(rng: Rng): { points: Matrix; labels: string[] } {
+/** Both views of the map: the second is the first one with a little noise. */
+function clusterMap(rng: Rng): SampleMap {
   const rows = 5000;
   const centres = TOPICS.map(() => [3 * rng.normal(), 2 * rng.normal(), 0.4 + 0.4 * rng.uniform()] as const);
-  const points = matrix(rows, 2);
+  const [before, after] = [matrix(rows, 2), matrix(rows, 2)];
   const labels = Array.from({ length: rows }, (_, i) => {
     const topic = Math.floor(TOPICS.length * rng.uniform() ** 1.6);
     const [x, y, spread] = centres[topic]!;
-    points.data.set([x + spread * rng.normal(), y + spread * rng.normal()], 2 * i);
+    before.data.set([x + spread * rng.normal(), y + spread * rng.normal()], 2 * i);
+    after.data.set(
+      before.data.subarray(2 * i, 2 * i + 2).map((value) => value + 0.1 * rng.normal()),
+      2 * i,
+    );
     return TOPICS[topic]!;
   });
-  return { points, labels };
+  return {
+    views: [
+      { name: 'Before: 1,024 dimensions', points: before },
+      { name: 'After: 128 dimensions', points: after },
+    ],
+    labels,
+    labelledBy: 'payload field “topic”',
+  };
+}
+
+const ARTICLES = [
+  'Reset your password when you no longer have access to the e-mail address of your account',
+  'Why was my card charged twice?',
+  'Export all invoices of a year as one PDF',
+  'The mobile app signs me out every day',
+  'Connect a calendar',
+  'Who can see my data, and for how long is it kept?',
+  'Invite colleagues and give them roles',
+  'Large tables load slowly',
+  'Close an account for good',
+  'Change the language of the user interface',
+  'Webhooks arrive late or twice',
+  'Two-factor authentication with a security key',
+];
+
+function exampleQueries(rng: Rng): ExampleQueries {
+  const queries = Array.from({ length: 10 }, (_, i) => {
+    const found = i < 3 ? 7 + i : 10;
+    const order = Array.from(rng.permutation(ARTICLES.length));
+    const side = (from: number, to: number, onBothSides: boolean): ExampleResult[] =>
+      order.slice(from, to).map((at) => ({ text: ARTICLES[at]!, onBothSides }));
+    return {
+      text: ARTICLES[i]!,
+      full: [...side(0, found, true), ...side(found, 10, false)],
+      compact: [...side(0, found, true), ...side(10, 20 - found, false)],
+    };
+  });
+  return { queries, note: 'The three queries that lose most, then seven at random.' };
 }

@@ -1,0 +1,64 @@
+import { storageOf } from '../../plan/sizing-row.js';
+import type { PageStep } from '../../report/input.js';
+import type { StorageKind } from '../../store/collection.js';
+import { evaluateStep, nextCommand, projectStep, serveStep } from '../console/next-commands.js';
+import type { GlobalFlags } from '../console/options.js';
+import { shellCommand } from '../console/shell-command.js';
+import { targetName } from '../console/target-name.js';
+
+/** The flags of a training that its next steps depend on. */
+interface TrainedFlags extends GlobalFlags {
+  readonly dim: number;
+  readonly out: string;
+  readonly input?: string;
+  readonly column?: string;
+  readonly vector?: string;
+  readonly for?: StorageKind;
+}
+
+/** What can be done after a training: migrate and compare, or, after a training on a file, judge and project. */
+export function stepsAfterTraining(collection: string | undefined, flags: TrainedFlags): PageStep[] {
+  const { out, dim, input = '', column, vector } = flags;
+  const encoder = ['--encoder', out] as const;
+  if (collection === undefined) {
+    const ofColumn = column === undefined ? [] : [['--column', column] as const];
+    const report = ['--report', 'evaluation.html'] as const;
+    return [
+      {
+        text: 'Judge the encoder on the file, beside PCA.',
+        commands: [
+          shellCommand({ command: ['evaluate'], flags: [encoder, ['--base', input], ...ofColumn, report] }),
+        ],
+      },
+      { text: 'Project the vectors.', commands: [projectStep({ input, column, dim, encoder: out })] },
+    ];
+  }
+  const target = targetName(collection, `_${dim}`);
+  const made = { source: collection, target, encoderFile: out };
+  const { datatype, quantization } = storageOf(flags.for ?? 'float32');
+  const storage = [
+    ...(vector === undefined ? [] : [['--vector', vector] as const]),
+    ...(datatype === 'float32' ? [] : [['--datatype', datatype] as const]),
+    ...(quantization === 'none' ? [] : [['--quantization', quantization] as const]),
+  ];
+  return [
+    {
+      text: 'Copy the collection into one that is searched by compact vectors and keeps the full ones on disk. Nothing changes for clients.',
+      commands: [
+        nextCommand(flags, {
+          command: ['migrate', 'start'],
+          names: [collection, target],
+          flags: [encoder, ['--layout', 'two-stage'], ...storage],
+        }),
+      ],
+    },
+    {
+      text: 'Compare both collections, with example queries.',
+      commands: [`${evaluateStep(made, flags)} --report evaluation.html`],
+    },
+    {
+      text: 'Let clients reach the target through the proxy. It projects their vectors, so clients keep working unchanged.',
+      commands: [serveStep(made, flags)],
+    },
+  ];
+}
