@@ -38,7 +38,10 @@ export async function evaluateTarget(work: ShrinkWork): Promise<Evaluation> {
   );
   const request = await checkRequest([collection, target], flags);
   const encoder = await Encoder.load(files.encoder);
-  const evaluation = await measureEvaluation(request, { encoder, flags, run, config });
+  // The page of the whole run shows what the page of an evaluation does.
+  const { report } = work.flags;
+  const shown = report === undefined ? flags : { ...flags, report };
+  const evaluation = await measureEvaluation(request, { encoder, flags: shown, run, config });
   run.say(`  ${findsText(evaluation)}`);
   const { memory, form } = evaluation;
   if (memory !== null)
