@@ -7,6 +7,7 @@ import { Encoder } from '../../src/encoder/model.js';
 import { matrix, rowRange } from '../../src/core/matrix.js';
 import { Rng } from '../../src/core/rng.js';
 import { DIM, tinyEncoder } from '../support/migrate/fixtures.js';
+import { candidateLabel } from '../../src/cli/train/candidate-names.js';
 import { runCli } from '../support/cli/run-cli.js';
 
 const cwd = await mkdtemp(join(tmpdir(), 'qdrant-tldr-cli-'));
@@ -181,7 +182,7 @@ describe('train', () => {
     const { code, json } = await runCli(args, { cwd });
     expect(code).toBe(0);
     const page = await readFile(join(cwd, 'page.html'), 'utf8');
-    expect(page).toContain(`Saved is the candidate ${String(json()['shipped'])}.`);
+    expect(page).toContain(`Saved is the candidate ${candidateLabel(String(json()['shipped']))}.`);
     expect(page).toMatch(/<h2 class="headline">Search finds [^<]+ of the same results with /);
     expect(page.replace(/<\/?span>/g, '')).toContain('qdrant-tldr train --input base.npy');
     const again = await runCli([...TRAIN, '--out', 'page2.onnx', '--report', 'page.html'], { cwd });

@@ -79,7 +79,7 @@ test('a training finds labels in the payload and says what relevance would ship'
   expect({ code, stderr }).toMatchObject({ code: 0, stderr: expect.stringContaining('by `about.subject`') });
   expect(relevanceOf(result)).toMatchObject([{ name: 'about.subject', labels: GROUPS, best: 'prefix' }]);
   expect(stderr).toMatch(
-    /by `about\.subject`, the compact space of prefix is \d+\.\d points better than your full vectors \(mAP@100 /,
+    /by `about\.subject`, the compact space of first dimensions is \d+\.\d points better than your full vectors \(mAP@100 /,
   );
   expect(stderr).toContain('an encoder that gathers classes can lose it');
   const page = await readFile(join(cwd, 'r.html'), 'utf8');
