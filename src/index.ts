@@ -118,4 +118,4 @@ export type { ThrottleSettings } from './migrate/throttle/settings.js';
 export type { CutOver, Phase } from './migrate/state/migration-state.js';
 export type { LoadSeen } from './migrate/throttle/throttle.js';
 export type { ComparePointsOptions, Projector, Sides } from './migrate/points/compare-points.js';
-export type { RecallEvidence } from './plan/extrapolate-recall.js';
+export type { FitGap, RecallEvidence } from './plan/extrapolate-recall.js';

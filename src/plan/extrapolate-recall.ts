@@ -4,6 +4,8 @@ import { mean } from '../evaluate/ranking.js';
 const RESAMPLES = 2000;
 /** Recall nearer than this to 0 or 1 is moved to this distance, because its probit would be infinite. */
 const EDGE = 1e-4;
+/** No extrapolation if the sample is the whole collection except for the held-out queries. */
+const DOUBLINGS_MIN = 0.2;
 /** Tolerance, so that a mean recall equal to the target does not fail by a rounding error. */
 const ROUNDING = 1e-9;
 
@@ -15,6 +17,18 @@ export interface RecallEvidence {
   readonly perDoubling: Float64Array;
   /** Doublings from the sample to the collection. */
   readonly doublings: number;
+  /** What the encoder finds less among points that it was not fitted to; null if this was not measured. */
+  readonly fitGap: FitGap | null;
+}
+
+/** How much less an encoder finds among points that it was not fitted to, and how much of this a collection loses. */
+export interface FitGap {
+  /** Recall@10 among rows that the encoder was fitted to, less recall@10 among as many rows that it was not. */
+  readonly value: number;
+  /** Standard error of the value over queries. */
+  readonly standardError: number;
+  /** The part of the value by which the collection's recall is below the sample's; negative if it is above. */
+  readonly share: number;
 }
 
 /** Expected recall at another size, and the estimates of the two models around it. */
@@ -29,7 +43,7 @@ export interface ExpectedRecall {
  * amount per doubling; near a recall of 1 that is too optimistic. In the probit model, the probit of recall
  * falls by the same amount; that is too pessimistic. The result is their mean. With real embeddings, it
  * stayed within .05 of the true recall over one to three doublings. The recall on the sample was off by up to
- * .2 (docs/plan.md).
+ * .2 (docs/plan.md). `withoutFitGap` corrects the result for points that the encoder was not fitted to.
  */
 export function expectedRecall(recall: number, perDoubling: number, doublings: number): ExpectedRecall {
   // More points can only lower recall, so a rise is noise.
@@ -40,6 +54,21 @@ export function expectedRecall(recall: number, perDoubling: number, doublings: n
   const curved = normalCdf(now + (now - probit(recall - fall)) * doublings);
   const [low, high] = [Math.min(linear, curved), Math.max(linear, curved)];
   return { value: (low + high) / 2, low, high };
+}
+
+/** Doublings from the sample's size to the collection's; 0 if the sample is nearly the whole collection. */
+export function doublingsOf(points: number, samplePoints: number): number {
+  const doublings = Math.log2(points / samplePoints);
+  return doublings < DOUBLINGS_MIN ? 0 : doublings;
+}
+
+/** Lowers the estimates by what the collection loses because the encoder was not fitted to all of its points. */
+export function withoutFitGap(expected: ExpectedRecall, fitGap: FitGap | null): ExpectedRecall {
+  if (fitGap === null) return expected;
+  // Being fitted to a point cannot make it harder to find, so a value below 0 is noise.
+  const loss = Math.max(0, fitGap.value) * fitGap.share;
+  const lowered = (recall: number): number => Math.min(1, Math.max(0, recall - loss));
+  return { value: lowered(expected.value), low: lowered(expected.low), high: lowered(expected.high) };
 }
 
 /**
@@ -53,9 +82,9 @@ export function recallWithInterval(
   const resamples = resample(evidence, seed);
   const low = Float64Array.from(resamples, (one) => one.low).sort();
   const high = Float64Array.from(resamples, (one) => one.high).sort();
-  const { recall, perDoubling, doublings } = evidence;
+  const { recall, perDoubling, doublings, fitGap } = evidence;
   return {
-    recall: expectedRecall(mean(recall), mean(perDoubling), doublings).value,
+    recall: withoutFitGap(expectedRecall(mean(recall), mean(perDoubling), doublings), fitGap).value,
     interval: [low[Math.floor(0.025 * RESAMPLES)]!, high[Math.floor(0.975 * RESAMPLES)]!],
   };
 }
@@ -75,9 +104,12 @@ export function certaintyOf(evidence: RecallEvidence, atLeast: number, seed: num
 
 /**
  * Expected recall for bootstrap resamples of the queries (Efron 1979). Each draw takes a query with both
- * values.
+ * values. The fit gap comes from many other queries, so that its mean is drawn from a normal distribution.
  */
-function resample({ recall, perDoubling, doublings }: RecallEvidence, seed: number): ExpectedRecall[] {
+function resample(
+  { recall, perDoubling, doublings, fitGap }: RecallEvidence,
+  seed: number,
+): ExpectedRecall[] {
   const rng = new Rng(seed);
   const n = recall.length;
   return Array.from({ length: RESAMPLES }, () => {
@@ -87,7 +119,8 @@ function resample({ recall, perDoubling, doublings }: RecallEvidence, seed: numb
       sum += recall[drawn]!;
       change += perDoubling[drawn]!;
     }
-    return expectedRecall(sum / n, change / n, doublings);
+    const drawnGap = fitGap && { ...fitGap, value: fitGap.value + fitGap.standardError * rng.normal() };
+    return withoutFitGap(expectedRecall(sum / n, change / n, doublings), drawnGap);
   });
 }
 

@@ -53,3 +53,10 @@ export function randomHalves(n: number, seed: number): Uint8Array[] {
     return half;
   });
 }
+
+/** The indices for each query, nearest first, without the -1 that pad short lists. */
+export function rankedLists(indices: Int32Array, k: number): number[][] {
+  return Array.from({ length: indices.length / k }, (_, q) =>
+    Array.from(indices.subarray(q * k, (q + 1) * k)).filter((index) => index >= 0),
+  );
+}

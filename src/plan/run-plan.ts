@@ -7,7 +7,16 @@ import { throwIfAborted } from '../core/run-options.js';
 import { cleanSample, splitRows } from '../core/clean-and-split-sample.js';
 import { PLAN_BUDGET_SECONDS } from '../hyper-parameters/fit-of-candidates.js';
 import type { SizingRow } from './sizing-row.js';
-import { doublingsOf, measurePlan, type PlanSample } from './measure-configurations.js';
+import { measurePlan, type PlanSample } from './measure-configurations.js';
+import { doublingsOf, type FitGap } from './extrapolate-recall.js';
+import {
+  createGapBenchmark,
+  fitGapShare,
+  keepRowsOut,
+  measureFitGaps,
+  pointsToTrain,
+  type FittedRows,
+} from './fit-gap.js';
 import type { DrawnSample, PlanOptions, PlanSetup } from './prepare-plan.js';
 import { SCRATCH_PREFIX } from './scratch-names.js';
 import type { Variant } from './variants.js';
@@ -30,6 +39,8 @@ export interface PlanEncoder {
     readonly recallAt10: number;
     readonly interval: readonly [number, number];
   }[];
+  /** How much less it finds, without rescoring, among points that it was not fitted to; null if not measured. */
+  readonly fitGap: FitGap | null;
 }
 
 /** The result of `runPlan`. */
@@ -38,6 +49,8 @@ export interface PlanResult {
   readonly encoders: readonly PlanEncoder[];
   /** Number of sample points in the temporary collection. */
   readonly samplePoints: number;
+  /** How many of these were kept out of every fit, to measure `fitGap`. */
+  readonly keptOut: number;
   /**
    * Queries for measuring: held-out points, or given queries. `training` counts the given queries that
    * trained.
@@ -89,6 +102,9 @@ export async function runPlan(options: PlanOptions, setup: PlanSetup): Promise<P
   const sample = await takeSample(options, setup);
   const { trained, reports } = await trainSizes(options, setup, sample);
   const encoders = await encodersOf(options, setup, { sample, trained });
+  const fitGaps = await fitGapsOf(options, setup, { sample, trained });
+  const fitGapOf = (dim: number, oversampling: number): FitGap | null =>
+    fitGaps.get(dim)?.get(oversampling) ?? null;
   if (await scratchStore.exists(scratchName))
     throw new TldrError('ALREADY_EXISTS', `${scratchName} exists already`);
   const storable = storableVariants(setup.variants, sample, encoders);
@@ -98,7 +114,7 @@ export async function runPlan(options: PlanOptions, setup: PlanSetup): Promise<P
   );
   let rows: SizingRow[];
   try {
-    rows = await measurePlan(options, { ...setup, variants }, { sample, encoders });
+    rows = await measurePlan(options, { ...setup, variants }, { sample, encoders, fitGapOf });
   } catch (error) {
     // Report the first error. If the clean-up fails as well, a warning is enough.
     await dropScratch(options).catch((cause: unknown) =>
@@ -109,8 +125,9 @@ export async function runPlan(options: PlanOptions, setup: PlanSetup): Promise<P
   await dropScratch(options);
   return {
     rows,
-    encoders: reports,
+    encoders: reports.map((report) => ({ ...report, fitGap: fitGapOf(report.dim, 1) })),
     samplePoints: sample.base.rows,
+    keptOut: sample.rows.keptOut.length,
     queries: {
       count: sample.queries.rows,
       heldOut: options.queries === undefined,
@@ -131,9 +148,39 @@ async function dropScratch({ scratchStore, scratchName }: PlanOptions): Promise<
   await measurableStorage(scratchStore).dropScratch(scratchName);
 }
 
-/** A sample for measuring, and the queries, gains or labels by which encoders are chosen. */
+type Judgements = Pick<TrainEncoderOptions, 'queries' | 'gains' | 'labels'>;
+
+/** A sample for measuring, and what encoders are fitted to. */
 interface JudgedSample extends PlanSample {
-  readonly judgements: Pick<TrainEncoderOptions, 'queries' | 'gains' | 'labels'>;
+  readonly rows: FittedRows;
+  /** The rows of the base that encoders are fitted to, and the queries, gains or labels that choose them. */
+  readonly fitted: Matrix;
+  readonly judgements: Judgements;
+}
+
+/** Keeps some rows of the base out of every fit. */
+function withKeptOut(
+  { judgements, ...sample }: PlanSample & { readonly judgements: Judgements },
+  { points, seed }: { readonly points: number; readonly seed: number },
+): JudgedSample {
+  const { base } = sample;
+  const { gains, labels } = judgements;
+  const judged = new Set(gains?.flatMap((ofQuery) => [...ofQuery.keys()]));
+  const rows = keepRowsOut(base.rows, { points, seed, isNeeded: (row) => judged.has(row) });
+  const { fitted, keptOut } = rows;
+  if (keptOut.length === 0) return { ...sample, rows, fitted: base, judgements };
+  const rowOf = new Int32Array(base.rows).fill(-1);
+  fitted.forEach((row, i) => (rowOf[row] = i));
+  return {
+    ...sample,
+    rows,
+    fitted: gatherRows(base, fitted),
+    judgements: {
+      ...judgements,
+      gains: gains?.map((ofQuery) => movedGains(ofQuery, rowOf)),
+      labels: labels && fitted.map((row) => expectDefined(labels[row], 'the label of a row')),
+    },
+  };
 }
 
 async function takeSample(options: PlanOptions, setup: PlanSetup): Promise<JudgedSample> {
@@ -141,17 +188,14 @@ async function takeSample(options: PlanOptions, setup: PlanSetup): Promise<Judge
   const drawn = draw === undefined ? await drawRandom(options, setup) : await draw();
   const { x, rowOf } = cleanSample(drawn.vectors);
   const labels = drawn.labels && movedLabels(drawn.labels, { rowOf, rows: x.rows });
-  if (options.queries !== undefined) return withQueries(x, options.queries, { drawn, rowOf, setup, seed });
+  const of = { points: setup.points, seed };
+  if (options.queries !== undefined)
+    return withKeptOut(withQueries(x, options.queries, { drawn, rowOf, setup, seed }), of);
   const held = Math.min(queriesCount, Math.floor(x.rows * QUERIES_SHARE_MAX));
   const { train, heldOut } = splitRows(x.rows, held, seed);
-  return {
-    base: gatherRows(x, train),
-    queries: gatherRows(x, heldOut),
-    judgements:
-      labels === undefined
-        ? {}
-        : { labels: train.map((i) => expectDefined(labels[i], 'the label of a row')) },
-  };
+  const judgements =
+    labels === undefined ? {} : { labels: train.map((i) => expectDefined(labels[i], 'the label of a row')) };
+  return withKeptOut({ base: gatherRows(x, train), queries: gatherRows(x, heldOut), judgements }, of);
 }
 
 async function drawRandom(
@@ -173,7 +217,7 @@ function withQueries(
     readonly setup: PlanSetup;
     readonly seed: number;
   },
-): JudgedSample {
+): PlanSample & { readonly judgements: Judgements } {
   const { drawn, rowOf, setup, seed } = from;
   const measuring = setup.givenQueries?.measuring ?? queries.rows;
   const { train, heldOut } = splitRows(queries.rows, measuring, seed);
@@ -205,14 +249,14 @@ async function trainSizes(
   options: PlanOptions,
   setup: PlanSetup,
   sample: JudgedSample,
-): Promise<{ trained: Map<number, Encoder>; reports: PlanEncoder[] }> {
+): Promise<{ trained: Map<number, Encoder>; reports: Omit<PlanEncoder, 'fitGap'>[] }> {
   const { collection, objective = 'fidelity', seed, threads, signal, log, onProgress } = options;
   const trained = new Map<number, Encoder>();
-  const reports: PlanEncoder[] = [];
+  const reports: Omit<PlanEncoder, 'fitGap'>[] = [];
   for (const dim of setup.dims) {
     throwIfAborted(signal);
     log?.('info', `training ${setup.vector.dim} -> ${dim}`);
-    const { encoder, report } = await trainEncoder(sample.base, {
+    const { encoder, report } = await trainEncoder(sample.fitted, {
       dim,
       ...sample.judgements,
       objective,
@@ -247,13 +291,53 @@ async function encodersOf(
   { sample, trained }: { readonly sample: JudgedSample; readonly trained: ReadonlyMap<number, Encoder> },
 ): Promise<Map<string, Encoder>> {
   const encoders = new Map<string, Encoder>();
+  const rotated = new Map<string, Encoder>();
   for (const { scratch, kind, datatype } of variants) {
     const encoder = trained.get(scratch.dim);
     if (kind !== 'compact' || encoder === undefined) continue;
     throwIfAborted(signal);
+    // The graph does not change what codes hold.
+    const codes = `${scratch.dim} ${datatype}`;
+    const known = rotated.get(codes);
+    if (known !== undefined) {
+      encoders.set(scratch.name, known);
+      continue;
+    }
     log?.('info', `choosing a rotation of ${scratch.dim} dimensions for ${datatype}`);
     const storedAs = datatype === 'as configured' ? 'float32' : datatype;
-    encoders.set(scratch.name, await encoderFor(encoder, sample.base, { storedAs, seed, threads, signal }));
+    const chosen = await encoderFor(encoder, sample.fitted, { storedAs, seed, threads, signal });
+    rotated.set(codes, chosen);
+    encoders.set(scratch.name, chosen);
   }
   return encoders;
+}
+
+/** The fit gap of each size, by oversampling; none if no rows were kept out. */
+async function fitGapsOf(
+  options: PlanOptions,
+  { points, vector: { distance } }: PlanSetup,
+  { sample, trained }: { readonly sample: JudgedSample; readonly trained: ReadonlyMap<number, Encoder> },
+): Promise<Map<number, ReadonlyMap<number, FitGap>>> {
+  const { base, queries, rows, fitted } = sample;
+  const gaps = new Map<number, ReadonlyMap<number, FitGap>>();
+  if (rows.keptOut.length === 0) return gaps;
+  const { seed, threads, signal, log } = options;
+  log?.('info', `measuring what is lost among ${rows.keptOut.length} points that nothing was fitted to`);
+  const asked = options.queries === undefined ? null : queries;
+  const benchmark = await createGapBenchmark({ base, queries: asked }, rows, {
+    distance,
+    seed,
+    threads,
+    signal,
+  });
+  const share = fitGapShare({
+    fitted: fitted.rows,
+    sample: base.rows,
+    points,
+    willFit: pointsToTrain(points),
+  });
+  const oversamplings = [...new Set([1, ...options.oversamplings])];
+  for (const [dim, encoder] of trained)
+    gaps.set(dim, await measureFitGaps(encoder, benchmark, { oversamplings, share, threads, signal }));
+  return gaps;
 }

@@ -11,6 +11,7 @@ import {
   normalCdf,
   probit,
   recallWithInterval,
+  withoutFitGap,
 } from '../../src/plan/extrapolate-recall.js';
 import { exactTopK } from '../../src/knn/exact-search-in-worker.js';
 
@@ -36,7 +37,7 @@ describe('recall at another size', () => {
   test('its interval covers the mean and its certainty goes from none to all', () => {
     const rng = new Rng(1);
     const recall = Float64Array.from({ length: 300 }, () => (rng.int(4) === 0 ? 0.8 : 1));
-    const evidence = { recall, perDoubling: new Float64Array(300), doublings: 0 };
+    const evidence = { recall, perDoubling: new Float64Array(300), doublings: 0, fitGap: null };
     const { recall: mean, interval } = recallWithInterval(evidence, 2);
     expect(mean).toBeCloseTo(0.95, 1);
     expect(interval[0]).toBeLessThan(mean);
@@ -45,10 +46,43 @@ describe('recall at another size', () => {
     expect(certaintyOf(evidence, 0.9, 2)).toBe(1);
     expect(certaintyOf(evidence, 0.99, 2)).toBe(0);
     expect(Math.abs(certaintyOf(evidence, mean, 2) - 0.5)).toBeLessThan(0.1);
-    const falling = { recall, perDoubling: new Float64Array(300).fill(-0.01), doublings: 3 };
+    const falling = {
+      recall,
+      perDoubling: new Float64Array(300).fill(-0.01),
+      doublings: 3,
+      fitGap: null,
+    };
     const further = recallWithInterval(falling, 2);
     expect(further.recall).toBeLessThan(mean);
     expect(further.interval[1] - further.interval[0]).toBeGreaterThan(interval[1] - interval[0]);
+  });
+});
+
+describe('what is lost among points that the encoder was not fitted to', () => {
+  const expected = { value: 0.8, low: 0.79, high: 0.82 };
+  const gap = { value: 0.04, standardError: 0.01, share: 0.5 };
+
+  test('is a share of the fit gap, within the bounds of recall', () => {
+    const { value, low, high } = withoutFitGap(expected, gap);
+    expect([value, low, high].map((recall) => recall.toFixed(4))).toEqual(['0.7800', '0.7700', '0.8000']);
+    expect(withoutFitGap(expected, { ...gap, share: -0.25 }).value).toBeCloseTo(0.81);
+    expect(withoutFitGap({ value: 1, low: 1, high: 1 }, { ...gap, share: -1 }).value).toBe(1);
+    expect(withoutFitGap({ value: 0.01, low: 0, high: 0.02 }, { ...gap, share: 1 }).value).toBe(0);
+  });
+
+  test('is nothing if the gap was not measured, or is below 0 by chance', () => {
+    expect(withoutFitGap(expected, null)).toEqual(expected);
+    expect(withoutFitGap(expected, { ...gap, value: -0.01 })).toEqual(expected);
+  });
+
+  test('lowers the expected recall and makes its interval wider', () => {
+    const recall = Float64Array.from({ length: 300 }, (_, i) => (i % 2 === 0 ? 0.7 : 0.9));
+    const evidence = { recall, perDoubling: new Float64Array(300), doublings: 2, fitGap: null };
+    const before = recallWithInterval(evidence, 1);
+    const after = recallWithInterval({ ...evidence, fitGap: { ...gap, standardError: 0.02 } }, 1);
+    expect(before.recall - after.recall).toBeCloseTo(0.02);
+    expect(after.interval[1] - after.interval[0]).toBeGreaterThan(before.interval[1] - before.interval[0]);
+    expect(certaintyOf({ ...evidence, fitGap: gap }, 0.79, 1)).toBeLessThan(certaintyOf(evidence, 0.79, 1));
   });
 });
 

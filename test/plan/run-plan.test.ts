@@ -1,10 +1,13 @@
 import { watched } from '../support/store/watch-calls.js';
-import { beforeEach, expect, test } from '@jest/globals';
+import { beforeEach, describe, expect, test } from '@jest/globals';
 import { openMemory } from '../../adapters/memory/store.js';
 import { matrix, type Matrix } from '../../src/core/matrix.js';
 import { Rng } from '../../src/core/rng.js';
 import type { MemoryStore } from '../../adapters/memory/index.js';
-import { runPlan } from '../../src/plan/run-plan.js';
+import { mean } from '../../src/evaluate/ranking.js';
+import { expectedRecall, withoutFitGap } from '../../src/plan/extrapolate-recall.js';
+import { fitGapShare } from '../../src/plan/fit-gap.js';
+import { runPlan, type PlanResult } from '../../src/plan/run-plan.js';
 import { preparePlan, type DrawnSample, type PlanOptions } from '../../src/plan/prepare-plan.js';
 import {
   compactVariants,
@@ -128,6 +131,60 @@ test('encoders are chosen by labels and by judgements of the drawn sample', asyn
   expect(judged.queries).toEqual({ count: 30, heldOut: false, training: 30 });
 });
 
+describe('a sample of a collection that is larger', () => {
+  const many = { collection: 'many', dims: [4], sampleSize: 1_200 };
+
+  beforeEach(async () => {
+    const spec = await store.describe('docs');
+    await store.create({ ...spec, name: 'many' });
+    await fill(store, 'many', 1_600);
+  });
+
+  test('predicts recall from the sample, its trend, and points that nothing was fitted to', async () => {
+    const predicting = options(many);
+    const { rows, encoders, keptOut, samplePoints, doublings } = await runPlan(
+      predicting,
+      await preparePlan(predicting),
+    );
+    expect({ samplePoints, keptOut }).toEqual({ samplePoints: 1_170, keptOut: 292 });
+    expect(doublings).toBeCloseTo(Math.log2(1_600 / 1_170));
+    const share = fitGapShare({ fitted: 878, sample: 1_170, points: 1_600, willFit: 1_600 });
+    expect(encoders[0]!.fitGap).toMatchObject({ share });
+    const compact = rows.filter(({ kind }) => kind === 'compact');
+    expect(compact.map(({ oversampling }) => oversampling)).toEqual([1, 2]);
+    for (const { evidence, recallAt10, sampleRecallAt10, interval } of compact) {
+      const { recall, perDoubling, fitGap } = evidence;
+      expect(fitGap).toMatchObject({ share });
+      expect(sampleRecallAt10).toBe(mean(recall));
+      const carriedOn = expectedRecall(mean(recall), mean(perDoubling), doublings);
+      expect(recallAt10).toBe(withoutFitGap(carriedOn, fitGap).value);
+      expect(interval[0]).toBeLessThanOrEqual(recallAt10);
+      expect(interval[1]).toBeGreaterThanOrEqual(recallAt10);
+    }
+    expect(compact[0]!.evidence.fitGap).toEqual(encoders[0]!.fitGap);
+    // Full vectors need no encoder.
+    expect(rows.find(({ kind }) => kind === 'current')!.evidence.fitGap).toBeNull();
+  });
+
+  test('keeps out no point that a judgement names', async () => {
+    const { vectors } = await store.sample('many', { vectorName: '', size: 1_200 });
+    const queries = shifted(60);
+    const judged = async (names: number): Promise<PlanResult> => {
+      const gains = Array.from(
+        { length: 60 },
+        (_, q) => new Map(Array.from({ length: names }, (__, i) => [(q * names + i) % 1_200, 1])),
+      );
+      const draw = (): Promise<DrawnSample> => Promise.resolve({ vectors, gains });
+      const relevant = options({ ...many, objective: 'relevance', queries, draw });
+      return runPlan(relevant, await preparePlan(relevant));
+    };
+    expect(await judged(1)).toMatchObject({ samplePoints: 1_200, keptOut: 300 });
+    const all = await judged(20);
+    expect(all).toMatchObject({ samplePoints: 1_200, keptOut: 0 });
+    expect(all.encoders.map(({ fitGap }) => fitGap)).toEqual([null]);
+  });
+});
+
 test.each(['create', 'upsert', 'finishBulkLoad', 'storage.measure', 'search'])(
   'the scratch collection is gone when %s fails',
   async (method) => {
@@ -172,6 +229,7 @@ test('rows: each way of keeping vectors where it makes sense', () => {
     indexed: true,
     codesInMemory: true,
     indexInMemory: true,
+    hnswM: 16,
   };
   const kinds = ['float32', 'float16', 'uint8', 'scalar'] as const;
   const names = (variants: readonly { readonly scratch: { readonly name: string } }[]): string[] =>
@@ -183,14 +241,14 @@ test('rows: each way of keeping vectors where it makes sense', () => {
     'full-scalar',
   ]);
   expect(names(fullVariants(vector, { ...current, onDisk: true }, kinds))).toContain('full-float32');
-  const compact = compactVariants(8, 'cosine', kinds);
+  const compact = compactVariants(8, { distance: 'cosine', hnswM: 16 }, kinds);
   expect(compact.map(({ scratch }) => [scratch.name, scratch.distance])).toEqual([
     ['c8-float32', 'cosine'],
     ['c8-float16', 'cosine'],
     ['c8-uint8', 'euclid'],
     ['c8-scalar', 'cosine'],
   ]);
-  expect(names(compactVariants(8, 'dot', kinds))).not.toContain('c8-uint8');
+  expect(names(compactVariants(8, { distance: 'dot', hnswM: 16 }, kinds))).not.toContain('c8-uint8');
   const oversamplings = (variant: Parameters<typeof configsOf>[0]): number[] =>
     configsOf(variant, [1, 4]).map(({ oversampling }) => oversampling);
   expect(fullVariants(vector, current, kinds).map(oversamplings)).toEqual([[1], [], [1], [1, 4]]);
@@ -219,7 +277,7 @@ test('queries of an asymmetric encoder are measured by their own map', () => {
   const x = matrix(3, DIM);
   x.data.forEach((_, i) => (x.data[i] = Math.sin(i)));
   const encoder = twoMaps(tinyEncoder());
-  const variants = compactVariants(COMPACT_DIM, 'cosine', ['float32']);
+  const variants = compactVariants(COMPACT_DIM, { distance: 'cosine', hnswM: 0 }, ['float32']);
   const [data] = variantData(
     variants,
     { base: x, queries: x },

@@ -63,7 +63,7 @@ export function candidateTable(
       })),
       ...fullVectorsRow(fullVectors),
     ],
-    legend: `Recall@10 is the share of the true ten nearest neighbours found in the first ten, R10@30 and R10@100 in the first 30 and 100: what rescoring recovers. All of it on held-out queries; "confirmed" is ${objective} on ${confirmQueries} queries that took no part in the choice. ${hasUnseen ? 'Unseen groups are clusters of the sample that nothing was fitted to: recall@10 of queries from these stands for vectors of a new kind. ' : ''}Multiply-adds are what projecting one vector costs; seconds are those of fitting.${byRecall ? '' : ` A candidate is on the front if no other one is better both by recall@10 and by ${objective}: --ship saves the one that you pick.`}`,
+    legend: `Recall@10 is the share of the true ten nearest neighbours found in the first ten, R10@30 and R10@100 in the first 30 and 100: what rescoring recovers. All of it on held-out queries, which search among the rows that the candidates were fitted to: in a larger collection, a search finds less; "confirmed" is ${objective} on ${confirmQueries} queries that took no part in the choice. ${hasUnseen ? 'Unseen groups are clusters of the sample that nothing was fitted to: recall@10 of queries from these stands for vectors of a new kind. ' : ''}Multiply-adds are what projecting one vector costs; seconds are those of fitting.${byRecall ? '' : ` A candidate is on the front if no other one is better both by recall@10 and by ${objective}: --ship saves the one that you pick.`}`,
   };
 }
 

@@ -97,6 +97,7 @@ test('a plan marks what no other beats, and puts away the other compact rows but
     kind,
     dim: 64,
     datatype: 'float32',
+    hnswM: 16,
     oversampling: 1,
     layout: kind === 'compact' ? 'compact' : null,
     sampleRecallAt10: recallAt10!,
@@ -107,7 +108,7 @@ test('a plan marks what no other beats, and puts away the other compact rows but
     latencyMsP50: 1.25,
     latencyMsP95: 2,
     deployable: true,
-    evidence: { recall: Float64Array.of(1), perDoubling: Float64Array.of(0), doublings: 0 },
+    evidence: { recall: Float64Array.of(1), perDoubling: Float64Array.of(0), doublings: 0, fitGap: null },
     ramBytesPerMillion: 5e6,
     diskBytesPerMillion: 5e6,
     ramBytes: megabytes! * 1e6,
@@ -124,6 +125,7 @@ test('a plan marks what no other beats, and puts away the other compact rows but
     rows,
     encoders: [],
     samplePoints: 4800,
+    keptOut: 0,
     queries: { count: 200, heldOut: true, training: 0 },
     doublings: 1,
     notes: [],
@@ -132,18 +134,26 @@ test('a plan marks what no other beats, and puts away the other compact rows but
   const table = sizingTable(result, chosen);
   const text = printed([table], { more: '--all' });
   expect(text.split('\n').slice(1)).toEqual([
-    expect.stringMatching(/^configuration +rescored +recall@10 .* at 4,800 .* ms p50 +p95$/),
+    expect.stringMatching(/^configuration +rescored +predicted .* at 4,800 .* ms p50 +p95$/),
     expect.stringMatching(/^\* 64 float32 +no +0\.900 +0\.890 - 1\.000 +0\.900 .* 2 MB +7 MB +1\.3 +2\.0$/),
     expect.stringMatching(/^> 32 float32 /),
     expect.stringMatching(/^ {2}512 scalar /),
     expect.stringMatching(/^\* 512 as configured /),
     '> chosen',
-    '* no other configuration has at least this recall for less RAM',
+    '* no other configuration has at least this recall for less RAM; predicted: recall@10 in the whole collection',
     '1 more row: --all',
   ]);
   const vector = { name: '', dim: 512, distance: 'cosine' } as const;
   const setup = { vector, points: 9600 };
-  const parts = { collection: 'docs', setup, result, target: undefined, chosen, tables: [table] };
+  const parts = {
+    collection: 'docs',
+    setup,
+    result,
+    target: undefined,
+    chosen,
+    passedOver: null,
+    tables: [table],
+  };
   const page = await renderReport(
     planPage({ ...parts, command: 'plan docs', commands: [], commandWithTarget: '' }),
   );
@@ -151,6 +161,8 @@ test('a plan marks what no other beats, and puts away the other compact rows but
     /<tr role="row" class="picked"><th role="rowheader" scope="row"> {2}32 float32 <span class="tag">chosen<\/span>/,
   );
   expect(page.indexOf('32 scalar</th>')).toBeGreaterThan(page.indexOf('<summary>1 more row</summary>'));
+  expect(page).toContain('is predicted to find');
+  expect(page).toContain('recall@10 for 9,600 points');
   expect(page).toContain('3\u00A0MB<span>20\u00A0MB today, 85\u00A0% less</span>');
 });
 
