@@ -1,5 +1,6 @@
 import { TldrError } from '../core/errors.js';
 import type { SizingRow } from './sizing-row.js';
+import { recommended, type Recommended } from './worth-an-encoder.js';
 
 /** Divisors of the memory of the full vectors as float32. */
 const SHARES = [8, 16, 32, 64, 128, 256] as const;
@@ -42,10 +43,21 @@ export function parseMemory(text: string): number {
  * if none fits. Of several with this recall, the smallest wins.
  */
 export function bestWithin(rows: readonly SizingRow[], ramBytes: number): SizingRow | null {
-  const [best] = rows
+  return rankedWithin(rows, ramBytes)[0] ?? null;
+}
+
+/**
+ * Returns the configuration to recommend for this memory: that of `bestWithin`, unless it is a compact one that is not
+ * worth an encoder (`recommended`). Null if none fits.
+ */
+export function recommendedWithin(rows: readonly SizingRow[], ramBytes: number): Recommended | null {
+  return recommended(rankedWithin(rows, ramBytes), rows, { ramBytes });
+}
+
+function rankedWithin(rows: readonly SizingRow[], ramBytes: number): SizingRow[] {
+  return rows
     .filter((row) => row.deployable && row.ramBytes <= ramBytes)
     .sort((a, b) => b.recallAt10 - a.recallAt10 || a.ramBytes - b.ramBytes || a.diskBytes - b.diskBytes);
-  return best ?? null;
 }
 
 /** Returns the best configurations within an 8th to a 256th of the memory of the full vectors as float32. */

@@ -1,15 +1,24 @@
-import { TldrError } from '../core/errors.js';
-import type { Datatype, Layout, Quantization, StorageKind } from '../store/collection.js';
+import { expectDefined, TldrError } from '../core/errors.js';
+import {
+  DATATYPES,
+  QUANTIZATIONS,
+  type Datatype,
+  type Layout,
+  type Quantization,
+  type StorageKind,
+} from '../store/collection.js';
 import { certaintyOf, type RecallEvidence } from './extrapolate-recall.js';
+import { recommended } from './worth-an-encoder.js';
 
 /** The two settings of a storage kind; `datatype` is that of the vectors from which codes are computed. */
 export function storageOf(
   kind: StorageKind,
   datatype: Datatype = 'float32',
 ): { readonly datatype: Datatype; readonly quantization: Quantization } {
-  if (kind === 'float32' || kind === 'float16' || kind === 'uint8')
-    return { datatype: kind, quantization: 'none' };
-  return { datatype, quantization: kind };
+  const ofVectors = DATATYPES.find((name) => name === kind);
+  if (ofVectors !== undefined) return { datatype: ofVectors, quantization: 'none' };
+  const codes = QUANTIZATIONS.find((name) => name === kind);
+  return { datatype, quantization: expectDefined(codes, `the quantisation ${kind}`) };
 }
 
 /** Estimated bytes for one million points and for the collection. */
@@ -26,6 +35,8 @@ export interface SizingRow extends PlanBytes {
   readonly kind: 'current' | 'full' | 'compact';
   readonly dim: number;
   readonly datatype: StorageKind | 'as configured';
+  /** Links of each point in the graph (`m` of HNSW); 0 for no graph. */
+  readonly hnswM: number;
   /** First-stage results per requested result; 1 means no rescoring. */
   readonly oversampling: number;
   /** The layout for a migration; null for full vectors. */
@@ -74,6 +85,8 @@ export interface PlanChoice {
   readonly certainty: number;
   /** The cheapest configuration that reaches the target with 95 % certainty, unless the chosen one does. */
   readonly surer: { readonly row: SizingRow; readonly certainty: number } | null;
+  /** A smaller compact configuration that gains too little to be worth an encoder; null if there is none. */
+  readonly passedOver: SizingRow | null;
 }
 
 /**
@@ -116,7 +129,8 @@ function byCost(a: SizingRow, b: SizingRow): number {
 }
 
 /**
- * Chooses the cheapest deployable configuration that reaches the target; null if there is none.
+ * Chooses the cheapest deployable configuration that reaches the target; null if there is none. A compact one is passed
+ * over if it is not worth an encoder (`recommended`).
  * @example
  * ```ts
  * import { choosePlan, parseTarget, type PlanResult } from 'qdrant-tldr';
@@ -132,10 +146,16 @@ export function choosePlan(rows: readonly SizingRow[], target: PlanTarget, seed:
     .filter(({ deployable, recallAt10 }) => deployable && recallAt10 >= target.atLeast - 1e-9)
     .sort(byCost)
     .map((row) => ({ row, certainty: certaintyOf(row.evidence, target.atLeast, seed) }));
-  const [cheapest] = reaching;
-  if (cheapest === undefined) return null;
+  const choice = recommended(
+    reaching.map(({ row }) => row),
+    rows,
+    { enough: target.atLeast },
+  );
+  const cheapest = reaching.find(({ row }) => row === choice?.row);
+  if (choice === null || cheapest === undefined) return null;
   const sure = reaching.find(({ certainty }) => certainty >= 0.95);
-  return { ...cheapest, surer: cheapest.certainty >= 0.95 ? null : (sure ?? null) };
+  const surer = cheapest.certainty >= 0.95 ? null : (sure ?? null);
+  return { ...cheapest, surer, passedOver: choice.passedOver };
 }
 
 /**

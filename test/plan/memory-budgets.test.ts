@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { budgetTable, printRamChoice } from '../../src/cli/plan/budgets.js';
-import { bestWithin, memoryBudgets, parseMemory } from '../../src/plan/memory-budgets.js';
+import { bestWithin, memoryBudgets, parseMemory, recommendedWithin } from '../../src/plan/memory-budgets.js';
 import type { SizingRow } from '../../src/plan/sizing-row.js';
 import { cellTexts } from '../../src/report/result-table.js';
 
@@ -10,6 +10,7 @@ function rowOf(
   return {
     dim: 8,
     datatype: 'float32',
+    hnswM: 16,
     oversampling: 1,
     layout: null,
     sampleRecallAt10: fields.recallAt10,
@@ -19,7 +20,7 @@ function rowOf(
     latencyMsP50: 1,
     latencyMsP95: 2,
     deployable: true,
-    evidence: { recall: new Float64Array(1), perDoubling: new Float64Array(1), doublings: 0 },
+    evidence: { recall: new Float64Array(1), perDoubling: new Float64Array(1), doublings: 0, fitGap: null },
     ramBytesPerMillion: 1,
     diskBytesPerMillion: 1,
     diskBytes: 1,
@@ -88,10 +89,10 @@ test('budgets are shares of the full vectors as float32, with the best of full v
 describe('the words of a choice by memory', () => {
   const said = (ramBytes: number, among: readonly SizingRow[]): string => {
     const lines: string[] = [];
-    const chosen = bestWithin(among, ramBytes);
+    const choice = recommendedWithin(among, ramBytes);
     printRamChoice(
       { say: (line = '') => lines.push(line) },
-      { chosen, ramBytes, rows: among, commands: ['do'] },
+      { choice, ramBytes, rows: among, commands: ['do'] },
     );
     return lines.join('\n');
   };
@@ -108,6 +109,16 @@ describe('the words of a choice by memory', () => {
       'this keeps the full vectors and needs no encoder; the best compact space in its memory is 16 scalar with 0.800',
     );
     expect(said(12_000, rows)).toContain('no compact space fits into its memory');
+  });
+
+  test('recommend full vectors if a compact space gains too little over them', () => {
+    const own = { ...codes, recallAt10: 0.95, ramBytes: 14_000, oversampling: 4 };
+    const text = said(20_000, [whole, own, { ...rescored, recallAt10: 0.965 }]);
+    expect(text).toContain('recommended for 0.0 MB of RAM: 64 binary, 4x oversampling');
+    expect(text).toContain(
+      'this keeps the full vectors and needs no encoder; 16 scalar, 4x oversampling has recall@10 0.965 in 0.0 MB of RAM',
+    );
+    expect(text).toContain('from 2 points more recall in the same memory, or half the memory');
   });
 
   test('say what is smallest if nothing fits', () => {

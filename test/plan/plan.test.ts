@@ -17,6 +17,7 @@ function rowOf(label: string, recall: number, changes: Partial<SizingRow> = {}):
     kind: 'compact',
     dim: 32,
     datatype: 'float32',
+    hnswM: 16,
     oversampling: 1,
     layout: 'compact',
     sampleRecallAt10: recall,
@@ -35,6 +36,7 @@ function rowOf(label: string, recall: number, changes: Partial<SizingRow> = {}):
       recall: new Float64Array(20).fill(recall),
       perDoubling: new Float64Array(20),
       doublings: 0,
+      fitGap: null,
     },
     ...changes,
   };
@@ -107,7 +109,7 @@ describe('the frontier', () => {
 
   test('names a surer one where the cheapest may miss the target', () => {
     const recall = Float64Array.from({ length: 100 }, (_, i) => (i % 2 === 0 ? 1 : 0.81));
-    const evidence = { recall, perDoubling: new Float64Array(100), doublings: 0 };
+    const evidence = { recall, perDoubling: new Float64Array(100), doublings: 0, fitGap: null };
     const unsure = rowOf('unsure', 0.905, { ramBytes: 20, evidence });
     const choice = choosePlan([unsure, best], { metric: 'recall@10', atLeast: 0.9 }, 0);
     expect(choice?.row).toBe(unsure);

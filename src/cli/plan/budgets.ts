@@ -1,5 +1,6 @@
 import { bestWithin, type MemoryBudget } from '../../plan/memory-budgets.js';
 import type { SizingRow } from '../../plan/sizing-row.js';
+import type { Recommended } from '../../plan/worth-an-encoder.js';
 import { formatBytes } from '../../report/format.js';
 import type { ResultTable } from '../../report/result-table.js';
 import type { ConsoleRun } from '../console/command-output.js';
@@ -43,31 +44,33 @@ export function nameOf(row: SizingRow): string {
 export function printRamChoice(
   run: Pick<ConsoleRun, 'say'>,
   {
-    chosen,
+    choice,
     ramBytes,
     rows,
     commands,
   }: {
-    readonly chosen: SizingRow | null;
+    readonly choice: Recommended | null;
     readonly ramBytes: number;
     readonly rows: readonly SizingRow[];
     readonly commands: readonly string[];
   },
 ): void {
   run.say('');
-  if (chosen === null) {
+  if (choice === null) {
     const [least] = rows.filter(({ deployable }) => deployable).sort((a, b) => a.ramBytes - b.ramBytes);
     const nearest =
       least === undefined ? '' : `; the smallest is ${nameOf(least)} with ${formatBytes(least.ramBytes)}`;
     run.say(`no configuration fits into ${formatBytes(ramBytes)} of RAM${nearest}`);
     return;
   }
-  run.say(`best recall in ${formatBytes(ramBytes)} of RAM: ${nameOf(chosen)}`);
+  const { row: chosen, passedOver } = choice;
+  const what = passedOver === null ? 'best recall in' : 'recommended for';
+  run.say(`${what} ${formatBytes(ramBytes)} of RAM: ${nameOf(chosen)}`);
   run.say(
     `  recall@10 ${chosen.recallAt10.toFixed(3)} (95 %: ${chosen.interval.map((value) => value.toFixed(3)).join(' - ')}), ${formatBytes(chosen.ramBytes)} of RAM`,
   );
   sayMemoryToday(run, chosen, rows);
-  sayFullVectorsWin(run, chosen, rows);
+  sayWhyFullVectors(run, choice, rows);
   if (commands.length > 0) run.say('later:');
   for (const command of commands) run.say(`  ${command}`);
 }
@@ -85,13 +88,23 @@ export function sayMemoryToday(
   );
 }
 
-/** Says so if the database's own storage of full vectors is at least as good as every compact space. */
-export function sayFullVectorsWin(
+/** Says why the database's own storage of full vectors is recommended, and what a compact space would give. */
+export function sayWhyFullVectors(
   run: Pick<ConsoleRun, 'say'>,
-  chosen: SizingRow,
+  { row: chosen, passedOver }: Recommended,
   rows: readonly SizingRow[],
 ): void {
   if (chosen.kind === 'compact') return;
+  if (passedOver !== null) {
+    const { recallAt10, ramBytes } = passedOver;
+    run.say(
+      `  this keeps the full vectors and needs no encoder; ${nameOf(passedOver)} has recall@10 ${recallAt10.toFixed(3)} in ${formatBytes(ramBytes)} of RAM`,
+    );
+    run.say(
+      '  a compact space is recommended from 2 points more recall in the same memory, or half the memory',
+    );
+    return;
+  }
   const compact = bestWithin(
     rows.filter(({ kind }) => kind === 'compact'),
     chosen.ramBytes,

@@ -13,6 +13,8 @@ import type { ResultTable } from '../../report/result-table.js';
 import type { PlanResult } from '../../plan/run-plan.js';
 import type { PlanSetup } from '../../plan/prepare-plan.js';
 import { memoryBars, savingSentence, searchHeadline } from '../page-parts/verdict-words.js';
+import { nameOf } from './budgets.js';
+import { predictionText } from './print.js';
 import { CREATED_BY } from '../../encoder/package-version.js';
 
 export interface PlanPageParts {
@@ -24,6 +26,8 @@ export interface PlanPageParts {
   readonly result: PlanResult;
   readonly target: PlanTarget | undefined;
   readonly chosen: SizingRow | null;
+  /** A compact configuration that gains too little over the chosen one to be worth an encoder. */
+  readonly passedOver: SizingRow | null;
   readonly tables: readonly ResultTable[];
   /** The command that was run, and the commands that create the chosen configuration. */
   readonly command: string;
@@ -50,6 +54,7 @@ export function planPage(parts: PlanPageParts): ReportInput {
         `${formatNumber(result.samplePoints)} points, ${formatNumber(result.queries.count)} queries`,
       ],
       ['Queries', queriesWords(result.queries)],
+      ...(result.doublings > 0 ? [['Recall', predictionText(result, points)] as const] : []),
       ...result.notes.map((note): [string, string] => ['Note', note]),
     ],
     ...(memory === null ? {} : { memory }),
@@ -70,7 +75,7 @@ function queriesWords({ heldOut, training }: PlanResult['queries']): string {
 }
 
 function verdictOf(parts: PlanPageParts): ReportVerdict {
-  const { target, chosen } = parts;
+  const { result, target, chosen, passedOver } = parts;
   const share = (value: number): string => formatPercent(value, 1);
   if (chosen === null) {
     return {
@@ -90,6 +95,12 @@ function verdictOf(parts: PlanPageParts): ReportVerdict {
     details: [
       `That is ${chosen.label}${chosen.oversampling > 1 ? `, with ${chosen.oversampling} first-stage results for each result, which the full vectors order` : ''}.`,
       `95 % interval of its recall: ${chosen.interval.map(share).join(' to ')}.`,
+      ...(result.doublings > 0 ? ['The recall is predicted for the size of the whole collection.'] : []),
+      ...(passedOver === null
+        ? []
+        : [
+            `It keeps the full vectors and needs no encoder. ${nameOf(passedOver)} would find ${share(passedOver.recallAt10)} with ${formatBytes(passedOver.ramBytes)}: a compact space is recommended from 2 points more recall in the same memory, or half the memory.`,
+          ]),
     ],
   };
 }
