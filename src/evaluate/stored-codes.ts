@@ -3,6 +3,7 @@ import { row, type Matrix } from '../core/matrix.js';
 import { Rng } from '../core/rng.js';
 import type { StorageKind } from '../store/collection.js';
 import { productCodes } from './product-codes.js';
+import { turboCodes, turboQueries } from './turbo-codes.js';
 
 /** Points, queries, and the distance that compares them. */
 export interface ComparedVectors {
@@ -46,6 +47,13 @@ export function asStored(vectors: ComparedVectors, kind: StorageKind, seed = 0):
       return { base: mapped(base, signOf), queries: queryCodes(queries), distance: 'dot' };
     case 'binary-1.5bit':
       return { base: pairedBits(base), queries: queryCodes(withPairMaxima(queries)), distance: 'dot' };
+    case 'turbo-1bit':
+    case 'turbo-1.5bit':
+    case 'turbo-2bit':
+    case 'turbo-4bit':
+      return { base: turboCodes(base, kind), queries: turboQueries(queries), distance };
+    case 'turbo4':
+      return asStored(vectors, 'turbo-4bit', seed);
     case 'binary-2bit':
       return { base: twoBits(base), queries: queryCodes(sideBySide(queries, queries)), distance: 'dot' };
   }
@@ -53,7 +61,8 @@ export function asStored(vectors: ComparedVectors, kind: StorageKind, seed = 0):
 
 /** Whether a rotation of the vectors changes the codes, so that one may find more than another. */
 export function dependsOnRotation(kind: StorageKind): boolean {
-  return kind !== 'float32' && kind !== 'float16' && kind !== 'uint8';
+  // The database rotates vectors itself before it makes turbo codes of them.
+  return kind !== 'float32' && kind !== 'float16' && kind !== 'uint8' && !kind.startsWith('turbo');
 }
 
 function mapped(x: Matrix, change: (value: number) => number): Matrix {

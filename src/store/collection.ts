@@ -37,15 +37,18 @@ export interface Partition {
 /** How a target stores compact vectors. See `Layouts of the target` in ARCHITECTURE. */
 export type Layout = 'compact' | 'two-stage';
 
-/** Number formats of a stored vector's components. */
-export const DATATYPES = ['float32', 'float16', 'uint8'] as const;
+/** Number formats of a stored vector's components; `turbo4` keeps only a code of 4 bits for each. */
+export const DATATYPES = ['float32', 'float16', 'uint8', 'turbo4'] as const;
+/** Number formats in which a target can store compact vectors: values that are read back as they were written. */
+export const TARGET_DATATYPES = ['float32', 'float16'] as const satisfies readonly Datatype[];
 /** A number format of a stored vector's components. */
 export type Datatype = (typeof DATATYPES)[number];
 
 /**
  * Quantisations: codes that the database searches in place of the vectors. One byte per component, product
  * codes 8 to 32 times smaller than the vectors, or one, one and a half or two bits per component. `binary` also
- * reduces a query to one bit per component; the other binary forms keep 8 bits per component of a query.
+ * reduces a query to one bit per component; the other binary forms keep 8 bits per component of a query. The turbo forms
+ * rotate a vector and round each component to one of a few levels (TurboQuant).
  */
 export const QUANTIZATIONS = [
   'none',
@@ -57,6 +60,10 @@ export const QUANTIZATIONS = [
   'binary-1bit',
   'binary-1.5bit',
   'binary-2bit',
+  'turbo-1bit',
+  'turbo-1.5bit',
+  'turbo-2bit',
+  'turbo-4bit',
 ] as const;
 /** A quantisation, by its name. */
 export type Quantization = (typeof QUANTIZATIONS)[number];

@@ -3,12 +3,7 @@ import { isTldrError, TldrError } from '../../../src/core/errors.js';
 import { concatRows } from '../../../src/core/matrix.js';
 import type { PointId } from '../../../src/core/point-id.js';
 import type { RunOptions } from '../../../src/core/run-options.js';
-import {
-  DATATYPES,
-  QUANTIZATIONS,
-  type CollectionSpec,
-  type Partition,
-} from '../../../src/store/collection.js';
+import { type CollectionSpec, type Partition } from '../../../src/store/collection.js';
 import type {
   CollectionNames,
   CopyTarget,
@@ -69,6 +64,7 @@ import { matchingIds, waitForApplied } from './matching-ids.js';
 import { queryPoints, scoredPoints } from './query.js';
 import { deriveScratch, dropScratch, measureVectors, vectorStorage } from './scratch-collection.js';
 import { deriveTarget, differences, estimateMemory, specFromInfo } from './collection-settings.js';
+import { capabilitiesOf } from './vector-storage.js';
 import { openStateStore } from './state-store.js';
 import { STATE_COLLECTION } from '../transport/collection-names.js';
 import { hasOneReplica, readVersions } from './point-versions.js';
@@ -79,7 +75,7 @@ const CUT_POINTS_PER_RANGE = 16;
 export class QdrantStore implements CopyTarget {
   readonly kind = 'qdrant';
   readonly endpoint: string;
-  readonly capabilities: TargetCapabilities = { datatypes: DATATYPES, quantizations: QUANTIZATIONS };
+  readonly capabilities: TargetCapabilities;
   readonly codec = POINT_CODEC;
   readonly keys: Required<StoreKeys>;
   readonly storage: Storage;
@@ -96,6 +92,7 @@ export class QdrantStore implements CopyTarget {
     const describe = (collection: string): Promise<CollectionSpec> => this.describe(collection);
     this.#known = new CollectionCache(describe, connection);
     this.endpoint = endpoint;
+    this.capabilities = capabilitiesOf(version);
     this.keys = { ...ID_KEYS, split: (collection, options) => this.#split(collection, options) };
     this.storage = this.#storage();
     this.changes = this.#changes();
@@ -208,6 +205,7 @@ export class QdrantStore implements CopyTarget {
   }
 
   deriveTarget(source: CollectionSpec, change: TargetChange): CollectionSpec {
+    this.#refuseUnknown(change);
     return deriveTarget(source, change);
   }
 
@@ -295,12 +293,28 @@ export class QdrantStore implements CopyTarget {
     return {
       of: vectorStorage,
       estimate: estimateMemory,
-      scratch: deriveScratch,
+      scratch: (source, scratch) => {
+        for (const { storage } of scratch.vectors) if (storage !== 'source') this.#refuseUnknown(storage);
+        return deriveScratch(source, scratch);
+      },
       measure: async (collection, run = {}) => measureVectors(rest, await this.describe(collection), run),
       dropScratch: async (collection) => {
         if (await dropScratch(rest, collection)) await this.drop(collection);
       },
     };
+  }
+
+  /** @throws UNSUPPORTED when this version of the server cannot store vectors in this way */
+  #refuseUnknown({ datatype, quantization }: Pick<TargetChange, 'datatype' | 'quantization'>): void {
+    const { datatypes, quantizations } = this.capabilities;
+    const isKnown =
+      (datatype === undefined || datatypes.includes(datatype)) &&
+      (quantization === undefined || quantizations.includes(quantization));
+    if (isKnown) return;
+    throw new TldrError(
+      'UNSUPPORTED',
+      `Qdrant ${this.#to.version} cannot store vectors as ${[datatype, quantization].filter(Boolean).join(' with ')}: a newer version can`,
+    );
   }
 
   #changes(): Required<SourceChanges> {

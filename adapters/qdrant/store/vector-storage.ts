@@ -1,4 +1,5 @@
-import { QUANTIZATIONS, type Datatype, type Quantization } from '../../../src/store/collection.js';
+import { DATATYPES, QUANTIZATIONS, type Datatype, type Quantization } from '../../../src/store/collection.js';
+import type { TargetCapabilities } from '../../../src/store/copy-target.js';
 import { isObject, num, numberAt, objectAt, textAt, type Json, type JsonObject } from '../transport/json.js';
 
 /** Returns the collection's vectors block as a map. A single unnamed vector has the key ''. */
@@ -16,6 +17,33 @@ const BINARY: Readonly<Record<string, JsonObject>> = {
   'binary-2bit': { encoding: 'two_bits', query_encoding: 'scalar8bits' },
 };
 
+/** The first versions with TurboQuant codes, and with vectors that are stored as such codes only. */
+const TURBO_CODES_SINCE = [1, 18] as const;
+const TURBO_VECTORS_SINCE = [1, 19] as const;
+
+/** Returns the ways of storing vectors that a server of this version has. */
+export function capabilitiesOf(version: string): TargetCapabilities {
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  const isSince = ([first, second]: readonly [number, number]): boolean =>
+    major > first || (major === first && minor >= second);
+  return {
+    datatypes: DATATYPES.filter((name) => name !== 'turbo4' || isSince(TURBO_VECTORS_SINCE)),
+    quantizations: QUANTIZATIONS.filter((name) => !name.startsWith('turbo') || isSince(TURBO_CODES_SINCE)),
+  };
+}
+
+/** The server's names for the bits of a component in a TurboQuant code. */
+const TURBO_BITS: Readonly<Record<string, string>> = {
+  'turbo-1bit': 'bits1',
+  'turbo-1.5bit': 'bits1_5',
+  'turbo-2bit': 'bits2',
+  'turbo-4bit': 'bits4',
+};
+
+function turboBits(quantization: Quantization): string | undefined {
+  return Object.hasOwn(TURBO_BITS, quantization) ? TURBO_BITS[quantization] : undefined;
+}
+
 function binaryJson(quantization: Quantization): JsonObject | undefined {
   return Object.hasOwn(BINARY, quantization) ? BINARY[quantization] : undefined;
 }
@@ -24,9 +52,21 @@ function binaryJson(quantization: Quantization): JsonObject | undefined {
 const ENCODING_BITS: Readonly<Record<string, number>> = { one_bit: 1, one_and_half_bits: 1.5, two_bits: 2 };
 
 /** Returns the bits of a component in the codes of these settings of a binary quantisation. */
-export function binaryBits(binary: Json): number {
+function binaryBits(binary: Json): number {
   const encoding = textAt(binary, 'encoding') ?? 'one_bit';
   return (Object.hasOwn(ENCODING_BITS, encoding) ? ENCODING_BITS[encoding] : undefined) ?? 1;
+}
+
+/** Returns the bytes of one code: with an offset of 4 bytes if scalar, in words of 128 bits if binary. */
+export function codeBytes(config: Json | undefined, dim: number): number {
+  const settings = isObject(config) ? config : {};
+  if (isObject(settings['scalar'])) return dim + 4;
+  const binary = settings['binary'];
+  if (isObject(binary)) return Math.ceil((dim * binaryBits(binary)) / 128) * 16;
+  const turbo = /^turbo-(.+)bit$/.exec(quantizationOf(settings))?.[1];
+  if (turbo !== undefined) return (dim * Number(turbo)) / 8;
+  const ratio = /^x(\d+)$/.exec(textAt(settings, 'product', 'compression') ?? '')?.[1];
+  return ratio === undefined ? 0 : (dim * 4) / Number(ratio);
 }
 
 /** Returns the name of the quantisation in these settings; 'none' if there is none, or one without a name. */
@@ -35,6 +75,10 @@ export function quantizationOf(settings: JsonObject): Quantization {
   if (compression !== undefined)
     return QUANTIZATIONS.find((name) => name === `product-${compression}`) ?? 'none';
   if (isObject(settings['scalar'])) return 'scalar';
+  if (isObject(settings['turboquant'])) {
+    const turbo = textAt(settings, 'turboquant', 'bits') ?? 'bits4';
+    return QUANTIZATIONS.find((name) => turboBits(name) === turbo) ?? 'none';
+  }
   const binary = settings['binary'];
   if (!isObject(binary)) return 'none';
   const bits = binaryBits(binary);
@@ -50,6 +94,8 @@ function quantizationJson(quantization: Quantization): Json {
   if (quantization === 'scalar') return { scalar: { type: 'int8', ...shared } };
   const binary = binaryJson(quantization);
   if (binary !== undefined) return { binary: { ...binary, ...shared } };
+  const bits = turboBits(quantization);
+  if (bits !== undefined) return { turboquant: { bits, ...shared } };
   return { product: { compression: quantization.replace('product-', ''), ...shared } };
 }
 
@@ -74,6 +120,12 @@ export function withStorage(
   }
   if (onDisk !== undefined) changed['on_disk'] = onDisk;
   return withoutNulls(changed);
+}
+
+/** Returns a vector's settings with this number of links of each point in its graph; undefined keeps them. */
+export function withHnswM(params: JsonObject, hnswM: number | undefined): JsonObject {
+  if (hnswM === undefined) return params;
+  return { ...params, hnsw_config: { ...objectAt(params, 'hnsw_config'), m: num(hnswM) } };
 }
 
 /** Moves a collection's quantisation into each vector that has none of its own. */
