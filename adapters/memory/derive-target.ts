@@ -38,12 +38,14 @@ export function specSettings(): Pick<CopyTarget, 'deriveTarget' | 'differences'>
   };
 }
 
-/** @throws UNSUPPORTED for a storage other than float32 without quantisation */
+/** @throws UNSUPPORTED for a storage other than float32 without quantisation and without a graph */
 export function refuseOtherThanFloat32(storage: {
   readonly datatype?: Datatype | undefined;
   readonly quantization?: Quantization | undefined;
+  readonly hnswM?: number | undefined;
 }): void {
-  const { datatype = 'float32', quantization = 'none' } = storage;
+  const { datatype = 'float32', quantization = 'none', hnswM } = storage;
+  if (hnswM !== undefined) throw new TldrError('UNSUPPORTED', 'vectors have no graph here');
   if (datatype !== 'float32' || quantization !== 'none') {
     throw new TldrError(
       'UNSUPPORTED',

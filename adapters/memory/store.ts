@@ -321,13 +321,13 @@ function storageOf(memory: Memory): Storage {
       if (!spec.vectors.some((vector) => vector.name === vectorName))
         throw new TldrError('NOT_FOUND', `collection ${spec.name} has no dense vector "${vectorName}"`);
       const inMemory = { onDisk: false, codesInMemory: true, indexInMemory: true };
-      return { datatype: 'float32', quantization: 'none', indexed: false, ...inMemory };
+      return { datatype: 'float32', quantization: 'none', indexed: false, hnswM: 0, ...inMemory };
     },
     scratch: (source, { name, vectorName, vectors, metadata }) => {
       if (!source.vectors.some((vector) => vector.name === vectorName))
         throw new TldrError('NOT_FOUND', `collection ${source.name} has no dense vector "${vectorName}"`);
-      const specs = vectors.map(({ name: own, dim, distance, storage }) => {
-        if (storage !== 'source') refuseOtherThanFloat32(storage);
+      const specs = vectors.map(({ name: own, dim, distance, storage, hnswM }) => {
+        refuseOtherThanFloat32(storage === 'source' ? { hnswM } : { ...storage, hnswM });
         return { name: own, dim, distance, multivector: false, componentBytes: 4 };
       });
       return { ...source, name, vectors: specs, otherVectors: [], partitions: [], metadata };

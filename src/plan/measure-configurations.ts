@@ -5,10 +5,10 @@ import { throwIfAborted } from '../core/run-options.js';
 import type { SearchRequest } from '../store/search.js';
 import type { VectorBytes } from '../store/storage.js';
 import { measureSearches, type MeasuredSearches } from './measure-searches.js';
-import { ndcgOf, randomHalves, recallAtTen, recallPerDoubling } from './recall-and-ndcg.js';
+import { ndcgOf, randomHalves, rankedLists, recallAtTen, recallPerDoubling } from './recall-and-ndcg.js';
 import { mean, percentile } from '../evaluate/ranking.js';
 import { bytesAt, type SizingRow, type PointBytes } from './sizing-row.js';
-import { recallWithInterval, type RecallEvidence } from './extrapolate-recall.js';
+import { doublingsOf, recallWithInterval, type FitGap, type RecallEvidence } from './extrapolate-recall.js';
 import { exactTopK } from '../knn/exact-search-in-worker.js';
 import type { PlanOptions, PlanSetup } from './prepare-plan.js';
 import {
@@ -29,8 +29,6 @@ const TOP = 10;
 /** A random half of the points keeps about half of a ranking, so three times the needed length is enough. */
 const RANKING_FACTOR = 3;
 const TRUTH_DEPTH = 50;
-/** No extrapolation if the sample is the whole collection except for the held-out queries. */
-const DOUBLINGS_MIN = 0.2;
 const WRITE_BYTES = 8 * 1024 ** 2;
 /** Steps of progress: the temporary collection is filled and indexed from the first one's begin to the second one's. */
 export const FILL_STEP = 'filling the scratch collection';
@@ -42,18 +40,25 @@ export interface PlanSample {
   readonly queries: Matrix;
 }
 
+/** The encoders of a plan, and what they find less among points that they were not fitted to. */
+export interface MeasuredEncoders {
+  readonly encoders: PlanEncoders;
+  /** The fit gap of a size with an oversampling; null if it was not measured. */
+  readonly fitGapOf: (dim: number, oversampling: number) => FitGap | null;
+}
+
 /** Fills the temporary collection and measures every row of the plan in it. The caller removes it. */
 export async function measurePlan(
   options: PlanOptions,
   setup: PlanSetup,
-  { sample, encoders }: { readonly sample: PlanSample; readonly encoders: PlanEncoders },
+  { sample, encoders, fitGapOf }: MeasuredEncoders & { readonly sample: PlanSample },
 ): Promise<SizingRow[]> {
   const { scratchStore: store, scratchName, oversamplings, seed, threads, signal, onProgress } = options;
   const { vector, variants } = setup;
   const run = { signal, onProgress };
   const { base, queries } = sample;
   const depth = Math.min(TRUTH_DEPTH, base.rows);
-  const truth = rowsOf(
+  const truth = rankedLists(
     await exactTopK(base, queries, { k: depth, distance: vector.distance, threads, signal }),
     depth,
   );
@@ -78,7 +83,9 @@ export async function measurePlan(
     const recall = Float64Array.from(searches.found, (found, q) =>
       recallAtTen(expectDefined(truth[q], 'the neighbours of a query'), found),
     );
-    const evidence = { recall, perDoubling, doublings };
+    const { variant, oversampling } = searches.of;
+    const fitGap = variant.kind === 'compact' ? fitGapOf(variant.scratch.dim, oversampling) : null;
+    const evidence = { recall, perDoubling, doublings, fitGap };
     return rowOf(searches, { setup, truth, evidence, bytes, rows: base.rows, seed });
   });
 }
@@ -162,7 +169,7 @@ function rowOf(
 ): SizingRow {
   const { setup, truth, evidence, seed } = run;
   const { variant, oversampling } = searches.of;
-  const { scratch, kind, datatype } = variant;
+  const { scratch, kind, datatype, hnswM } = variant;
   const compact = kind === 'compact';
   const layout = compact ? (oversampling > 1 ? 'two-stage' : 'compact') : null;
   const parts = [pointBytes(variant, run)];
@@ -171,13 +178,14 @@ function rowOf(
   const ndcg = searches.found.map((found, q) =>
     ndcgOf(expectDefined(truth[q], 'the neighbours of a query'), found),
   );
-  const onSample = recallWithInterval({ ...evidence, doublings: 0 }, seed);
+  const onSample = recallWithInterval({ ...evidence, doublings: 0, fitGap: null }, seed);
   const expected = recallWithInterval(evidence, seed);
   return {
-    label: `${scratch.dim} ${datatype}${kind === 'current' ? ' (current)' : ''}`,
+    label: `${scratch.dim} ${datatype}${kind === 'current' ? ' (current)' : ''}${scratch.hnswM === undefined ? '' : `, m ${hnswM}`}`,
     kind: kind === 'rescoring' ? 'full' : kind,
     dim: scratch.dim,
     datatype,
+    hnswM,
     oversampling,
     layout,
     sampleRecallAt10: onSample.recall,
@@ -187,7 +195,7 @@ function rowOf(
     ndcgAt10: mean(ndcg),
     latencyMsP50: percentile(searches.latencyMs, 50),
     latencyMsP95: percentile(searches.latencyMs, 95),
-    deployable: !(compact && datatype === 'uint8'),
+    deployable: !(compact && (datatype === 'uint8' || datatype === 'turbo4')),
     evidence,
     ...bytesAt(parts, { measuredAt: run.rows, points: setup.points }),
   };
@@ -195,13 +203,18 @@ function rowOf(
 
 /** Bytes of a point: vectors by their documented size, codes and index as the store measured them. */
 function pointBytes(
-  { scratch, componentBytes }: Variant,
+  { scratch, componentBytes, quantized }: Variant,
   run: { readonly setup: PlanSetup; readonly bytes: ReadonlyMap<string, VectorBytes>; readonly rows: number },
 ): PointBytes {
   const { setup, bytes, rows } = run;
   const measured = bytes.get(scratch.name);
   if (measured === undefined)
     throw new TldrError('UNAVAILABLE', `the scratch collection has no sizes for "${scratch.name}"`);
+  if (quantized && measured.codeBytes === 0)
+    throw new TldrError(
+      'UNSUPPORTED',
+      `found no codes of "${scratch.name}" in what the server wrote: this version may store them in files with other names. Leave out its kind of codes`,
+    );
   const { current } = setup;
   const storage = scratch.storage === 'source' ? current : scratch.storage;
   return {
@@ -216,21 +229,8 @@ function pointBytes(
   };
 }
 
-/** Doublings from the sample's size to the collection's; 0 if the sample is nearly the whole collection. */
-export function doublingsOf(points: number, samplePoints: number): number {
-  const doublings = Math.log2(points / samplePoints);
-  return doublings < DOUBLINGS_MIN ? 0 : doublings;
-}
-
 function dataOf(data: ReadonlyMap<string, VariantData>, name: string): VariantData {
   const found = data.get(name);
   if (found === undefined) throw new TldrError('INTERNAL', `no data for "${name}"`);
   return found;
-}
-
-/** The indices for each query, nearest first, without the -1 that pad short lists. */
-function rowsOf(indices: Int32Array, k: number): number[][] {
-  return Array.from({ length: indices.length / k }, (_, q) =>
-    Array.from(indices.subarray(q * k, (q + 1) * k)).filter((index) => index >= 0),
-  );
 }

@@ -7,6 +7,7 @@ import { SPLIT } from '../hyper-parameters/choice-of-candidate.js';
 import type { CollectionSpec, DenseVectorSpec, StorageKind } from '../store/collection.js';
 import type { CopyTarget } from '../store/copy-target.js';
 import type { KeptVector } from '../store/storage.js';
+import { withGraphSizes } from './graph-variants.js';
 import { compactVariants, configsOf, fullVariants, type Variant } from './variants.js';
 import { checkTrainOptions } from '../select/train-encoder-options.js';
 import { checkTrainMemory } from '../select/train-memory.js';
@@ -29,6 +30,11 @@ export interface PlanOptions extends RunOptions {
   readonly dims?: readonly number[] | undefined;
   readonly kinds: readonly StorageKind[];
   readonly oversamplings: readonly number[];
+  /**
+   * Numbers of links of each point in the graph (`m` of HNSW). Default: the collection's own, and 8 for vectors and codes
+   * so small that links take up a fifth of the memory or more.
+   */
+  readonly hnswM?: readonly number[] | undefined;
   readonly sampleSize: number;
   /** Number of queries for measuring: held-out points, or at most half of `queries`. */
   readonly queriesCount: number;
@@ -126,14 +132,19 @@ export async function preparePlan(options: PlanOptions): Promise<PlanSetup> {
     able.datatypes.some((name) => name === kind) || able.quantizations.some((name) => name === kind);
   const usable = kinds.filter(canKeep);
   const current = measurableStorage(store).of(spec, vector.name);
-  const variants = [
-    ...fullVariants(vector, current, usable),
-    ...dims.flatMap((dim) => compactVariants(dim, vector.distance, usable)),
-  ];
+  const ofCompact = { distance: vector.distance, hnswM: current.hnswM };
+  const variants = withGraphSizes(
+    [
+      ...fullVariants(vector, current, usable),
+      ...dims.flatMap((dim) => compactVariants(dim, ofCompact, usable)),
+    ],
+    { own: current.hnswM, asked: options.hnswM },
+  );
   const notes = tooLarge === null ? [] : [tooLarge];
   const left = kinds.filter((kind) => !canKeep(kind));
   if (left.length > 0) notes.push(`not measured, this server cannot store them: ${left.join(', ')}`);
   if (usable.includes('uint8')) notes.push(uint8Note(vector));
+  if (usable.includes('turbo4')) notes.push(TURBO4_NOTE);
   if (givenQueries?.training === 0)
     notes.push(
       `fewer than ${2 * SPLIT.heldOutMin - 1} queries: all of them are used to measure, none to train encoders`,
@@ -188,6 +199,9 @@ function divideQueries(
   }
   return { measuring: queries.rows, training: 0 };
 }
+
+const TURBO4_NOTE =
+  'turbo4: the database stores 4 bits for each value and no vectors beside them; compact vectors are measured, but never chosen: migrate verifies what it wrote, and could not';
 
 function uint8Note(vector: DenseVectorSpec): string {
   return vector.distance === 'dot'

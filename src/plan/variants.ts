@@ -23,6 +23,8 @@ export interface Variant {
   readonly datatype: SizingRow['datatype'];
   readonly componentBytes: number;
   readonly quantized: boolean;
+  /** Links of each point in the graph that is searched (`m` of HNSW); 0 for no graph. */
+  readonly hnswM: number;
 }
 
 /** A variant with an oversampling: a row of the plan. */
@@ -31,7 +33,7 @@ export interface PlanConfig {
   readonly oversampling: number;
 }
 
-const COMPONENT_BYTES = { float32: 4, float16: 2, uint8: 1 } as const;
+const COMPONENT_BYTES = { float32: 4, float16: 2, uint8: 1, turbo4: 0.5 } as const;
 
 /**
  * Variants of the full vectors: as today, as in the two-stage layout, and with the store's other storage
@@ -51,6 +53,7 @@ export function fullVariants(
       datatype: 'as configured',
       componentBytes: vector.componentBytes,
       quantized: current.quantization !== 'none',
+      hnswM: current.hnswM,
     },
     {
       scratch: {
@@ -63,6 +66,7 @@ export function fullVariants(
       datatype,
       componentBytes: vector.componentBytes,
       quantized: false,
+      hnswM: 0,
     },
   ];
   for (const kind of kinds) {
@@ -72,7 +76,9 @@ export function fullVariants(
       storage.datatype === datatype && storage.quantization === current.quantization && !current.onDisk;
     // Full vectors do not hold byte values, and a wider datatype than the stored one gains nothing.
     if (!smaller || isCurrent || (kind === 'uint8' && datatype !== 'uint8')) continue;
-    variants.push(variantOf(`full-${kind}`, { dim, distance, kind, storage, of: 'full' }));
+    variants.push(
+      variantOf(`full-${kind}`, { dim, distance, kind, storage, of: 'full', hnswM: current.hnswM }),
+    );
   }
   return variants;
 }
@@ -81,13 +87,17 @@ export function fullVariants(
  * Variants of the compact vectors of one size. Bytes keep only differences, so uint8 uses Euclid and excludes
  * dot.
  */
-export function compactVariants(dim: number, distance: Distance, kinds: readonly StorageKind[]): Variant[] {
+export function compactVariants(
+  dim: number,
+  { distance, hnswM }: { readonly distance: Distance; readonly hnswM: number },
+  kinds: readonly StorageKind[],
+): Variant[] {
   return kinds
     .filter((kind) => kind !== 'uint8' || distance !== 'dot')
     .map((kind) => {
       const own = kind === 'uint8' ? 'euclid' : compactDistance(distance);
       const storage = storageOf(kind);
-      return variantOf(`c${dim}-${kind}`, { dim, distance: own, kind, storage, of: 'compact' });
+      return variantOf(`c${dim}-${kind}`, { dim, distance: own, kind, storage, of: 'compact', hnswM });
     });
 }
 
@@ -99,9 +109,10 @@ function variantOf(
     readonly kind: StorageKind;
     readonly storage: ReturnType<typeof storageOf>;
     readonly of: 'full' | 'compact';
+    readonly hnswM: number;
   },
 ): Variant {
-  const { dim, distance, kind, storage, of } = made;
+  const { dim, distance, kind, storage, of, hnswM } = made;
   const quantized = storage.quantization !== 'none';
   return {
     scratch: { name, dim, distance, storage: { ...storage, onDisk: quantized, indexed: true } },
@@ -109,6 +120,7 @@ function variantOf(
     datatype: kind,
     componentBytes: COMPONENT_BYTES[storage.datatype],
     quantized,
+    hnswM,
   };
 }
 

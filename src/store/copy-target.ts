@@ -23,6 +23,8 @@ export interface TargetChange {
    * compact vector itself in memory. If absent: as the source's vector has it.
    */
   readonly quantization?: Quantization | undefined;
+  /** Links of each point in the graph of the compact vector (`m` of HNSW). If absent: as the source's vector has it. */
+  readonly hnswM?: number | undefined;
   /** Added to the source's metadata: JSON text per top-level key. */
   readonly metadata: Readonly<Record<string, string>>;
 }

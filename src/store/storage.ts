@@ -15,6 +15,11 @@ export interface VectorStorage {
 export interface KeptVector extends VectorStorage {
   readonly codesInMemory: boolean;
   readonly indexInMemory: boolean;
+  /**
+   * Links of each point in the graph (`m` of HNSW) with which a target or a temporary collection stores the vector if
+   * nothing else is asked of it; 0 for no graph.
+   */
+  readonly hnswM: number;
 }
 
 /** One vector of a temporary collection. 'source' stores it as the source's vector is stored. */
@@ -23,6 +28,8 @@ export interface ScratchVector {
   readonly dim: number;
   readonly distance: Distance;
   readonly storage: VectorStorage | 'source';
+  /** Links of each point in its graph; if absent, as the source's vector has it. */
+  readonly hnswM?: number | undefined;
 }
 
 /** A temporary collection for measurements, with the vectors of the same points stored in several ways. */

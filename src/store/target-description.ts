@@ -34,6 +34,7 @@ export interface TargetDescription {
   /** Present if the user chose them; absent if the source's settings were taken over. */
   readonly datatype?: Datatype;
   readonly quantization?: Quantization;
+  readonly hnswM?: number;
 }
 
 const DESCRIPTION = v.looseObject({
@@ -48,6 +49,7 @@ const DESCRIPTION = v.looseObject({
   distance: v.string(),
   datatype: v.exactOptional(v.picklist(DATATYPES)),
   quantization: v.exactOptional(v.picklist(QUANTIZATIONS)),
+  hnswM: v.exactOptional(v.number()),
 });
 
 /** Returns the description in a collection's metadata; null if the collection is not a migration's target. */

@@ -2,7 +2,12 @@ import { isLosslessNumber } from 'lossless-json';
 import type { Distance } from '../../../src/core/distance.js';
 import { expectDefined, TldrError } from '../../../src/core/errors.js';
 import { JOURNAL_KEY, STATE_BACKEND_KEY } from '../../../src/store/target-description.js';
-import type { CollectionSpec, DenseVectorSpec, Partition } from '../../../src/store/collection.js';
+import {
+  TARGET_DATATYPES,
+  type CollectionSpec,
+  type DenseVectorSpec,
+  type Partition,
+} from '../../../src/store/collection.js';
 import type { TargetChange } from '../../../src/store/copy-target.js';
 import type { MemoryEstimate } from '../../../src/store/storage.js';
 import {
@@ -28,7 +33,14 @@ import { isStrict } from '../transport/strict-mode-limits.js';
 import { applyThresholds, THRESHOLDS_KEY, thresholdsOf, vectorSizeLimit } from './scaled-limits.js';
 import { sourceSettingsMetadata, SOURCE_SETTINGS_KEYS } from './source-settings-metadata.js';
 import { originalSettings } from './original-settings.js';
-import { binaryBits, pushDownQuantization, vectorsOf, withoutIndex, withStorage } from './vector-storage.js';
+import {
+  codeBytes,
+  pushDownQuantization,
+  vectorsOf,
+  withHnswM,
+  withoutIndex,
+  withStorage,
+} from './vector-storage.js';
 
 const DISTANCE_NAMES: Readonly<Record<string, Distance>> = {
   Cosine: 'cosine',
@@ -234,13 +246,14 @@ function reducible(source: CollectionSpec, change: TargetChange): DenseVectorSpe
 
 /** Returns the compact vector's settings. uint8 becomes float32, since projected values are no integers. */
 function compactParams(full: JsonObject, change: TargetChange): JsonObject {
-  const { compactDim, compactDistance, datatype, quantization } = change;
-  const params: JsonObject = { ...full, size: num(compactDim), distance: distanceName(compactDistance) };
+  const { compactDim, compactDistance, datatype, quantization, hnswM } = change;
+  const reduced: JsonObject = { ...full, size: num(compactDim), distance: distanceName(compactDistance) };
+  const params = { ...withHnswM(reduced, hnswM) };
   if (textAt(params, 'datatype') === 'uint8') params['datatype'] = 'float32';
-  if (datatype === 'uint8') {
+  if (datatype !== undefined && !TARGET_DATATYPES.some((name) => name === datatype)) {
     throw new TldrError(
       'UNSUPPORTED',
-      'datatype uint8 would truncate projected values: expected float32 or float16',
+      `datatype ${datatype} would change projected values: expected ${TARGET_DATATYPES.join(' or ')}`,
     );
   }
   return datatype === undefined && quantization === undefined
@@ -375,18 +388,9 @@ export function estimateMemory(spec: CollectionSpec, pointCount: number): Memory
     if (valueAt(params, 'on_disk') !== true) ram += vectorBytes;
     ram +=
       pointCount *
-      quantizedBytes(valueAt(params, 'quantization_config') ?? valueAt(native, 'quantization_config'), dim);
+      codeBytes(valueAt(params, 'quantization_config') ?? valueAt(native, 'quantization_config'), dim);
     const m = numberAt(params, 'hnsw_config', 'm') ?? numberAt(native, 'hnsw_config', 'm') ?? HNSW_M_DEFAULT;
     index += pointCount * 2 * m * LINK_BYTES;
   }
   return { vectorsRamBytes: ram, vectorsDiskBytes: disk, indexRamBytes: index };
-}
-
-/** Returns the bytes of one code: with an offset of 4 bytes if scalar, in words of 128 bits if binary. */
-function quantizedBytes(config: Json | undefined, dim: number): number {
-  if (isObject(valueAt(config, 'scalar'))) return dim + 4;
-  const binary = valueAt(config, 'binary');
-  if (isObject(binary)) return Math.ceil((dim * binaryBits(binary)) / 128) * 16;
-  const ratio = /^x(\d+)$/.exec(textAt(config, 'product', 'compression') ?? '')?.[1];
-  return ratio === undefined ? 0 : (dim * 4) / Number(ratio);
 }

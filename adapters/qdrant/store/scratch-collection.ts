@@ -29,6 +29,7 @@ import {
   pushDownQuantization,
   quantizationOf,
   vectorsOf,
+  withHnswM,
   withoutIndex,
   withStorage,
 } from './vector-storage.js';
@@ -83,11 +84,19 @@ export function vectorStorage(spec: CollectionSpec, vectorName: string): KeptVec
     indexed: (numberAt(index, 'm') ?? INDEX_M_DEFAULT) > 0,
     codesInMemory: !onDisk || Object.values(codes).some((one) => valueAt(one, 'always_ram') === true),
     indexInMemory: valueAt(index, 'on_disk') !== true,
+    hnswM: hnswMOf(originalSettings(spec, vectorName), vectorName),
   };
 }
 
+/** Returns the links of each point in the graph of a vector, after its own settings and the collection's. */
+function hnswMOf({ native: text }: CollectionSpec, vectorName: string): number {
+  const native = objectAt(parseJson(text));
+  const params = objectAt(vectorsOf(native), vectorName);
+  return numberAt(mergedIndex(native, params), 'm') ?? INDEX_M_DEFAULT;
+}
+
 function scratchParams(native: JsonObject, original: JsonObject, vector: ScratchVector): JsonObject {
-  const { storage, dim, distance } = vector;
+  const { storage, dim, distance, hnswM } = vector;
   const index = mergedIndex(native, original);
   const walked: JsonObject = { ...index, full_scan_threshold: num(FULL_SCAN_THRESHOLD_MIN_KB) };
   const params: JsonObject = {
@@ -96,7 +105,7 @@ function scratchParams(native: JsonObject, original: JsonObject, vector: Scratch
     distance: distanceName(distance),
     hnsw_config: storage === 'source' || storage.indexed ? walked : withoutIndex(walked),
   };
-  return withStorage(params, storage === 'source' ? {} : storage);
+  return withStorage(withHnswM(params, hnswM), storage === 'source' ? {} : storage);
 }
 
 /**

@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander';
-import { DATATYPES, QUANTIZATIONS } from '../../store/collection.js';
-import { withGlobalFlags, withWriteFlags } from '../console/options.js';
+import { QUANTIZATIONS, TARGET_DATATYPES } from '../../store/collection.js';
+import { wholeNumber, withGlobalFlags, withWriteFlags } from '../console/options.js';
 import { withHookFlags } from './hooks.js';
 import { withCopyFlags } from './start-and-resume.js';
 import { withPlaceFlags } from './state-flags.js';
@@ -35,13 +35,18 @@ export function reencodeCommand(): Command {
       new Option(
         '--datatype <name>',
         'datatype of the compact vector (default: as the old migration chose it)',
-      ).choices(DATATYPES.filter((name) => name !== 'uint8')),
+      ).choices([...TARGET_DATATYPES]),
     )
     .addOption(
       new Option(
         '--quantization <name>',
         'shorter codes in memory, and the compact vector on disk (default: as the old compact vector has it)',
       ).choices([...QUANTIZATIONS]),
+    )
+    .option(
+      '--hnsw-m <n>',
+      'links of each point in the HNSW graph of the compact vector (default: as the old compact vector has it)',
+      wholeNumber,
     )
     .action(async (target: string, flags: ReencodeFlags) =>
       (await import('./run-reencode.js')).runReencode(target, flags),

@@ -44,6 +44,7 @@ export interface StartFlags extends StateFlags, HookFlags, TuneFlags, CatchUpFla
   readonly compactName?: string;
   readonly datatype?: Datatype;
   readonly quantization?: Quantization;
+  readonly hnswM?: number;
   readonly journal?: string;
   readonly dryRun?: boolean;
 }
@@ -89,6 +90,7 @@ export async function start(
       compactName: flags.compactName,
       datatype: flags.datatype,
       quantization: flags.quantization,
+      hnswM: flags.hnswM,
     };
     const plan = await planMigration(request);
     printPlan(run, plan);

@@ -1,6 +1,6 @@
 import { COPY_CONCURRENCY, REQUEST_POINTS } from '../../store/defaults.js';
 import { Command, Option } from 'commander';
-import { DATATYPES, QUANTIZATIONS } from '../../store/collection.js';
+import { QUANTIZATIONS, TARGET_DATATYPES } from '../../store/collection.js';
 import { withCatchUpFlags } from './catch-up-flags.js';
 import { withHookFlags } from './hooks.js';
 import { stateCommand, withStateFlags } from './state-flags.js';
@@ -71,15 +71,20 @@ export function startCommand(): Command {
     .option('--vector <name>', 'vector to reduce, if the source has several')
     .option('--compact-name <name>', 'name of the compact vector in the two-stage layout (default: compact)')
     .addOption(
-      new Option('--datatype <name>', 'datatype of the compact vector (default: as in the source)').choices(
-        DATATYPES.filter((name) => name !== 'uint8'),
-      ),
+      new Option('--datatype <name>', 'datatype of the compact vector (default: as in the source)').choices([
+        ...TARGET_DATATYPES,
+      ]),
     )
     .addOption(
       new Option(
         '--quantization <name>',
         'shorter codes in memory, and the compact vector on disk; none: the compact vector in memory (default: as in the source)',
       ).choices([...QUANTIZATIONS]),
+    )
+    .option(
+      '--hnsw-m <n>',
+      'links of each point in the HNSW graph of the compact vector (default: as in the source)',
+      wholeNumber,
     )
     .option(
       '--journal <folder>',

@@ -20,12 +20,14 @@ export interface Deployment {
     readonly datatype: StorageKind;
     readonly oversampling: number;
     readonly layout: Layout | null;
+    /** Links of each point in the graph, if they are not those of the collection. */
+    readonly hnswM?: number | undefined;
   };
 }
 
 /** Returns the name for the target of a configuration, as long as a name may be. */
-export function targetNameOf(collection: string, { dim, datatype }: Deployment['row']): string {
-  return targetName(collection, `_${dim}_${datatype}`);
+export function targetNameOf(collection: string, { dim, datatype, hnswM }: Deployment['row']): string {
+  return targetName(collection, `_${dim}_${datatype}${hnswM === undefined ? '' : `_m${hnswM}`}`);
 }
 
 /** Returns the command that trains the encoder. @param more flags that say how to train */
@@ -57,6 +59,7 @@ export function migrationLine(deployment: Deployment): ShellCommand {
       ...vectorFlag(deployment),
       ['--datatype', datatype],
       ['--quantization', quantization],
+      ...(row.hnswM === undefined ? [] : [['--hnsw-m', row.hnswM] as const]),
     ],
   };
 }

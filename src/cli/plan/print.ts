@@ -8,14 +8,17 @@ import {
   type PlanTarget,
 } from '../../plan/sizing-row.js';
 import { secondsPerSize, type PlanResult } from '../../plan/run-plan.js';
+import type { FitGap } from '../../plan/extrapolate-recall.js';
+import type { Recommended } from '../../plan/worth-an-encoder.js';
 import type { PlanOptions, PlanSetup } from '../../plan/prepare-plan.js';
+import { DATATYPES } from '../../store/collection.js';
 import { formatBytes, formatNumber } from '../../report/format.js';
 import type { ResultTable } from '../../report/result-table.js';
 import { sayTables } from '../console/show-results.js';
 import { candidateLabel } from '../train/candidate-names.js';
 import type { ConsoleRun } from '../console/command-output.js';
 import type { MemoryBudget } from '../../plan/memory-budgets.js';
-import { nameOf, sayFullVectorsWin, sayMemoryToday } from './budgets.js';
+import { nameOf, sayMemoryToday, sayWhyFullVectors } from './budgets.js';
 import { migrationLine, searchLine, servingLine, targetNameOf, trainingLine } from './deploy-commands.js';
 import { shellCommand, shellWord } from '../console/shell-command.js';
 
@@ -41,7 +44,7 @@ export function sizingTable(
     columns: [
       ['configuration'],
       ['rescored'],
-      ['recall@10', 3],
+      [carriedOn ? 'predicted' : 'recall@10', 3],
       ['95 % interval', 3, 2],
       ...(carriedOn ? [[`at ${formatNumber(samplePoints)}`, 3, 7] as const] : []),
       ['nDCG@10', 3, 6],
@@ -71,7 +74,7 @@ export function sizingTable(
         picked: row === chosen ? 'chosen' : undefined,
         folded: row.kind === 'compact' && row !== chosen && !frontier.has(row),
       })),
-    note: '* no other configuration has at least this recall for less RAM',
+    note: `* no other configuration has at least this recall for less RAM${carriedOn ? '; predicted: recall@10 in the whole collection' : ''}`,
   };
 }
 
@@ -92,9 +95,7 @@ export function printPlan(
     `measured with ${formatNumber(samplePoints)} of ${formatNumber(setup.points)} points and ${formatNumber(queries.count)} queries: ${from}`,
   );
   if (carriedOn) {
-    run.say(
-      `recall@10 is the estimate for ${formatNumber(setup.points)} points: the sample's recall, less the estimated loss of ${doublings.toFixed(1)} doublings; the interval includes this`,
-    );
+    run.say(predictionText(result, setup.points));
     run.say(`nDCG@10 and latency are those of the sample; a larger collection searches slower`);
   }
   run.say(
@@ -106,11 +107,24 @@ export function printPlan(
       'the saved candidate',
     );
     run.say(
-      `encoder for ${encoder.dim}: ${candidateLabel(encoder.shipped, verbose)}, exact recall@10 without rescoring ${shipped.recallAt10.toFixed(3)}`,
+      `encoder for ${encoder.dim}: ${candidateLabel(encoder.shipped, verbose)}, exact recall@10 without rescoring ${shipped.recallAt10.toFixed(3)}${fitGapText(encoder.fitGap)}`,
     );
   }
   for (const note of result.notes) run.say(`note: ${note}`);
   run.say(`seed ${options.seed}`);
+}
+
+/** Says what the predicted recall is made of. */
+export function predictionText({ doublings, keptOut, encoders }: PlanResult, points: number): string {
+  const ofFit = encoders.some(({ fitGap }) => fitGap !== null)
+    ? `, corrected for the points that the encoder is not fitted to (measured with ${formatNumber(keptOut)} points that were kept out of training)`
+    : '';
+  return `predicted: recall@10 for ${formatNumber(points)} points: the sample's recall, less the estimated loss of ${doublings.toFixed(1)} doublings${ofFit}; the interval includes this`;
+}
+
+function fitGapText(fitGap: FitGap | null): string {
+  if (fitGap === null) return '';
+  return `; ${Math.max(0, fitGap.value).toFixed(3)} less among points that it was not fitted to`;
 }
 
 /** Prints the configuration that the target picks, how certain it is, and the commands that create it. */
@@ -138,12 +152,12 @@ export function printChoice(
     return;
   }
   const { row, certainty, surer } = choice;
-  run.say(`cheapest for ${wanted}: ${nameOf(row)}`);
+  run.say(`${choice.passedOver === null ? 'cheapest' : 'recommended'} for ${wanted}: ${nameOf(row)}`);
   run.say(
     `  recall@10 ${row.recallAt10.toFixed(3)} (95 %: ${row.interval.map((value) => value.toFixed(3)).join(' - ')}), ${formatBytes(row.ramBytes)} of RAM; reaches the target in ${sure(certainty)} of resampled query sets`,
   );
   sayMemoryToday(run, row, rows);
-  sayFullVectorsWin(run, row, rows);
+  sayWhyFullVectors(run, choice, rows);
   if (surer !== null)
     run.say(
       `  surer: ${nameOf(surer.row)}, ${formatBytes(surer.row.ramBytes)} of RAM, in ${sure(surer.certainty)}`,
@@ -180,7 +194,8 @@ export function planCommands(
   if (row.kind === 'full') return fullCommands(row, { setup, url, collection });
   const encoderFile = `${fileNamePart(collection)}-${row.dim}.onnx`;
   const { dim, datatype, oversampling, layout } = row;
-  const made = { dim, datatype, oversampling, layout };
+  const hnswM = row.hnswM === setup.current.hnswM ? undefined : row.hnswM;
+  const made = { dim, datatype, oversampling, layout, hnswM };
   const target = targetNameOf(collection, made);
   const deployment = { collection, vectorName, encoderFile, target, row: made };
   const training = trainingLine(deployment, [
@@ -205,17 +220,23 @@ function fullCommands(
   row: SizingRow,
   { setup, url, collection }: { setup: PlanSetup; url: string; collection: string },
 ): string[] {
-  if (row.datatype === 'float16' || row.datatype === 'float32' || row.datatype === 'uint8')
+  if (DATATYPES.some((name) => name === row.datatype))
     return [
-      `# the datatype of an existing vector cannot be changed: create a collection with ${row.datatype} and copy`,
+      `# the datatype of an existing vector cannot be changed: create a collection with ${row.datatype}${row.hnswM === setup.current.hnswM ? '' : ` and m ${row.hnswM} of hnsw_config`}, and copy`,
     ];
+  const turbo = /^turbo-(.+)bit$/.exec(row.datatype)?.[1];
   const codes =
-    row.datatype === 'scalar'
-      ? { scalar: { type: 'int8', always_ram: true } }
-      : row.datatype in BINARY_SETTINGS
-        ? { binary: { ...BINARY_SETTINGS[row.datatype], always_ram: true } }
-        : { product: { compression: row.datatype.replace('product-', ''), always_ram: true } };
-  const body = { vectors: { [setup.vector.name]: { on_disk: true, quantization_config: codes } } };
+    turbo !== undefined
+      ? { turboquant: { bits: `bits${turbo.replace('.', '_')}`, always_ram: true } }
+      : row.datatype === 'scalar'
+        ? { scalar: { type: 'int8', always_ram: true } }
+        : row.datatype in BINARY_SETTINGS
+          ? { binary: { ...BINARY_SETTINGS[row.datatype], always_ram: true } }
+          : { product: { compression: row.datatype.replace('product-', ''), always_ram: true } };
+  const graph = row.hnswM === setup.current.hnswM ? {} : { hnsw_config: { m: row.hnswM } };
+  const body = {
+    vectors: { [setup.vector.name]: { on_disk: true, quantization_config: codes, ...graph } },
+  };
   const commands = [
     `curl -X PATCH ${shellWord(`${url}/collections/${encodeURIComponent(collection)}`)} -H 'content-type: application/json' -d ${shellWord(JSON.stringify(body))}`,
   ];
@@ -232,13 +253,15 @@ export function resultOf(plan: {
   readonly setup: PlanSetup;
   readonly result: PlanResult;
   readonly choice: PlanChoice | null;
-  readonly chosen: SizingRow | null;
+  readonly recommendation: Recommended | null;
   readonly budgets: readonly MemoryBudget[];
   readonly commands: readonly string[];
   readonly target: PlanTarget | undefined;
   readonly ram: number | undefined;
 }): Record<string, unknown> {
-  const { collection, setup, result, choice, chosen, budgets, commands, target, ram } = plan;
+  const { collection, setup, result, choice, recommendation, budgets, commands, target, ram } = plan;
+  const chosen = recommendation?.row ?? null;
+  const passedOver = recommendation?.passedOver ?? null;
   const plain = ({ evidence, ...row }: SizingRow): Omit<SizingRow, 'evidence'> & { queries: number } => ({
     ...row,
     queries: evidence.recall.length,
@@ -263,6 +286,7 @@ export function resultOf(plan: {
       chosen === null
         ? null
         : { ...plain(chosen), ...(choice === null ? {} : { certainty: choice.certainty }) },
+    passedOver: passedOver && plain(passedOver),
     surer: surer === null ? null : { ...plain(surer.row), certainty: surer.certainty },
     commands,
   };

@@ -9,7 +9,7 @@ import { codeOf, TldrError } from '../../core/errors.js';
 import type { StorageKind } from '../../store/collection.js';
 import type { CopyTarget } from '../../store/copy-target.js';
 import { choosePlan, type PlanTarget, type SizingRow } from '../../plan/sizing-row.js';
-import { bestWithin, memoryBudgets } from '../../plan/memory-budgets.js';
+import { memoryBudgets, recommendedWithin } from '../../plan/memory-budgets.js';
 import { runPlan, type PlanResult } from '../../plan/run-plan.js';
 import { preparePlan, type PlanOptions, type PlanSetup } from '../../plan/prepare-plan.js';
 import { SCRATCH_METADATA, SCRATCH_PREFIX } from '../../plan/scratch-names.js';
@@ -20,6 +20,7 @@ import type { GlobalFlags } from '../console/options.js';
 import { withConsole, openStore, withStore } from '../console/command-body.js';
 import { checkOutput, commandLine } from '../console/check-output.js';
 import { budgetTable, printRamChoice } from './budgets.js';
+import { defaultKinds } from './default-kinds.js';
 import { planPage } from './page.js';
 import { planJudgements, trainFlagsOf } from './judgements.js';
 import { planCommands, printChoice, printPlan, resultOf, sizingTable } from './print.js';
@@ -30,8 +31,9 @@ import { measurableStorage } from '../../store/facets.js';
 export interface PlanFlags extends GlobalFlags, RelevanceFlags {
   readonly vector?: string;
   readonly dims?: number[];
-  readonly datatypes: StorageKind[];
+  readonly datatypes?: StorageKind[];
   readonly oversampling: number[];
+  readonly hnswM?: number[];
   readonly target?: PlanTarget;
   readonly ram?: number;
   readonly queriesCount: number;
@@ -112,8 +114,9 @@ export async function planOptionsOf(
     collection,
     vectorName: flags.vector,
     dims: flags.dims,
-    kinds: flags.datatypes,
+    kinds: flags.datatypes ?? defaultKinds(store, flags.scratch),
     oversamplings: flags.oversampling,
+    hnswM: flags.hnswM,
     sampleSize: flags.sample,
     queriesCount: flags.queriesCount,
     ...(await planJudgements(collection, flags, { store, run })),
@@ -137,7 +140,8 @@ async function showPlan(
   const { target, ram } = flags;
   const { rows } = result;
   const choice = target === undefined ? null : choosePlan(rows, target, flags.seed);
-  const chosen = ram === undefined ? (choice?.row ?? null) : bestWithin(rows, ram);
+  const recommendation = ram === undefined ? choice : recommendedWithin(rows, ram);
+  const { row: chosen, passedOver } = recommendation ?? { row: null, passedOver: null };
   const budgets = memoryBudgets(rows, { points: setup.points, dim: setup.vector.dim });
   const tables = [sizingTable(result, chosen), budgetTable(budgets)];
   printPlan(run, {
@@ -153,7 +157,7 @@ async function showPlan(
     chosen === null ? [] : planCommands(chosen, { options, setup, url: config.url, trainFlags });
   const later = commands.slice(FIRST_COMMANDS);
   if (target !== undefined) printChoice(run, { choice, target, commands: later, rows });
-  if (ram !== undefined) printRamChoice(run, { chosen, ramBytes: ram, commands: later, rows });
+  if (ram !== undefined) printRamChoice(run, { choice: recommendation, ramBytes: ram, commands: later, rows });
   run.next(
     chosen === null ? [planAgain(options.collection, flags, rows)] : commands.slice(0, FIRST_COMMANDS),
   );
@@ -165,6 +169,7 @@ async function showPlan(
       result,
       target,
       chosen,
+      passedOver,
       tables,
       command: commandLine(),
       commands,
@@ -172,7 +177,7 @@ async function showPlan(
     };
     await writePage(run, flags.report, planPage(parts));
   }
-  run.result(resultOf({ collection, setup, result, choice, chosen, budgets, commands, target, ram }));
+  run.result(resultOf({ collection, setup, result, choice, recommendation, budgets, commands, target, ram }));
 }
 
 /** Commands of a choice that are shown as the next ones: training and migration. */

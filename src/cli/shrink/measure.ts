@@ -156,14 +156,20 @@ function proposedOf(
     seconds,
   }: { readonly work: ShrinkWork; readonly setup: PlanSetup; readonly seconds: number | null },
 ): Proposed {
-  const { dim, datatype, oversampling, layout } = row;
+  const { dim, datatype, oversampling, layout, hnswM } = row;
   if (datatype === 'as configured' || layout === null)
     throw new TldrError('INTERNAL', `${row.label} is proposed, but cannot be made`);
   return {
     name,
     reached,
     figures: figuresOf(row),
-    row: { dim, datatype, oversampling, layout },
+    row: {
+      dim,
+      datatype,
+      oversampling,
+      layout,
+      ...(hnswM === setup.current.hnswM ? {} : { hnswM }),
+    },
     seconds: seconds === null ? null : work.flags.budget + copySeconds(setup, { dim, layout, seconds }),
   };
 }

@@ -45,6 +45,8 @@ const PROPOSED = v.object({
     datatype: v.picklist(STORAGE_KINDS),
     oversampling: v.number(),
     layout: LAYOUT,
+    /** Links of each point in the graph, if they are not those of the collection. */
+    hnswM: v.exactOptional(v.number()),
   }),
   /** Expected time of training and copy; null if it could not be estimated. */
   seconds: v.nullable(v.number()),

@@ -39,6 +39,8 @@ export interface MigrationRequest {
   /** Datatype of the compact vector. If absent: that of the source's vector. */
   readonly datatype?: Datatype | undefined;
   readonly quantization?: Quantization | undefined;
+  /** Links of each point in the graph of the compact vector (`m` of HNSW). If absent: as the source's vector has it. */
+  readonly hnswM?: number | undefined;
 }
 
 /** What a migration will do. Planning it only reads; the plan is plain data. */
@@ -97,10 +99,11 @@ export async function planMigration(
   refuseOtherHidden(sourceSpec, vector.name);
   checkEncoder(encoder, vector, sourceCollection);
   const compactName = layout === 'compact' ? vector.name : (request.compactName ?? COMPACT_NAME);
-  const { datatype, quantization } = request;
+  const { datatype, quantization, hnswM } = request;
   const storage = {
     ...(datatype === undefined ? {} : { datatype }),
     ...(quantization === undefined ? {} : { quantization }),
+    ...(hnswM === undefined ? {} : { hnswM }),
   };
   const description: TargetDescription = {
     format: 1,

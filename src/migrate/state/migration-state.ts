@@ -69,6 +69,7 @@ export interface MigrationIdentity {
   /** If absent: as the source's vector is stored. */
   readonly datatype?: Datatype | undefined;
   readonly quantization?: Quantization | undefined;
+  readonly hnswM?: number | undefined;
 }
 
 /** Everything that a run needs to continue after a kill: plain data, one JSON document. */
@@ -110,6 +111,7 @@ const STATE = v.looseObject({
   encoderFingerprint: v.string(),
   datatype: v.exactOptional(v.picklist(DATATYPES)),
   quantization: v.exactOptional(v.picklist(QUANTIZATIONS)),
+  hnswM: v.exactOptional(v.number()),
   ranges: v.array(
     v.looseObject({
       shardKey: v.nullable(v.looseObject({ kind: v.string(), value: v.string() })),
@@ -158,6 +160,7 @@ const IDENTITY_KEYS: readonly (keyof MigrationIdentity)[] = [
   'encoderFingerprint',
   'datatype',
   'quantization',
+  'hnswM',
 ];
 
 /** Returns the id of a range's text. @throws INVALID_ARGUMENT for text that is no id of the store */
@@ -231,9 +234,10 @@ export function checkRangeIds({ ranges }: MigrationState, keys: StoreKeys, label
 /** Returns the identity of a plan's migration. */
 export function identityOf(plan: MigrationIdentity): MigrationIdentity {
   const { sourceEndpoint, sourceCollection, targetEndpoint, targetCollection } = plan;
-  const { vectorName, compactName, layout, encoderFingerprint, datatype, quantization } = plan;
+  const { vectorName, compactName, layout, encoderFingerprint } = plan;
+  const { datatype, quantization, hnswM } = plan;
   const places = { sourceEndpoint, sourceCollection, targetEndpoint, targetCollection };
-  return { ...places, vectorName, compactName, layout, encoderFingerprint, datatype, quantization };
+  return { ...places, vectorName, compactName, layout, encoderFingerprint, datatype, quantization, hnswM };
 }
 
 /** Returns whether a cut-over was begun or made, and not rolled back. */

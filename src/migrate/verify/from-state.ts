@@ -129,10 +129,20 @@ export function migrationRequestOf(state: MigrationState): {
   readonly layout: MigrationState['layout'];
   readonly datatype: MigrationState['datatype'];
   readonly quantization: MigrationState['quantization'];
+  readonly hnswM: MigrationState['hnswM'];
 } {
   const { sourceCollection, targetCollection, vectorName, compactName, layout } = state;
-  const { datatype, quantization } = state;
-  return { sourceCollection, targetCollection, vectorName, compactName, layout, datatype, quantization };
+  const { datatype, quantization, hnswM } = state;
+  return {
+    sourceCollection,
+    targetCollection,
+    vectorName,
+    compactName,
+    layout,
+    datatype,
+    quantization,
+    hnswM,
+  };
 }
 
 /** Compares settings, counts and random points of both collections: points can be missing in either. */

@@ -7,7 +7,7 @@ import type { ScratchRequest, Storage, VectorStorage } from '../storage.js';
 import { allOf, nth, randomVectors, type CaseOf, type ContractPlace } from './fixtures.js';
 
 const [ROWS, DIM] = [400, 32];
-const COMPONENT_BYTES = { float32: 4, float16: 2, uint8: 1 };
+const COMPONENT_BYTES = { float32: 4, float16: 2, uint8: 1, turbo4: 0.5 };
 
 function storageOf({ store }: ContractPlace): Storage {
   return expectDefined(store.storage, 'storage');
@@ -108,6 +108,7 @@ async function measures(place: ContractPlace): Promise<void> {
   await store.finishBulkLoad(scratch);
   assert.deepEqual((await store.describe(scratch.name)).metadata, { mark: '{"x":1}' });
   await checkBytes(place, storages);
+  await checkLinks(place, spec);
   for (const [i] of storages.entries()) {
     // Signs do not tell these vectors apart, so that every point is rescored.
     const quantized = { rescore: true, oversampling: ROWS };
@@ -146,6 +147,37 @@ async function checkBytes(
       { quantization, codeBytes: quantization === 'none' ? 0 : ROWS * codeBytes(quantization, DIM) },
     );
   }
+}
+
+/** A graph with fewer links is smaller, if the store has graphs. */
+async function checkLinks(place: ContractPlace, source: Spec): Promise<void> {
+  const { target: store, vectorName } = place;
+  const storage = storageOf(place);
+  const { hnswM } = storage.of(source, vectorName);
+  if (hnswM === 0) return;
+  const name = 'contract-links';
+  const request = scratchOf(place, ['source', 'source']);
+  const [first, second] = request.vectors;
+  const fewer = { ...expectDefined(second, 'the second vector'), hnswM: 4 };
+  const scratch = storage.scratch(source, {
+    ...request,
+    name,
+    vectors: [expectDefined(first, 'the first vector'), fewer],
+  });
+  await store.create(scratch);
+  const x = wholeNumbers();
+  const ids = place.sortedIds(ROWS);
+  const vectors = ['v0', 'v1'].map((vector) => ({ name: vector, matrix: x, has: allOf(ROWS) }));
+  await store.upsert(name, { ids, vectors, extra: ids.map(() => store.codec.pack('{}')) });
+  await store.finishBulkLoad(scratch);
+  const made = await store.describe(name);
+  assert.deepEqual([storage.of(made, 'v0').hnswM, storage.of(made, 'v1').hnswM], [hnswM, 4]);
+  const bytes = new Map((await storage.measure(name)).map((one) => [one.name, one]));
+  const [many, few] = ['v0', 'v1'].map((vector) =>
+    expectDefined(bytes.get(vector), `the bytes of ${vector}`),
+  );
+  assert.ok(expectDefined(few, 'v1').indexBytes < expectDefined(many, 'v0').indexBytes);
+  await storage.dropScratch(name);
 }
 
 /** The memory that vectors take up. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { compactDistance } from '../../core/distance.js';
-import { expectDefined } from '../../core/errors.js';
-import { DATATYPES, QUANTIZATIONS } from '../collection.js';
+import { expectDefined, isTldrError } from '../../core/errors.js';
+import { DATATYPES, QUANTIZATIONS, TARGET_DATATYPES } from '../collection.js';
 import type { CollectionSpec } from '../collection.js';
 import type { TargetChange } from '../copy-target.js';
 import { METADATA_KEY } from '../target-description.js';
@@ -136,9 +136,9 @@ async function keepsInOtherWays(place: ContractPlace): Promise<void> {
         datatype,
         quantization,
       };
-      // Whole numbers from 0 to 255 cannot hold reduced vectors.
+      // Whole numbers from 0 to 255, and codes of 4 bits, cannot hold reduced vectors.
       const can =
-        datatype !== 'uint8' &&
+        TARGET_DATATYPES.some((name) => name === datatype) &&
         able.datatypes.includes(datatype) &&
         able.quantizations.includes(quantization);
       if (!can) {
@@ -159,6 +159,35 @@ async function keepsInOtherWays(place: ContractPlace): Promise<void> {
       assert.equal(store.storage.of(actual, vectorName).quantization, 'none');
     }
   }
+}
+
+async function keepsLinks(place: ContractPlace): Promise<void> {
+  const { target: store, vectorName } = place;
+  const source = await store.describe(await place.empty('contract-links-source', { dim: 8 }));
+  const change: TargetChange = {
+    name: 'contract-links-target',
+    layout: 'compact',
+    vectorName,
+    compactName: vectorName,
+    compactDim: 4,
+    compactDistance: compactDistance(nth(source.vectors, 0).distance),
+    metadata: {},
+    hnswM: 5,
+  };
+  const links = store.storage?.of(source, vectorName).hnswM ?? null;
+  let target: CollectionSpec;
+  try {
+    target = store.deriveTarget(source, change);
+  } catch (error) {
+    // A store without graphs refuses. One with graphs makes them as it is asked.
+    assert.ok(isTldrError(error, 'UNSUPPORTED') && (links === null || links === 0));
+    return;
+  }
+  await store.create(target);
+  await store.finishBulkLoad(target);
+  const actual = await store.describe(change.name);
+  assert.deepEqual(store.differences(target, actual), []);
+  if (store.storage !== undefined) assert.equal(store.storage.of(actual, vectorName).hnswM, 5);
 }
 
 async function drops(place: ContractPlace): Promise<void> {
@@ -188,5 +217,6 @@ export const TARGET_CASES: readonly CaseOf[] = [
     name: 'derives from a two-stage target as from the collection that it was made of',
     check: derivesAgain,
   },
+  { facet: 'target', name: 'derives a target with fewer links, or says that it cannot', check: keepsLinks },
   { facet: 'target', name: 'drops a collection and no other', check: drops },
 ];

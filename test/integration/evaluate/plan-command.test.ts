@@ -135,7 +135,7 @@ test('a plan is complete, picks for a target, and reality keeps what it says', a
     '1s',
   ];
   const dry = await cli([...args, '--dry-run', '--json']);
-  expect(dry.json()).toMatchObject({ dryRun: true, points: ROWS, dims: [16, 32], rows: 11 });
+  expect(dry.json()).toMatchObject({ dryRun: true, points: ROWS, dims: [16, 32], rows: 21 });
   expect(await cli(args)).toMatchObject({ code: 2, stderr: expect.stringContaining('--yes') });
   expect(await store.listCollections()).toEqual(['docs']);
 
@@ -146,18 +146,26 @@ test('a plan is complete, picks for a target, and reality keeps what it says', a
   expect(planned.json()).toMatchObject({ queries: { count: 300, heldOut: false, training: 300 } });
   const { rows, chosen, commands, samplePoints, pareto } = planned.json() as unknown as PlanJson;
   expect(samplePoints).toBe(ROWS);
-  const name = ({ kind, dim, datatype, oversampling }: SizingRow): string =>
-    `${kind} ${dim} ${datatype} ${oversampling}`;
+  const name = ({ kind, dim, datatype, oversampling, hnswM }: SizingRow): string =>
+    `${kind} ${dim} ${datatype} ${oversampling} ${hnswM}`;
   expect(rows.map(name).sort()).toEqual(
     [
-      'current 128 as configured 1',
-      'full 128 scalar 1',
-      'full 128 scalar 4',
-      ...[16, 32].flatMap((dim) =>
-        ['float32', 'scalar'].flatMap((kind) => [1, 4].map((o) => `compact ${dim} ${kind} ${o}`)),
-      ),
+      'current 128 as configured 1 16',
+      ...[16, 8].flatMap((m) => [
+        `full 128 scalar 1 ${m}`,
+        `full 128 scalar 4 ${m}`,
+        ...[16, 32].flatMap((dim) =>
+          ['float32', 'scalar'].flatMap((kind) => [1, 4].map((o) => `compact ${dim} ${kind} ${o} ${m}`)),
+        ),
+      ]),
     ].sort(),
   );
+  // Fewer links take less memory, as the server's own files say, and the label names them.
+  for (const row of rows.filter(({ hnswM }) => hnswM === 8)) {
+    const many = rows.find((one) => name(one) === name({ ...row, hnswM: 16 }));
+    expect(row.ramBytes).toBeLessThan(many!.ramBytes);
+    expect(row.label).toBe(`${many!.label}, m 8`);
+  }
   for (const { recallAt10, interval, ramBytes, diskBytes, latencyMsP50, ndcgAt10 } of rows) {
     expect(interval[0]).toBeLessThanOrEqual(recallAt10);
     expect(interval[1]).toBeGreaterThanOrEqual(recallAt10);
@@ -167,10 +175,13 @@ test('a plan is complete, picks for a target, and reality keeps what it says', a
   expect(chosen).toMatchObject({ kind: 'compact', layout: 'two-stage' });
   expect(chosen.recallAt10).toBeGreaterThanOrEqual(0.9);
   expect(chosen.certainty).toBeGreaterThan(0.4);
+  // The links are more than half of the memory of such small codes.
+  expect(chosen).toMatchObject({ hnswM: 8 });
 
   const words = commands.map((command) => command.split(' ').slice(1));
   expect(words.map(([first]) => first)).toEqual(['train', 'migrate', 'search', 'serve']);
   expect(commands[0]).toContain('--queries q.npy');
+  expect(commands[1]).toContain('--hnsw-m 8');
   expect(await cli(words[0]!)).toMatchObject({ code: 0 });
   expect(await cli([...words[1]!, '--yes'])).toMatchObject({ code: 0 });
   expect(await cli([...words[3]!, '--check'])).toMatchObject({ code: 0 });

@@ -42,6 +42,7 @@ test('a quantisation of the whole collection moves to the vectors when the reduc
     indexed: true,
     codesInMemory: true,
     indexInMemory: false,
+    hnswM: 24,
   });
   expect(vectorStorage(source, 'b')).toMatchObject({ onDisk: true, codesInMemory: false });
   const target = deriveTarget(source, change('none'));
