@@ -50,7 +50,10 @@ export function bestWithin(rows: readonly SizingRow[], ramBytes: number): Sizing
  * Returns the configuration to recommend for this memory: that of `bestWithin`, unless it is a compact one that is not
  * worth an encoder (`recommended`). Null if none fits.
  */
-export function recommendedWithin(rows: readonly SizingRow[], ramBytes: number): Recommended | null {
+export function recommendedWithin(
+  rows: readonly SizingRow[],
+  ramBytes: number,
+): Recommended<SizingRow> | null {
   return recommended(rankedWithin(rows, ramBytes), rows, { ramBytes });
 }
 

@@ -1,19 +1,26 @@
-import type { SizingRow } from './sizing-row.js';
-
 /** What a compact space has to gain over the database's own storage of full vectors, to be worth an encoder. Given. */
 const RECALL_GAIN_MIN = 0.02;
 const RAM_SHARE_MAX = 0.5;
 /** Tolerance, so that a gain equal to the limit does not fail by a rounding error. */
 const ROUNDING = 1e-9;
 
+/** What is compared of a configuration. */
+export interface WeighedRow {
+  readonly kind: 'current' | 'full' | 'compact';
+  readonly deployable: boolean;
+  readonly oversampling: number;
+  readonly recallAt10: number;
+  readonly ramBytes: number;
+}
+
 /** The configuration to recommend. */
-export interface Recommended {
-  readonly row: SizingRow;
+export interface Recommended<Row extends WeighedRow> {
+  readonly row: Row;
   /**
    * The compact configuration that needs less memory or finds more than `row`, which keeps the full vectors, but not by
    * enough to be worth an encoder; null if nothing was passed over.
    */
-  readonly passedOver: SizingRow | null;
+  readonly passedOver: Row | null;
 }
 
 /**
@@ -23,11 +30,11 @@ export interface Recommended {
  * @param all all measured rows
  * @param asked recall that is enough (more than this is not asked for), or the memory that there is
  */
-export function recommended(
-  ranked: readonly SizingRow[],
-  all: readonly SizingRow[],
+export function recommended<Row extends WeighedRow>(
+  ranked: readonly Row[],
+  all: readonly Row[],
   asked: { readonly enough?: number; readonly ramBytes?: number },
-): Recommended | null {
+): Recommended<Row> | null {
   const [best] = ranked;
   if (best === undefined) return null;
   const own = ranked.find(
@@ -44,13 +51,13 @@ export function recommended(
  * the same recall, or enough, in half of it, with no more oversampling than the compact row has.
  */
 export function isWorthAnEncoder(
-  compact: SizingRow,
-  own: SizingRow,
+  compact: WeighedRow,
+  own: WeighedRow,
   {
     all,
     enough = 1,
     ramBytes: memory = own.ramBytes,
-  }: { readonly all: readonly SizingRow[]; readonly enough?: number; readonly ramBytes?: number },
+  }: { readonly all: readonly WeighedRow[]; readonly enough?: number; readonly ramBytes?: number },
 ): boolean {
   const same = Math.min(own.recallAt10, enough) - ROUNDING;
   return [compact, ...all].some(

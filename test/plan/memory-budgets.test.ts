@@ -94,7 +94,7 @@ describe('the words of a choice by memory', () => {
       { say: (line = '') => lines.push(line) },
       { choice, ramBytes, rows: among, commands: ['do'] },
     );
-    return lines.join('\n');
+    return lines.join('\n').replaceAll('\u00A0', ' ');
   };
 
   test('name the configuration and its commands', () => {
@@ -114,9 +114,9 @@ describe('the words of a choice by memory', () => {
   test('recommend full vectors if a compact space gains too little over them', () => {
     const own = { ...codes, recallAt10: 0.95, ramBytes: 14_000, oversampling: 4 };
     const text = said(20_000, [whole, own, { ...rescored, recallAt10: 0.965 }]);
-    expect(text).toContain('recommended for 0.0 MB of RAM: 64 binary, 4x oversampling');
+    expect(text).toContain('recommended for 20 kB of RAM: 64 binary, 4x oversampling');
     expect(text).toContain(
-      'this keeps the full vectors and needs no encoder; 16 scalar, 4x oversampling has recall@10 0.965 in 0.0 MB of RAM',
+      'this keeps the full vectors and needs no encoder; 16 scalar, 4x oversampling has recall@10 0.965 in 15.5 kB of RAM',
     );
     expect(text).toContain('from 2 points more recall in the same memory, or half the memory');
   });

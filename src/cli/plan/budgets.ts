@@ -49,7 +49,7 @@ export function printRamChoice(
     rows,
     commands,
   }: {
-    readonly choice: Recommended | null;
+    readonly choice: Recommended<SizingRow> | null;
     readonly ramBytes: number;
     readonly rows: readonly SizingRow[];
     readonly commands: readonly string[];
@@ -91,7 +91,7 @@ export function sayMemoryToday(
 /** Says why the database's own storage of full vectors is recommended, and what a compact space would give. */
 export function sayWhyFullVectors(
   run: Pick<ConsoleRun, 'say'>,
-  { row: chosen, passedOver }: Recommended,
+  { row: chosen, passedOver }: Recommended<SizingRow>,
   rows: readonly SizingRow[],
 ): void {
   if (chosen.kind === 'compact') return;

@@ -253,7 +253,7 @@ export function resultOf(plan: {
   readonly setup: PlanSetup;
   readonly result: PlanResult;
   readonly choice: PlanChoice | null;
-  readonly recommendation: Recommended | null;
+  readonly recommendation: Recommended<SizingRow> | null;
   readonly budgets: readonly MemoryBudget[];
   readonly commands: readonly string[];
   readonly target: PlanTarget | undefined;

@@ -157,7 +157,8 @@ async function showPlan(
     chosen === null ? [] : planCommands(chosen, { options, setup, url: config.url, trainFlags });
   const later = commands.slice(FIRST_COMMANDS);
   if (target !== undefined) printChoice(run, { choice, target, commands: later, rows });
-  if (ram !== undefined) printRamChoice(run, { choice: recommendation, ramBytes: ram, commands: later, rows });
+  if (ram !== undefined)
+    printRamChoice(run, { choice: recommendation, ramBytes: ram, commands: later, rows });
   run.next(
     chosen === null ? [planAgain(options.collection, flags, rows)] : commands.slice(0, FIRST_COMMANDS),
   );
