@@ -1,2 +1,5 @@
-/** Ways to find the nearest neighbours that training uses. */
-export const NEIGHBOUR_SEARCHES = ['auto', 'exact', 'hnsw'] as const;
+/** How training finds the nearest neighbours; `auto` takes an index (HNSW) for large samples only. */
+export type NeighbourSearch = 'auto' | 'exact' | 'hnsw';
+
+/** All of them. */
+export const NEIGHBOUR_SEARCHES: readonly NeighbourSearch[] = ['auto', 'exact', 'hnsw'];

@@ -18,10 +18,9 @@ import { CLOSED_FORMS } from './fit-closed-forms.js';
 import { BLENDS } from './blend-candidates.js';
 import type { LabelField } from './measure-relevance.js';
 import { firstLayerBytes, LEARNED } from './training-schedules.js';
-import { NEIGHBOUR_SEARCHES } from './neighbour-searches.js';
+import { NEIGHBOUR_SEARCHES, type NeighbourSearch } from './neighbour-searches.js';
 
-/** How the nearest neighbours that training uses are found. */
-export type NeighbourSearch = (typeof NEIGHBOUR_SEARCHES)[number];
+export type { NeighbourSearch };
 
 /**
  * Options of `trainEncoder`. A training setting that is given replaces the planned trainings (`EXPLICIT`).

@@ -24,7 +24,7 @@ export function missingCollection(
 }
 
 /** Returns the names that are like this one, the nearest first. */
-export function nearestNames(name: string, known: readonly string[]): string[] {
+function nearestNames(name: string, known: readonly string[]): string[] {
   const plain = comparable(name);
   const allowed = Math.max(1, Math.ceil(plain.length / 3));
   return known

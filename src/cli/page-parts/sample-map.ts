@@ -17,7 +17,7 @@ import type { ConsoleRun } from '../console/command-output.js';
 import { readPayloads, type PagePlace } from './payloads.js';
 
 /** Most points on the map. */
-export const MAP_POINTS = 1_500;
+const MAP_POINTS = 1_500;
 
 const NO_LABEL = '(none)';
 

@@ -38,7 +38,7 @@ function savingWords({ before, after }: BeforeAndAfter, of: string): string {
 }
 
 /** A number of points at least twice as large as the collection: 5 million, 50 million and so on. */
-export function largerCollection(points: number): number {
+function largerCollection(points: number): number {
   let larger = 5 * MILLION;
   while (larger < 2 * points) larger *= 10;
   return larger;

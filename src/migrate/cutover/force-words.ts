@@ -8,7 +8,7 @@
  *
  * const store = await openQdrant({ url: 'http://localhost:6333' });
  * const migration = { source: store, target: store, place: stateFile('docs.migration.json') };
- * await cutOver({ ...migration, form: 'alias', alias: 'search', force: FORCE_WORDS });
+ * await cutOver({ ...migration, form: 'alias', alias: 'search', clientsProject: true, force: FORCE_WORDS });
  * await store.close();
  * ```
  */
@@ -24,7 +24,7 @@ export const FORCE_WORDS = 'I know the copy is not verified';
  *
  * const store = await openQdrant({ url: 'http://localhost:6333' });
  * const migration = { source: store, target: store, place: stateFile('docs.migration.json') };
- * await cutOver({ ...migration, form: 'alias', alias: 'search' });
+ * await cutOver({ ...migration, form: 'alias', alias: 'search', clientsProject: true });
  * await rollBack({ ...migration, force: FORCE_BACK_WORDS });
  * await store.close();
  * ```

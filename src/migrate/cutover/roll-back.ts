@@ -115,7 +115,7 @@ function checkNothingMissing(
  *
  * const store = await openQdrant({ url: 'http://localhost:6333' });
  * const migration = { source: store, target: store, place: stateFile('docs.migration.json') };
- * await cutOver({ ...migration, form: 'alias', alias: 'search' });
+ * await cutOver({ ...migration, form: 'alias', alias: 'search', clientsProject: true });
  * const { name, to } = await rollBack(migration);
  * console.log(`${name} leads to ${to ?? 'nothing, as before'}`);
  * await store.close();
