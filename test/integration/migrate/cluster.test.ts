@@ -177,6 +177,6 @@ test('in a cluster an alias is switched, and the bare name is refused with nothi
   await expect(store.names.over.hide('source', 'target')).rejects.toMatchObject({ code: 'UNSUPPORTED' });
   expect([...(await store.listCollections())].sort()).toEqual([...before].sort());
   expect((await store.names.all()).size).toBe(0);
-  await cutOver({ ...sides, form: 'alias', alias: 'clients' });
+  await cutOver({ ...sides, form: 'alias', alias: 'clients', clientsProject: true });
   expect((await store.names.all()).get('clients')).toBe('target');
 });
