@@ -161,7 +161,7 @@ test('a plan marks what no other beats, and puts away the other compact rows but
     /<tr role="row" class="picked"><th role="rowheader" scope="row"> {2}32 float32 <span class="tag">chosen<\/span>/,
   );
   expect(page.indexOf('32 scalar</th>')).toBeGreaterThan(page.indexOf('<summary>1 more row</summary>'));
-  expect(page).toContain('is predicted to find');
+  expect(page).toContain('The recall is predicted for the size of the whole collection.');
   expect(page).toContain('recall@10 for 9,600 points');
   expect(page).toContain('3\u00A0MB<span>20\u00A0MB today, 85\u00A0% less</span>');
 });
