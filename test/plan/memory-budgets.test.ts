@@ -98,7 +98,7 @@ describe('the words of a choice by memory', () => {
   };
 
   test('name the configuration and its commands', () => {
-    expect(said(20_000, rows)).toContain('best recall in 20\u00A0kB of RAM: 16 scalar, 4x oversampling');
+    expect(said(20_000, rows)).toContain('best recall in 20 kB of RAM: 16 scalar, 4x oversampling');
     expect(said(20_000, rows)).toMatch(/\n {2}do$/);
     expect(said(20_000, rows)).not.toContain('keeps the full vectors');
   });
@@ -122,8 +122,6 @@ describe('the words of a choice by memory', () => {
   });
 
   test('say what is smallest if nothing fits', () => {
-    expect(said(100, rows)).toContain(
-      'no configuration fits into 100\u00A0B of RAM; the smallest is 64 binary',
-    );
+    expect(said(100, rows)).toContain('no configuration fits into 100 B of RAM; the smallest is 64 binary');
   });
 });
