@@ -5,6 +5,7 @@ import type { DecodedArray, PageHeader } from 'hyparquet';
 import type { FileHandle } from 'node:fs/promises';
 import { messageOf, TldrError } from '../core/errors.js';
 import { readFully } from '../core/read-file.js';
+import { unusableParquet } from './parquet-error.js';
 
 /** What decodes a column: its type, nesting and compression. */
 export type ColumnDecoder = Parameters<typeof readDataPageV2>[2];
@@ -54,7 +55,10 @@ export async function* readPages(
     }
   } catch (cause) {
     if (cause instanceof TldrError) throw cause;
-    throw bad(path, `the column "${decoder.pathInSchema[0]}" cannot be decoded: ${messageOf(cause)}`);
+    throw unusableParquet(
+      path,
+      `the column "${decoder.pathInSchema[0]}" cannot be decoded: ${messageOf(cause)}`,
+    );
   }
 }
 
@@ -64,13 +68,9 @@ interface ChunkPlace {
   readonly end: number;
 }
 
-function bad(path: string, why: string): TldrError {
-  return new TldrError('INVALID_DATA', `${path} is no usable Parquet file: ${why}`);
-}
-
 async function bytesAt({ path, file }: ChunkPlace, at: number, length: number): Promise<Uint8Array> {
   const bytes = new Uint8Array(length);
-  await readFully(file, { bytes, at, ended: () => bad(path, 'it ends early') });
+  await readFully(file, { bytes, at, ended: () => unusableParquet(path, 'it ends early') });
   return bytes;
 }
 
@@ -86,7 +86,7 @@ async function readHeader(place: ChunkPlace, at: number): Promise<{ header: Page
       if (!(cause instanceof RangeError) || bytes.length < most) throw cause;
     }
   }
-  throw bad(place.path, `the header of a page at byte ${at} is too long`);
+  throw unusableParquet(place.path, `the header of a page at byte ${at} is too long`);
 }
 
 function checkSizes({ path }: ChunkPlace, header: PageHeader, left: number): void {
@@ -94,11 +94,11 @@ function checkSizes({ path }: ChunkPlace, header: PageHeader, left: number): voi
   const values = (header.data_page_header ?? header.data_page_header_v2 ?? header.dictionary_page_header)
     ?.num_values;
   const fits = (size: number, most: number): boolean => Number.isInteger(size) && size >= 0 && size <= most;
-  if (!fits(packed, left)) throw bad(path, `a page claims ${packed} bytes, ${left} are left`);
+  if (!fits(packed, left)) throw unusableParquet(path, `a page claims ${packed} bytes, ${left} are left`);
   if (!fits(plain, PAGE_BYTES_MAX))
-    throw bad(path, `a page claims ${plain} bytes, expected at most ${PAGE_BYTES_MAX}`);
+    throw unusableParquet(path, `a page claims ${plain} bytes, expected at most ${PAGE_BYTES_MAX}`);
   if (values !== undefined && !fits(values, PAGE_VALUES_MAX))
-    throw bad(path, `a page claims ${values} values, expected at most ${PAGE_VALUES_MAX}`);
+    throw unusableParquet(path, `a page claims ${values} values, expected at most ${PAGE_VALUES_MAX}`);
 }
 
 function dictionaryOf(

@@ -1,4 +1,5 @@
-import { TldrError } from '../core/errors.js';
+import type { TldrError } from '../core/errors.js';
+import { unusableParquet } from './parquet-error.js';
 import type { ParquetPage } from './parquet-pages.js';
 
 /**
@@ -85,6 +86,6 @@ export class RowLengths {
   }
 
   #bad(why: string): TldrError {
-    return new TldrError('INVALID_DATA', `${this.#path} is no usable Parquet file: ${why}`);
+    return unusableParquet(this.#path, why);
   }
 }

@@ -6,6 +6,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { messageOf, TldrError } from '../core/errors.js';
 import { matrix, type Matrix } from '../core/matrix.js';
 import { openRegular, readFully } from '../core/read-file.js';
+import { unusableParquet } from './parquet-error.js';
 import { readPages, type ColumnChunkPlace, type ParquetPage } from './parquet-pages.js';
 import { RowLengths } from './parquet-row-lengths.js';
 import type { VectorFile } from './vector-file.js';
@@ -61,28 +62,24 @@ export async function openParquet(path: string, column?: string): Promise<Vector
   }
 }
 
-function bad(path: string, why: string): TldrError {
-  return new TldrError('INVALID_DATA', `${path} is no usable Parquet file: ${why}`);
-}
-
 async function readMetadata({ path, file, sizeBytes }: ParquetPlace): Promise<FileMetaData> {
-  if (sizeBytes < MAGIC_BYTES + FOOTER_BYTES) throw bad(path, `it has ${sizeBytes} bytes only`);
+  if (sizeBytes < MAGIC_BYTES + FOOTER_BYTES) throw unusableParquet(path, `it has ${sizeBytes} bytes only`);
   const slice = async (start: number, end = sizeBytes): Promise<ArrayBuffer> => {
     const bytes = new Uint8Array(Math.max(0, end - start));
-    await readFully(file, { bytes, at: start, ended: () => bad(path, 'it ends early') });
+    await readFully(file, { bytes, at: start, ended: () => unusableParquet(path, 'it ends early') });
     return bytes.buffer;
   };
   const footer = new DataView(await slice(sizeBytes - FOOTER_BYTES));
   const magic = Buffer.from(footer.buffer, 4).toString('latin1');
-  if (magic === 'PARE') throw bad(path, 'it is encrypted');
-  if (magic !== 'PAR1') throw bad(path, 'it does not end with PAR1');
+  if (magic === 'PARE') throw unusableParquet(path, 'it is encrypted');
+  if (magic !== 'PAR1') throw unusableParquet(path, 'it does not end with PAR1');
   const length = footer.getUint32(0, true);
-  if (length > METADATA_BYTES_MAX) throw bad(path, `its metadata claims ${length} bytes`);
+  if (length > METADATA_BYTES_MAX) throw unusableParquet(path, `its metadata claims ${length} bytes`);
   try {
     return await parquetMetadataAsync({ byteLength: sizeBytes, slice }, { geoparquet: false });
   } catch (cause) {
     if (cause instanceof TldrError) throw cause;
-    throw bad(path, `its metadata cannot be read: ${messageOf(cause)}`);
+    throw unusableParquet(path, `its metadata cannot be read: ${messageOf(cause)}`);
   }
 }
 
@@ -133,7 +130,7 @@ function findColumn(
     return { name: chosen.element.name, chunks, levels };
   } catch (cause) {
     if (cause instanceof TldrError) throw cause;
-    throw bad(path, `its schema cannot be read: ${messageOf(cause)}`);
+    throw unusableParquet(path, `its schema cannot be read: ${messageOf(cause)}`);
   }
 }
 
@@ -149,14 +146,14 @@ function chooseColumn({ children }: SchemaTree, path: string, name: string | und
         `${path} has no column "${name}": its columns are ${listed(children)}`,
       );
     if (vectors.includes(named)) return named;
-    throw bad(
+    throw unusableParquet(
       path,
       `the column "${name}" is ${typeOf(named)}, expected a list of float, double or float16 numbers`,
     );
   }
   const [only] = vectors;
   if (only === undefined)
-    throw bad(
+    throw unusableParquet(
       path,
       `none of its columns is a list of float, double or float16 numbers; they are ${listed(children)}`,
     );
@@ -183,12 +180,15 @@ function chunkOf(
   const meta = group.columns.find((one) => same(one.meta_data?.path_in_schema))?.meta_data;
   const element = schemaPath.at(-1)?.element;
   if (meta === undefined || element === undefined)
-    throw bad(path, `a row group lacks the column ${pathInSchema[0]}, or it is encrypted`);
+    throw unusableParquet(path, `a row group lacks the column ${pathInSchema[0]}, or it is encrypted`);
   const { data_page_offset: data, dictionary_page_offset: dictionary, total_compressed_size: length } = meta;
   const start = Number(dictionary !== undefined && dictionary > 0n && dictionary < data ? dictionary : data);
   const end = start + Number(length);
   if (!(start >= MAGIC_BYTES && end >= start && end <= sizeBytes))
-    throw bad(path, `the column ${pathInSchema[0]} claims the bytes ${start} to ${end} of ${sizeBytes}`);
+    throw unusableParquet(
+      path,
+      `the column ${pathInSchema[0]} claims the bytes ${start} to ${end} of ${sizeBytes}`,
+    );
   const decoder = {
     pathInSchema,
     schemaPath,
@@ -204,7 +204,8 @@ function chunkOf(
 /** The length of the first vector, which all others must have. */
 async function firstLength(place: ParquetPlace, column: VectorColumn): Promise<number> {
   const [chunk] = column.chunks;
-  if (chunk === undefined) throw bad(place.path, 'it has no rows, so the length of its vectors is unknown');
+  if (chunk === undefined)
+    throw unusableParquet(place.path, 'it has no rows, so the length of its vectors is unknown');
   const lengths = new RowLengths(place.path, column.levels, null);
   for await (const page of readPages(place, chunk)) {
     const length = lengths.add(page);
@@ -274,7 +275,7 @@ class VectorReader {
       if (this.#decoded.length === 0) {
         const next = await this.#pages?.next();
         if (next === undefined || next.done === true)
-          throw bad(this.#place.path, 'it has fewer rows than it says');
+          throw unusableParquet(this.#place.path, 'it has fewer rows than it says');
         this.#decoded = next.value;
       }
       const part = this.#decoded.subarray(0, count - taken);
@@ -295,7 +296,7 @@ class VectorReader {
       }
       lengths.end();
       if (lengths.rows !== chunk.rows)
-        throw bad(
+        throw unusableParquet(
           this.#place.path,
           `the row group from row ${first} on has ${lengths.rows} rows, it says ${chunk.rows}`,
         );
