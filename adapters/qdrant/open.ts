@@ -3,6 +3,7 @@ import { TldrError } from '../../src/core/errors.js';
 import { checkGrpc, serverVersion, type FirstConnection } from './transport/first-connection.js';
 import { Grpc } from './transport/grpc.js';
 import { QdrantStore } from './store/qdrant-store.js';
+import { isVersionAtLeast } from './transport/server-version.js';
 import { Rest, type RestOptions } from './transport/rest.js';
 import { DEFAULT_RETRY, type RetryOptions } from './transport/retry.js';
 import { maskAddress } from '../../src/core/masked-address-and-redirect.js';
@@ -145,8 +146,7 @@ function grpcBeside(url: URL): URL {
 
 /** @throws UNSUPPORTED for a server older than 1.16 */
 function checkVersion(version: string, url: string): void {
-  const [major = 0, minor = 0] = version.split('.').map(Number);
-  if (major < OLDEST_VERSION[0] || (major === OLDEST_VERSION[0] && minor < OLDEST_VERSION[1])) {
+  if (!isVersionAtLeast(version, OLDEST_VERSION)) {
     throw new TldrError(
       'UNSUPPORTED',
       `${url} runs Qdrant ${version}: expected ${OLDEST_VERSION.join('.')} or newer`,

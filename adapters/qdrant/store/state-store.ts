@@ -3,6 +3,7 @@ import { isTldrError, TldrError } from '../../../src/core/errors.js';
 import type { StateStore, Fields } from '../../../src/store/state-store.js';
 import { sleep } from '../../../src/core/run-options.js';
 import { countPoints } from '../points/count.js';
+import { isVersionAtLeast } from '../transport/server-version.js';
 import { CallError } from '../transport/call-error.js';
 import { answeredList, isObject, num, objectAt, valueAt, type JsonObject } from '../transport/json.js';
 import type { Rest } from '../transport/rest.js';
@@ -15,6 +16,8 @@ const MARK = 'qdrant-tldr-state';
 /** Fields in conditions. Strict mode may require an index for them. */
 const INDEXED = ['holder', 'beat'];
 const REPLICAS_MAX = 3;
+/** The first version with `update_mode`. */
+const UPDATE_MODE_SINCE = [1, 17] as const;
 const PATH = pathOf(STATE_COLLECTION);
 /** Longest wait while a peer of a cluster restarts. */
 const OUTAGE_MS_MAX = 30_000;
@@ -77,8 +80,7 @@ function pointIdOf(key: string): string {
  * matches still inserts new points.
  */
 export function insertOnly(version: string): JsonObject {
-  const [major = 0, minor = 0] = version.split('.').map(Number);
-  if (major > 1 || minor >= 17) return { update_mode: 'insert_only' };
+  if (isVersionAtLeast(version, UPDATE_MODE_SINCE)) return { update_mode: 'insert_only' };
   return { update_filter: { must: [{ has_id: [] }] } };
 }
 

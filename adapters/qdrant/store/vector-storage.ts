@@ -1,5 +1,6 @@
 import { DATATYPES, QUANTIZATIONS, type Datatype, type Quantization } from '../../../src/store/collection.js';
 import type { TargetCapabilities } from '../../../src/store/copy-target.js';
+import { isVersionAtLeast } from '../transport/server-version.js';
 import { isObject, num, numberAt, objectAt, textAt, type Json, type JsonObject } from '../transport/json.js';
 
 /** Returns the collection's vectors block as a map. A single unnamed vector has the key ''. */
@@ -23,12 +24,11 @@ const TURBO_VECTORS_SINCE = [1, 19] as const;
 
 /** Returns the ways of storing vectors that a server of this version has. */
 export function capabilitiesOf(version: string): TargetCapabilities {
-  const [major = 0, minor = 0] = version.split('.').map(Number);
-  const isSince = ([first, second]: readonly [number, number]): boolean =>
-    major > first || (major === first && minor >= second);
+  const hasVectors = isVersionAtLeast(version, TURBO_VECTORS_SINCE);
+  const hasCodes = isVersionAtLeast(version, TURBO_CODES_SINCE);
   return {
-    datatypes: DATATYPES.filter((name) => name !== 'turbo4' || isSince(TURBO_VECTORS_SINCE)),
-    quantizations: QUANTIZATIONS.filter((name) => !name.startsWith('turbo') || isSince(TURBO_CODES_SINCE)),
+    datatypes: DATATYPES.filter((name) => name !== 'turbo4' || hasVectors),
+    quantizations: QUANTIZATIONS.filter((name) => !name.startsWith('turbo') || hasCodes),
   };
 }
 
