@@ -110,6 +110,15 @@ function shorten(geometry: string): string {
   return geometry.replace(/-?\d*\.\d{3,}(?:e-?\d+)?/g, (value) => String(Number(Number(value).toFixed(2))));
 }
 
+/** The pixel of a value on a linear axis: where it lies between the pixels of the domain's ends. */
+export function pixelOnAxis(
+  [low, high]: readonly [number, number],
+  value: number,
+  [from, to]: readonly [number, number],
+): number {
+  return from + ((value - low) / (high - low)) * (to - from);
+}
+
 /** The range of a recall axis within [0, 1], with round ticks. */
 export interface RecallAxis {
   readonly domain: [number, number];

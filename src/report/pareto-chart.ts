@@ -1,6 +1,6 @@
 import type { Markish } from '@observablehq/plot';
 import { expectDefined } from '../core/errors.js';
-import type { Canvas, ChartSize, LegendItem, ReportFigure } from './canvas.js';
+import { pixelOnAxis, type Canvas, type ChartSize, type LegendItem, type ReportFigure } from './canvas.js';
 import { formatBytes, formatInterval, formatLatency, formatNumber, formatShare } from './format.js';
 import type { ReportParetoRow } from './input.js';
 import { logRecallAxis, type LogRecallAxis } from './log-recall-axis.js';
@@ -273,25 +273,21 @@ function logTicks(domain: readonly [number, number], ticksMax: number): number[]
 }
 
 function recallAxis(rows: readonly ReportParetoRow[], { height }: ChartSize): RecallScale {
-  const pixels = height - MARGIN.bottom - MARGIN.top;
+  const pixels = [height - MARGIN.bottom, MARGIN.top] as const;
   const axis = logRecallAxis(
     rows.map((row) => row.recallAt10),
     rows.map((row) => row.interval),
-    pixels,
+    pixels[0] - pixels[1],
   );
-  const [low, high] = axis.domain;
-  const pixel = (recall: number): number =>
-    MARGIN.top + ((high - axis.height(recall)) / (high - low)) * pixels;
-  return { ...axis, pixel };
+  return { ...axis, pixel: (recall) => pixelOnAxis(axis.domain, axis.height(recall), pixels) };
 }
 
 function linearAxis(
   domain: readonly [number, number],
   ticks: readonly number[],
-  [from, to]: readonly [number, number],
+  pixels: readonly [number, number],
 ): Axis {
-  const pixel = (value: number): number =>
-    from + ((value - domain[0]) / (domain[1] - domain[0])) * (to - from);
+  const pixel = (value: number): number => pixelOnAxis(domain, value, pixels);
   return { type: 'linear', domain, ticks, pixel, format: formatBytes };
 }
 

@@ -1,5 +1,6 @@
 import type { Markish } from '@observablehq/plot';
 import {
+  pixelOnAxis,
   recallAxisOf,
   type Canvas,
   type ChartSize,
@@ -122,8 +123,8 @@ function labelsOf(
     bottom: size.height - MARGIN.bottom,
   };
   const place = ({ recallAt10, value }: FrontPoint): readonly [number, number] => [
-    along(x.domain, recallAt10, [frame.left, frame.right]),
-    along(y.domain, value, [frame.bottom, MARGIN.top]),
+    pixelOnAxis(x.domain, recallAt10, [frame.left, frame.right]),
+    pixelOnAxis(y.domain, value, [frame.bottom, MARGIN.top]),
   ];
   const named = [
     ...points.filter(({ chosen }) => chosen),
@@ -157,15 +158,6 @@ function labelsOf(
       }),
     ];
   });
-}
-
-/** Where a value lies between two pixels. */
-function along(
-  [low, high]: readonly [number, number],
-  value: number,
-  [from, to]: readonly [number, number],
-): number {
-  return from + ((value - low) / (high - low)) * (to - from);
 }
 
 function summarize({ name, measure, fullVectors, points }: RelevanceFront): string {
