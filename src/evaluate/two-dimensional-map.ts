@@ -1,4 +1,4 @@
-import type { Distance } from '../core/distance.js';
+import { normalizedRows, type Distance } from '../core/distance.js';
 import { matrix, row, type Matrix } from '../core/matrix.js';
 import type { RunOptions } from '../core/run-options.js';
 import { fitMoments, principalAxes } from '../baselines/pca.js';
@@ -25,22 +25,17 @@ export async function mapInTwoDimensions(
   const { mean, vectors, values } = await principalAxes(moments, { ...run, d: 2, centred: true });
   if (values.length < 2) return null;
   const points = matrix(x.rows, 2);
+  const compared = distance === 'cosine' ? normalizedRows(x) : x;
   for (let i = 0; i < x.rows; i++) {
-    const values = row(x, i);
-    const scale = distance === 'cosine' ? 1 / Math.max(lengthOf(values), 1e-30) : 1;
     let [first, second] = [0, 0];
-    values.forEach((value, j) => {
-      const centred = value * scale - (mean?.[j] ?? 0);
+    row(compared, i).forEach((value, j) => {
+      const centred = value - (mean?.[j] ?? 0);
       first += centred * (vectors[2 * j] ?? 0);
       second += centred * (vectors[2 * j + 1] ?? 0);
     });
     points.data.set([first, second], 2 * i);
   }
   return points;
-}
-
-function lengthOf(values: Float32Array): number {
-  return Math.sqrt(values.reduce((sum, value) => sum + value * value, 0));
 }
 
 /**
