@@ -155,3 +155,8 @@ export function ramText(estimate: MemoryEstimate | null): string {
 export function diskText(estimate: MemoryEstimate | null): string {
   return estimate === null ? UNKNOWN : formatBytes(estimate.vectorsDiskBytes);
 }
+
+/** Returns a share as a percentage, such as 99.6 %. */
+export function percentText(share: number, decimals = 1): string {
+  return `${(share * 100).toFixed(decimals)} %`;
+}

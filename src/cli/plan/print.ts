@@ -16,7 +16,7 @@ import { formatBytes, formatNumber } from '../../report/format.js';
 import type { ResultTable } from '../../report/result-table.js';
 import { sayTables } from '../console/show-results.js';
 import { candidateLabel } from '../train/candidate-names.js';
-import type { ConsoleRun } from '../console/command-output.js';
+import { percentText, type ConsoleRun } from '../console/command-output.js';
 import type { MemoryBudget } from '../../plan/memory-budgets.js';
 import { nameOf, sayMemoryToday, sayWhyFullVectors } from './budgets.js';
 import { migrationLine, searchLine, servingLine, targetNameOf, trainingLine } from './deploy-commands.js';
@@ -154,22 +154,18 @@ export function printChoice(
   const { row, certainty, surer } = choice;
   run.say(`${choice.passedOver === null ? 'cheapest' : 'recommended'} for ${wanted}: ${nameOf(row)}`);
   run.say(
-    `  recall@10 ${row.recallAt10.toFixed(3)} (95 %: ${row.interval.map((value) => value.toFixed(3)).join(' - ')}), ${formatBytes(row.ramBytes)} of RAM; reaches the target in ${sure(certainty)} of resampled query sets`,
+    `  recall@10 ${row.recallAt10.toFixed(3)} (95 %: ${row.interval.map((value) => value.toFixed(3)).join(' - ')}), ${formatBytes(row.ramBytes)} of RAM; reaches the target in ${percentText(certainty, 0)} of resampled query sets`,
   );
   sayMemoryToday(run, row, rows);
   sayWhyFullVectors(run, choice, rows);
   if (surer !== null)
     run.say(
-      `  surer: ${nameOf(surer.row)}, ${formatBytes(surer.row.ramBytes)} of RAM, in ${sure(surer.certainty)}`,
+      `  surer: ${nameOf(surer.row)}, ${formatBytes(surer.row.ramBytes)} of RAM, in ${percentText(surer.certainty, 0)}`,
     );
   if (commands.length > 0) {
     run.say('later:');
     for (const command of commands) run.say(`  ${command}`);
   }
-}
-
-function sure(certainty: number): string {
-  return `${(certainty * 100).toFixed(0)} %`;
 }
 
 /** Returns the commands that create a configuration, search it and serve it. */

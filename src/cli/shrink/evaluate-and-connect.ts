@@ -5,7 +5,7 @@ import { switchableNames } from '../../store/facets.js';
 import { targetDescription } from '../../store/target-description.js';
 import type { ClientWay } from '../../store/adapter.js';
 import { DEFAULT_ADAPTER, adapterFor } from '../adapters.js';
-import { ramText } from '../console/command-output.js';
+import { percentText, ramText } from '../console/command-output.js';
 import { readFlags, type ShellCommand } from '../console/shell-command.js';
 import { evaluateCommand } from '../evaluate/command.js';
 import { checkRequest, type EvaluateFlags } from '../evaluate/request.js';
@@ -48,7 +48,7 @@ export async function evaluateTarget(work: ShrinkWork): Promise<Evaluation> {
     run.say(
       `  RAM of vectors and index (estimate): ${ramText(memory.target)}, before ${ramText(memory.source)}`,
     );
-  run.say(`  the first result agrees in ${percent(form.topOne)} of the queries`);
+  run.say(`  the first result agrees in ${percentText(form.topOne)} of the queries`);
   return evaluation;
 }
 
@@ -58,11 +58,7 @@ function findsText({ form }: Evaluation): string {
     form.recall.find(({ k }) => k === 10),
     'recall@10',
   );
-  return `searches find ${percent(recall.mean)} of the same first ten results (95 %: ${recall.interval.map(percent).join(' to ')})`;
-}
-
-function percent(share: number): string {
-  return `${(share * 100).toFixed(1)} %`;
+  return `searches find ${percentText(recall.mean)} of the same first ten results (95 %: ${recall.interval.map((share) => percentText(share)).join(' to ')})`;
 }
 
 /** What the user is told about clients, and whether an alias was switched. */

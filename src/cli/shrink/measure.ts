@@ -10,6 +10,7 @@ import { formatBytes } from '../../report/format.js';
 import type { ResultTable } from '../../report/result-table.js';
 import type { StorageKind } from '../../store/collection.js';
 import { TldrError } from '../../core/errors.js';
+import { percentText } from '../console/command-output.js';
 import { readFlags, type ShellCommand } from '../console/shell-command.js';
 import { planStages } from '../console/progress/stages.js';
 import { nameOf } from '../plan/budgets.js';
@@ -269,8 +270,8 @@ function numbersOf({
 
 /** Returns what a proposal promises, in a sentence. */
 export function promiseOf({ name, reached, figures }: Proposed): string {
-  const wanted = `${(PROPOSED_RECALL[name] * 100).toFixed(0)} %`;
-  const found = `${(figures.recallAt10 * 100).toFixed(1)} %`;
+  const wanted = percentText(PROPOSED_RECALL[name], 0);
+  const found = percentText(figures.recallAt10);
   if (!reached) {
     const missed = name === 'safe' ? `${wanted} is not sure` : `${wanted} was not reached`;
     return `finds ${found} of the same first ten results, the most that was measured: ${missed}`;
