@@ -1,15 +1,21 @@
 import { afterAll, beforeAll, expect } from '@jest/globals';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openQdrant } from '../../../adapters/qdrant/index.js';
 import { row, type Matrix } from '../../../src/core/matrix.js';
-import { migrateCollection } from '../../../src/migrate/run/migrate-collection.js';
 import { withSampleSummary } from '../../../src/select/summarize-sample.js';
 import { runCli } from '../../support/cli/run-cli.js';
 import { rowsOfKinds } from '../../support/evaluate/kinds.js';
 import { pcaEncoder } from '../../support/migrate/pca-encoder.js';
+import {
+  configureProxy,
+  createOriginal,
+  LAYOUTS,
+  migrateInBothLayouts,
+  sendToProxy,
+} from '../../support/serve/migrate-in-both-layouts.js';
 import { endServing, startServe, type Serving } from '../../support/serve/serve-child.js';
 import { fetchOnce } from '../../support/server/fetch-once.js';
 import { PlainGrpc } from '../../support/server/grpc-call.js';
@@ -17,7 +23,6 @@ import { startTestServer, testsOn, type TestServer } from '../../support/server/
 import { encodeRequest, pathOf } from '../../support/wire/grpc-schemas.js';
 
 const test = await testsOn('any');
-const LAYOUTS = ['compact', 'two-stage'] as const;
 const DIM = 24;
 const OWN = [0, 1, 2, 3, 4, 5, 6, 7, 8];
 const OTHER = [9, 10, 11];
@@ -38,29 +43,12 @@ beforeAll(async () => {
   await encoder.save(join(folder, 'encoder.onnx'));
   await plain.save(join(folder, 'earlier.onnx'));
   const store = await openQdrant({ url: server.url, grpcUrl: server.grpcUrl });
-  const native = JSON.stringify({ params: { vectors: { size: DIM, distance: 'Cosine' } } });
-  await store.create({
-    name: 'original',
-    vectors: [],
-    otherVectors: [],
-    partitions: [],
-    metadata: {},
-    native,
-  });
+  await createOriginal(store, DIM);
   const ids = Array.from({ length: sample.rows }, (_, i) => BigInt(i));
   const has = new Uint8Array(sample.rows).fill(1);
   const extra = ids.map(() => store.codec.pack('{}'));
   await store.upsert('original', { ids, vectors: [{ name: '', matrix: sample, has }], extra });
-  for (const layout of LAYOUTS)
-    await migrateCollection({
-      source: store,
-      target: store,
-      sourceCollection: 'original',
-      targetCollection: layout,
-      encoder,
-      layout,
-      statePath: join(folder, `${layout}.json`),
-    });
+  await migrateInBothLayouts(store, { encoder, folder });
   await store.close();
 });
 
@@ -70,14 +58,9 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-async function configure(settings: object, docs: object): Promise<void> {
-  const listen = { listenRest: '127.0.0.1:0', listenGrpc: '127.0.0.1:0', listenOperations: '127.0.0.1:0' };
-  const { url, grpcUrl } = server;
+function configure(settings: object, docs: object): Promise<void> {
   const collections = { docs: { encoder: 'encoder.onnx', ...docs } };
-  await writeFile(
-    join(folder, 'serve.json'),
-    JSON.stringify({ url, grpcUrl, ...listen, ...settings, collections }),
-  );
+  return configureProxy(folder, server, { ...settings, collections });
 }
 
 /** New vectors of these kinds. */
@@ -86,15 +69,8 @@ const vectorsOf = (kinds: readonly number[], count: number): number[][] => {
   return Array.from({ length: count }, (_, i) => Array.from(row(x, i)));
 };
 
-async function post(serving: Serving, path: string, body: object): Promise<number> {
-  const response = await fetchOnce(`${serving.rest}/collections/docs/${path}`, {
-    method: path.startsWith('points?') ? 'PUT' : 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(body),
-  });
-  await response.arrayBuffer();
-  return response.status;
-}
+const post = (serving: Serving, path: string, body: object): Promise<number> =>
+  sendToProxy(serving, `docs/${path}`, body);
 
 async function call(serving: Serving, method: string, request: object): Promise<number> {
   const grpc = new PlainGrpc(serving.grpc);

@@ -1,21 +1,25 @@
 import { afterAll, beforeAll, expect } from '@jest/globals';
-import { chmod, mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openQdrant } from '../../../adapters/qdrant/index.js';
 import { matrix, row, type Matrix } from '../../../src/core/matrix.js';
 import { readNpy, writeNpy } from '../../../src/files/npy.js';
-import { migrateCollection } from '../../../src/migrate/run/migrate-collection.js';
 import { runCli } from '../../support/cli/run-cli.js';
 import { DIM, fill, tinyEncoder } from '../../support/migrate/fixtures.js';
+import {
+  configureProxy,
+  createOriginal,
+  LAYOUTS,
+  migrateInBothLayouts,
+  sendToProxy,
+} from '../../support/serve/migrate-in-both-layouts.js';
 import { endServing, startServe, type Serving } from '../../support/serve/serve-child.js';
-import { fetchOnce } from '../../support/server/fetch-once.js';
 import { PlainGrpc } from '../../support/server/grpc-call.js';
 import { startTestServer, testsOn, type TestServer } from '../../support/server/test-server.js';
 import { encodeRequest, pathOf } from '../../support/wire/grpc-schemas.js';
 
 const test = await testsOn('any');
-const LAYOUTS = ['compact', 'two-stage'] as const;
 
 let server: TestServer;
 let folder: string;
@@ -26,25 +30,9 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-queries-'));
   await tinyEncoder().save(join(folder, 'encoder.onnx'));
   const store = await openQdrant({ url: server.url, grpcUrl: server.grpcUrl });
-  await store.create({
-    name: 'original',
-    vectors: [],
-    otherVectors: [],
-    partitions: [],
-    metadata: {},
-    native: JSON.stringify({ params: { vectors: { size: DIM, distance: 'Cosine' } }, optimizer_config: {} }),
-  });
+  await createOriginal(store, DIM);
   points = await fill(store, 'original', 60);
-  for (const layout of LAYOUTS)
-    await migrateCollection({
-      source: store,
-      target: store,
-      sourceCollection: 'original',
-      targetCollection: layout,
-      encoder: tinyEncoder(),
-      layout,
-      statePath: join(folder, `${layout}.json`),
-    });
+  await migrateInBothLayouts(store, { encoder: tinyEncoder(), folder });
   await store.close();
 });
 
@@ -57,28 +45,11 @@ afterAll(async () => {
 /** A query that is equal to no point: its first component tells which it is. */
 const query = (i: number): number[] => Array.from({ length: DIM }, (_, j) => (j === 0 ? i : 1 / (i + j + 1)));
 
-async function configure(collections: object): Promise<void> {
-  const listen = '127.0.0.1:0';
-  const config = { url: server.url, grpcUrl: server.grpcUrl, collections };
-  await writeFile(
-    join(folder, 'serve.json'),
-    JSON.stringify({ ...config, listenRest: listen, listenGrpc: listen, listenOperations: listen }),
-  );
-}
+const configure = (collections: object): Promise<void> => configureProxy(folder, server, { collections });
 
 const docs = (recordQueries: string, layout: string = 'two-stage'): object => ({
   docs: { target: layout, encoder: 'encoder.onnx', recordQueries },
 });
-
-async function post(serving: Serving, path: string, body: object): Promise<number> {
-  const response = await fetchOnce(`${serving.rest}/collections/${path}`, {
-    method: path.endsWith('/points?wait=true') ? 'PUT' : 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(body),
-  });
-  await response.arrayBuffer();
-  return response.status;
-}
 
 async function end(serving: Serving): Promise<void> {
   serving.child.kill('SIGTERM');
@@ -103,15 +74,17 @@ test.each(LAYOUTS)(
     const file = `${layout}.npy`;
     await configure(docs(file, layout));
     const serving = await startServe(folder, []);
-    expect(await post(serving, 'docs/points/query', { query: query(1), limit: 2 })).toBe(200);
-    expect(await post(serving, 'docs/points/search', { vector: query(2), limit: 2 })).toBe(200);
+    expect(await sendToProxy(serving, 'docs/points/query', { query: query(1), limit: 2 })).toBe(200);
+    expect(await sendToProxy(serving, 'docs/points/search', { vector: query(2), limit: 2 })).toBe(200);
     const nearest = { nearest: query(3), mmr: { diversity: 0.5 } };
-    expect(await post(serving, 'docs/points/query', { query: nearest, limit: 2 })).toBe(200);
+    expect(await sendToProxy(serving, 'docs/points/query', { query: nearest, limit: 2 })).toBe(200);
     const searches = [4, 5].map((i) => ({ query: query(i), limit: 2 }));
-    expect(await post(serving, 'docs/points/query/batch', { searches })).toBe(200);
+    expect(await sendToProxy(serving, 'docs/points/query/batch', { searches })).toBe(200);
     // Large bodies are rewritten in another thread.
     const large = { must_not: [{ key: 'x', match: { text: 'x'.repeat(200_000) } }] };
-    expect(await post(serving, 'docs/points/query', { query: query(6), limit: 2, filter: large })).toBe(200);
+    expect(
+      await sendToProxy(serving, 'docs/points/query', { query: query(6), limit: 2, filter: large }),
+    ).toBe(200);
     const grpc = new PlainGrpc(serving.grpc);
     const call = async (method: string, request: object): Promise<number> => {
       const message = encodeRequest(method, { collectionName: 'docs', ...request });
@@ -121,15 +94,15 @@ test.each(LAYOUTS)(
     expect(await call('Points/Query', { ...dense(7), limit: '2' })).toBe(0);
     expect(await call('Points/Search', { vector: query(8), limit: '2' })).toBe(0);
     // What the database refuses, points and examples are left out.
-    expect(await post(serving, 'docs/points/query', { query: query(20), limit: 0 })).not.toBe(200);
+    expect(await sendToProxy(serving, 'docs/points/query', { query: query(20), limit: 0 })).not.toBe(200);
     expect(await call('Points/Query', { ...dense(21), limit: '0' })).not.toBe(0);
-    expect(await post(serving, 'docs/points?wait=true', { points: [{ id: 700, vector: query(22) }] })).toBe(
-      200,
-    );
+    expect(
+      await sendToProxy(serving, 'docs/points?wait=true', { points: [{ id: 700, vector: query(22) }] }),
+    ).toBe(200);
     const recommend = { positive: [query(23)], negative: [query(24)] };
-    expect(await post(serving, 'docs/points/query', { query: { recommend }, limit: 2 })).toBe(200);
-    expect(await post(serving, 'docs/points/query', { query: 700, limit: 2 })).toBe(200);
-    expect(await post(serving, 'original/points/query', { query: query(25), limit: 2 })).toBe(200);
+    expect(await sendToProxy(serving, 'docs/points/query', { query: { recommend }, limit: 2 })).toBe(200);
+    expect(await sendToProxy(serving, 'docs/points/query', { query: 700, limit: 2 })).toBe(200);
+    expect(await sendToProxy(serving, 'original/points/query', { query: query(25), limit: 2 })).toBe(200);
     grpc.close();
     await end(serving);
     expect(await recorded(file)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
@@ -147,7 +120,7 @@ test('the sample goes on after a restart, several processes share it, and train 
   const serving = await startServe(folder, ['--workers', '2']);
   const numbers = Array.from({ length: 99 }, (_, i) => i + 2);
   for (const i of numbers)
-    expect(await post(serving, 'docs/points/query', { query: query(i), limit: 2 })).toBe(200);
+    expect(await sendToProxy(serving, 'docs/points/query', { query: query(i), limit: 2 })).toBe(200);
   await end(serving);
   expect(await recorded('shared.npy')).toEqual([1, ...numbers]);
   expect((await stat(join(folder, 'shared.npy'))).mode & 0o777).toBe(0o600);
@@ -202,7 +175,7 @@ test('goes on serving if the file cannot be written', async () => {
   await configure(docs('gone/queries.npy'));
   const serving = await startServe(folder, []);
   await rm(join(folder, 'gone'), { recursive: true });
-  expect(await post(serving, 'docs/points/query', { query: query(1), limit: 2 })).toBe(200);
+  expect(await sendToProxy(serving, 'docs/points/query', { query: query(1), limit: 2 })).toBe(200);
   await end(serving);
   expect(serving.log()).toContain('the recorded queries of docs are not written');
 });
