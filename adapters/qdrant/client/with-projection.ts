@@ -62,7 +62,7 @@ export async function withProjection<Client extends ProjectableClient>(
   if (typeof inner !== 'object' || inner === null) {
     throw new TldrError(
       'UNSUPPORTED',
-      'the client is not a QdrantClient of @qdrant/js-client-rest 1.14.1 to 1.18: use the proxy with other clients',
+      'the client is not a QdrantClient of @qdrant/js-client-rest 1.14.1 to 1.19: use the proxy with other clients',
     );
   }
   const asking = through(client, projectedApi(inner, []));
