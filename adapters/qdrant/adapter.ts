@@ -20,6 +20,7 @@ export const QDRANT: Adapter = {
   clientWays,
   local: {
     version: PACKAGED_VERSION,
+    capabilities: async () => (await import('./store/vector-storage.js')).capabilitiesOf(PACKAGED_VERSION),
     start: async () => {
       const { startLocalQdrant } = await import('./local/start.js');
       const server = await startLocalQdrant();

@@ -195,7 +195,7 @@ function rowOf(
     ndcgAt10: mean(ndcg),
     latencyMsP50: percentile(searches.latencyMs, 50),
     latencyMsP95: percentile(searches.latencyMs, 95),
-    deployable: !(compact && (datatype === 'uint8' || datatype === 'turbo4')),
+    deployable: !(compact && (datatype === 'uint8' || (datatype === 'turbo4' && layout !== 'two-stage'))),
     evidence,
     ...bytesAt(parts, { measuredAt: run.rows, points: setup.points }),
   };

@@ -5,7 +5,7 @@ import { pickVector } from '../store/pick-vector.js';
 import type { RunOptions } from '../core/run-options.js';
 import { SPLIT } from '../hyper-parameters/choice-of-candidate.js';
 import type { CollectionSpec, DenseVectorSpec, StorageKind } from '../store/collection.js';
-import type { CopyTarget } from '../store/copy-target.js';
+import { lackingKinds, type CopyTarget } from '../store/copy-target.js';
 import type { KeptVector } from '../store/storage.js';
 import { withGraphSizes } from './graph-variants.js';
 import { compactVariants, configsOf, fullVariants, type Variant } from './variants.js';
@@ -128,9 +128,8 @@ export async function preparePlan(options: PlanOptions): Promise<PlanSetup> {
     );
   const { dims, tooLarge } = trainableDims(options, { vector, samplePoints });
   const able = scratchStore.capabilities;
-  const canKeep = (kind: StorageKind): boolean =>
-    able.datatypes.some((name) => name === kind) || able.quantizations.some((name) => name === kind);
-  const usable = kinds.filter(canKeep);
+  const left = lackingKinds(able, kinds);
+  const usable = kinds.filter((kind) => !left.includes(kind));
   const current = measurableStorage(store).of(spec, vector.name);
   const ofCompact = { distance: vector.distance, hnswM: current.hnswM };
   const variants = withGraphSizes(
@@ -141,7 +140,6 @@ export async function preparePlan(options: PlanOptions): Promise<PlanSetup> {
     { own: current.hnswM, asked: options.hnswM },
   );
   const notes = tooLarge === null ? [] : [tooLarge];
-  const left = kinds.filter((kind) => !canKeep(kind));
   if (left.length > 0) notes.push(`not measured, this server cannot store them: ${left.join(', ')}`);
   if (usable.includes('uint8')) notes.push(uint8Note(vector));
   if (usable.includes('turbo4')) notes.push(TURBO4_NOTE);
@@ -201,7 +199,7 @@ function divideQueries(
 }
 
 const TURBO4_NOTE =
-  'turbo4: the database stores 4 bits for each value and no vectors beside them; compact vectors are measured, but never chosen: migrate verifies what it wrote, and could not';
+  'turbo4: the database stores 4 bits for each value and no vectors beside them; compact vectors are chosen only with rescoring (two-stage), since only the full vectors show later that a point was changed';
 
 function uint8Note(vector: DenseVectorSpec): string {
   return vector.distance === 'dot'

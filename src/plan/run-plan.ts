@@ -1,5 +1,6 @@
 import { measurableStorage } from '../store/facets.js';
 import { checkPoints } from '../store/check-points.js';
+import { lackingKinds } from '../store/copy-target.js';
 import type { Encoder } from '../encoder/model.js';
 import { expectDefined, messageOf, TldrError } from '../core/errors.js';
 import { gatherRows, type Matrix } from '../core/matrix.js';
@@ -66,6 +67,7 @@ export interface PlanResult {
  * (scratch) collection, once for each kind of storage, and measures recall, order, bytes and latency there.
  * It removes the temporary collection in any case.
  * @throws INVALID_DATA when there are too few points
+ * @throws UNSUPPORTED when `scratchStore` lacks a kind of storage that is to be measured
  * @throws ALREADY_EXISTS when the temporary collection's name is taken
  * @throws ABORTED when the signal fires
  * @example
@@ -99,6 +101,7 @@ export async function runPlan(options: PlanOptions, setup: PlanSetup): Promise<P
   const { scratchStore, scratchName, log } = options;
   if (!scratchName.startsWith(SCRATCH_PREFIX))
     throw new TldrError('INVALID_ARGUMENT', `a scratch collection's name begins with ${SCRATCH_PREFIX}`);
+  checkKinds(options, setup);
   const sample = await takeSample(options, setup);
   const { trained, reports } = await trainSizes(options, setup, sample);
   const encoders = await encodersOf(options, setup, { sample, trained });
@@ -136,6 +139,20 @@ export async function runPlan(options: PlanOptions, setup: PlanSetup): Promise<P
     doublings: doublingsOf(setup.points, sample.base.rows),
     notes: [...setup.notes, ...storable.notes],
   };
+}
+
+/** @throws UNSUPPORTED, before any training, when the scratch collection's store lacks a kind of storage */
+function checkKinds({ scratchStore }: PlanOptions, { variants, current }: PlanSetup): void {
+  const kinds = variants.flatMap(({ scratch: { storage } }) => {
+    const { datatype, quantization } = storage === 'source' ? current : storage;
+    return quantization === 'none' ? [datatype] : [datatype, quantization];
+  });
+  const lacking = new Set(lackingKinds(scratchStore.capabilities, kinds));
+  if (lacking.size === 0) return;
+  throw new TldrError(
+    'UNSUPPORTED',
+    `${scratchStore.endpoint}, where the plan measures, cannot store vectors as ${[...lacking].join(', ')}`,
+  );
 }
 
 /** Sets the distance of a compact variant to the one its encoder was chosen for. uint8 always uses Euclid. */

@@ -1,5 +1,6 @@
 import type { Log } from '../core/run-options.js';
 import type { Layout } from './collection.js';
+import type { TargetCapabilities } from './copy-target.js';
 import type { VectorSource } from './vector-source.js';
 
 /** A setting that only one adapter has: a flag, a variable, and a key of the configuration file. */
@@ -81,5 +82,9 @@ export interface Adapter {
   /** Returns the ways for clients to use a migrated collection without the proxy. */
   readonly clientWays?: (migrated: MigratedCollection) => readonly ClientWay[];
   /** Starts a database of this kind for one run, where that is possible without an installation. */
-  readonly local?: { readonly version: string; start(): Promise<LocalDatabase> };
+  readonly local?: {
+    readonly version: string;
+    readonly capabilities: () => Promise<TargetCapabilities>;
+    start(): Promise<LocalDatabase>;
+  };
 }

@@ -39,8 +39,8 @@ export type Layout = 'compact' | 'two-stage';
 
 /** Number formats of a stored vector's components; `turbo4` keeps only a code of 4 bits for each. */
 export const DATATYPES = ['float32', 'float16', 'uint8', 'turbo4'] as const;
-/** Number formats in which a target can store compact vectors: values that are read back as they were written. */
-export const TARGET_DATATYPES = ['float32', 'float16'] as const satisfies readonly Datatype[];
+/** Number formats in which a target can store compact vectors; `turbo4` only beside the full ones. Bytes would truncate them. */
+export const TARGET_DATATYPES = ['float32', 'float16', 'turbo4'] as const satisfies readonly Datatype[];
 /** A number format of a stored vector's components. */
 export type Datatype = (typeof DATATYPES)[number];
 

@@ -1,7 +1,7 @@
 import type { Distance } from '../core/distance.js';
 import type { PointId } from '../core/point-id.js';
 import type { RunOptions } from '../core/run-options.js';
-import type { CollectionSpec, Datatype, Layout, Quantization } from './collection.js';
+import type { CollectionSpec, Datatype, Layout, Quantization, StorageKind } from './collection.js';
 import type { InPartition, WriteBatch } from './points.js';
 import type { StateStore } from './state-store.js';
 import type { VectorSource } from './vector-source.js';
@@ -33,6 +33,15 @@ export interface TargetChange {
 export interface TargetCapabilities {
   readonly datatypes: readonly Datatype[];
   readonly quantizations: readonly Quantization[];
+}
+
+/** Returns the kinds of storage among the given ones that a store lacks. */
+export function lackingKinds(
+  { datatypes, quantizations }: TargetCapabilities,
+  kinds: readonly StorageKind[],
+): StorageKind[] {
+  const able: readonly string[] = [...datatypes, ...quantizations];
+  return kinds.filter((kind) => !able.includes(kind));
 }
 
 /** Reads and makes the bytes of `PointBatch.extra`. Pure. */

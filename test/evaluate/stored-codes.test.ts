@@ -51,6 +51,22 @@ describe('TurboQuant codes', () => {
     expect(await nearest('turbo4')).toEqual(await nearest('turbo-4bit'));
   });
 
+  test.each([8, 48, 512])('of four bits differ by about a tenth of the length, in %i dimensions', (cols) => {
+    const rng = new Rng(cols);
+    const vectors = matrix(300, cols);
+    vectors.data.forEach((_, i) => (vectors.data[i] = rng.normal()));
+    const stored = asStored({ base: vectors, queries: vectors, distance: 'euclid' }, 'turbo4');
+    // Points are rotated as queries are.
+    const apart = Array.from({ length: vectors.rows }, (_, i) => {
+      const [point, query] = [row(stored.base, i), row(stored.queries, i)];
+      return Math.hypot(...point.map((value, j) => value - query[j]!)) / Math.hypot(...query);
+    });
+    const mean = apart.reduce((sum, one) => sum + one, 0) / apart.length;
+    expect(mean).toBeGreaterThan(0.05);
+    expect(mean).toBeLessThan(0.13);
+    expect(Math.max(...apart)).toBeLessThan(0.3);
+  });
+
   test('need no rotation, since the database rotates', () => {
     for (const kind of [...TURBO, 'turbo4'] as const) expect(dependsOnRotation(kind)).toBe(false);
   });

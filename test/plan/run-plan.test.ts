@@ -49,6 +49,25 @@ function options(changes: Partial<PlanOptions> = {}): PlanOptions {
   };
 }
 
+test('a way that the measuring store lacks is refused before anything is trained or written', async () => {
+  const setup = await preparePlan(options({ kinds: ['float32'] }));
+  const variants = setup.variants.map((variant) => ({
+    ...variant,
+    scratch: {
+      ...variant.scratch,
+      storage: { datatype: 'turbo4', quantization: 'none', onDisk: false, indexed: true } as const,
+    },
+  }));
+  const trained: string[] = [];
+  const log = (_level: string, message: string): void => void trained.push(message);
+  await expect(runPlan(options({ log }), { ...setup, variants })).rejects.toMatchObject({
+    code: 'UNSUPPORTED',
+    message: expect.stringContaining('turbo4') as unknown,
+  });
+  expect(trained).toEqual([]);
+  expect(await store.listCollections()).toEqual(['docs']);
+});
+
 test('every size and way is measured; what the store lacks is said', async () => {
   const before = await contentOf(store, 'docs');
   const setup = await preparePlan(options());

@@ -2,12 +2,7 @@ import { isLosslessNumber } from 'lossless-json';
 import type { Distance } from '../../../src/core/distance.js';
 import { expectDefined, TldrError } from '../../../src/core/errors.js';
 import { JOURNAL_KEY, STATE_BACKEND_KEY } from '../../../src/store/target-description.js';
-import {
-  TARGET_DATATYPES,
-  type CollectionSpec,
-  type DenseVectorSpec,
-  type Partition,
-} from '../../../src/store/collection.js';
+import type { CollectionSpec, DenseVectorSpec, Partition } from '../../../src/store/collection.js';
 import type { TargetChange } from '../../../src/store/copy-target.js';
 import type { MemoryEstimate } from '../../../src/store/storage.js';
 import {
@@ -34,11 +29,15 @@ import { applyThresholds, THRESHOLDS_KEY, thresholdsOf, vectorSizeLimit } from '
 import { sourceSettingsMetadata, SOURCE_SETTINGS_KEYS } from './source-settings-metadata.js';
 import { originalSettings } from './original-settings.js';
 import {
+  checkCopied,
+  checkTargetDatatype,
   codeBytes,
+  isOnDisk,
+  ofProjected,
   pushDownQuantization,
+  readById,
   vectorsOf,
   withHnswM,
-  withoutIndex,
   withStorage,
 } from './vector-storage.js';
 
@@ -48,7 +47,7 @@ const DISTANCE_NAMES: Readonly<Record<string, Distance>> = {
   Euclid: 'euclid',
   Manhattan: 'manhattan',
 };
-const COMPONENT_BYTES: Readonly<Record<string, number>> = { float32: 4, float16: 2, uint8: 1 };
+const COMPONENT_BYTES: Readonly<Record<string, number>> = { float32: 4, float16: 2, uint8: 1, turbo4: 0.5 };
 /** Settings that only PATCH accepts. */
 const PATCH_ONLY = ['read_fan_out_factor', 'read_fan_out_delay_ms'];
 /** Settings that have other values while a collection is filled. */
@@ -148,11 +147,9 @@ export function deriveTarget(described: CollectionSpec, change: TargetChange): C
     ...(vectorSize !== null && { max_collection_vector_size_bytes: vectorSize }),
   };
   applyThresholds(thresholds, native, compact);
-  if (twoStage) {
-    // The full vector is only read by id: it needs no graph, none per payload value, and no codes in memory.
-    const hnsw = withoutIndex(objectAt(full, 'hnsw_config'));
-    block.set(change.vectorName, { ...full, on_disk: true, hnsw_config: hnsw, quantization_config: null });
-  }
+  const copied = [...block].filter(([name]) => twoStage || name !== change.vectorName);
+  checkCopied(source.name, copied);
+  if (twoStage) block.set(change.vectorName, readById(full));
   block.set(change.compactName, compact);
   const unnamed = block.size === 1 ? block.get('') : undefined;
   // If the source is itself a migration's target, its metadata about that migration is not copied.
@@ -244,18 +241,12 @@ function reducible(source: CollectionSpec, change: TargetChange): DenseVectorSpe
   return reduced;
 }
 
-/** Returns the compact vector's settings. uint8 becomes float32, since projected values are no integers. */
+/** Returns the compact vector's settings. @throws UNSUPPORTED for a datatype that no target can have */
 function compactParams(full: JsonObject, change: TargetChange): JsonObject {
   const { compactDim, compactDistance, datatype, quantization, hnswM } = change;
+  checkTargetDatatype(change);
   const reduced: JsonObject = { ...full, size: num(compactDim), distance: distanceName(compactDistance) };
-  const params = { ...withHnswM(reduced, hnswM) };
-  if (textAt(params, 'datatype') === 'uint8') params['datatype'] = 'float32';
-  if (datatype !== undefined && !TARGET_DATATYPES.some((name) => name === datatype)) {
-    throw new TldrError(
-      'UNSUPPORTED',
-      `datatype ${datatype} would change projected values: expected ${TARGET_DATATYPES.join(' or ')}`,
-    );
-  }
+  const params = ofProjected(withHnswM(reduced, hnswM));
   return datatype === undefined && quantization === undefined
     ? params
     : withStorage(params, { datatype, quantization });
@@ -385,7 +376,7 @@ export function estimateMemory(spec: CollectionSpec, pointCount: number): Memory
     const params = valueAt(block, name);
     const vectorBytes = pointCount * dim * componentBytes;
     disk += vectorBytes;
-    if (valueAt(params, 'on_disk') !== true) ram += vectorBytes;
+    if (!isOnDisk(params)) ram += vectorBytes;
     ram +=
       pointCount *
       codeBytes(valueAt(params, 'quantization_config') ?? valueAt(native, 'quantization_config'), dim);

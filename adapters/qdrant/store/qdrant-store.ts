@@ -3,7 +3,7 @@ import { isTldrError, TldrError } from '../../../src/core/errors.js';
 import { concatRows } from '../../../src/core/matrix.js';
 import type { PointId } from '../../../src/core/point-id.js';
 import type { RunOptions } from '../../../src/core/run-options.js';
-import { type CollectionSpec, type Partition } from '../../../src/store/collection.js';
+import type { CollectionSpec, Partition, StorageKind } from '../../../src/store/collection.js';
 import type {
   CollectionNames,
   CopyTarget,
@@ -64,7 +64,7 @@ import { matchingIds, waitForApplied } from './matching-ids.js';
 import { queryPoints, scoredPoints } from './query.js';
 import { deriveScratch, dropScratch, measureVectors, vectorStorage } from './scratch-collection.js';
 import { deriveTarget, differences, estimateMemory, specFromInfo } from './collection-settings.js';
-import { capabilitiesOf } from './vector-storage.js';
+import { capabilitiesOf, lackingText } from './vector-storage.js';
 import { openStateStore } from './state-store.js';
 import { STATE_COLLECTION } from '../transport/collection-names.js';
 import { hasOneReplica, readVersions } from './point-versions.js';
@@ -307,14 +307,11 @@ export class QdrantStore implements CopyTarget {
   /** @throws UNSUPPORTED when this version of the server cannot store vectors in this way */
   #refuseUnknown({ datatype, quantization }: Pick<TargetChange, 'datatype' | 'quantization'>): void {
     const { datatypes, quantizations } = this.capabilities;
-    const isKnown =
-      (datatype === undefined || datatypes.includes(datatype)) &&
-      (quantization === undefined || quantizations.includes(quantization));
-    if (isKnown) return;
-    throw new TldrError(
-      'UNSUPPORTED',
-      `Qdrant ${this.#to.version} cannot store vectors as ${[datatype, quantization].filter(Boolean).join(' with ')}: a newer version can`,
-    );
+    const lacking: StorageKind[] = [];
+    if (datatype !== undefined && !datatypes.includes(datatype)) lacking.push(datatype);
+    if (quantization !== undefined && quantization !== 'none' && !quantizations.includes(quantization))
+      lacking.push(quantization);
+    if (lacking.length > 0) throw new TldrError('UNSUPPORTED', lackingText(lacking, this.#to.version));
   }
 
   #changes(): Required<SourceChanges> {

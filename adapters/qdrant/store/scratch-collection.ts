@@ -25,6 +25,8 @@ import { tarSizes } from './sizes-of-files-in-snapshot.js';
 import { UNLIMITED } from '../transport/strict-mode-limits.js';
 import { FULL_SCAN_THRESHOLD_MIN_KB } from './scaled-limits.js';
 import {
+  areCodesPinned,
+  isOnDisk,
   mergedIndex,
   pushDownQuantization,
   quantizationOf,
@@ -76,14 +78,14 @@ export function vectorStorage(spec: CollectionSpec, vectorName: string): KeptVec
     throw new TldrError('NOT_FOUND', `collection ${spec.name} has no dense vector "${vectorName}"`);
   const codes = objectAt(params, 'quantization_config');
   const index = mergedIndex(native, params);
-  const onDisk = valueAt(params, 'on_disk') === true;
+  const onDisk = isOnDisk(params);
   return {
     datatype: DATATYPES.find((name) => name === textAt(params, 'datatype')) ?? 'float32',
     quantization: quantizationOf(codes),
     onDisk,
     indexed: (numberAt(index, 'm') ?? INDEX_M_DEFAULT) > 0,
-    codesInMemory: !onDisk || Object.values(codes).some((one) => valueAt(one, 'always_ram') === true),
-    indexInMemory: valueAt(index, 'on_disk') !== true,
+    codesInMemory: !onDisk || areCodesPinned(codes),
+    indexInMemory: !isOnDisk(index),
     hnswM: hnswMOf(originalSettings(spec, vectorName), vectorName),
   };
 }

@@ -1,7 +1,24 @@
-import { DATATYPES, QUANTIZATIONS, type Datatype, type Quantization } from '../../../src/store/collection.js';
-import type { TargetCapabilities } from '../../../src/store/copy-target.js';
+import { TldrError } from '../../../src/core/errors.js';
+import {
+  DATATYPES,
+  QUANTIZATIONS,
+  TARGET_DATATYPES,
+  type Datatype,
+  type Quantization,
+  type StorageKind,
+} from '../../../src/store/collection.js';
+import type { TargetCapabilities, TargetChange } from '../../../src/store/copy-target.js';
 import { isVersionAtLeast } from '../transport/server-version.js';
-import { isObject, num, numberAt, objectAt, textAt, type Json, type JsonObject } from '../transport/json.js';
+import {
+  isObject,
+  num,
+  numberAt,
+  objectAt,
+  textAt,
+  valueAt,
+  type Json,
+  type JsonObject,
+} from '../transport/json.js';
 
 /** Returns the collection's vectors block as a map. A single unnamed vector has the key ''. */
 export function vectorsOf(native: Json): JsonObject {
@@ -30,6 +47,12 @@ export function capabilitiesOf(version: string): TargetCapabilities {
     datatypes: DATATYPES.filter((name) => name !== 'turbo4' || hasVectors),
     quantizations: QUANTIZATIONS.filter((name) => !name.startsWith('turbo') || hasCodes),
   };
+}
+
+/** Returns words for kinds of storage that a server of this version lacks. */
+export function lackingText(kinds: readonly StorageKind[], version: string): string {
+  const first = kinds.includes('turbo4') ? TURBO_VECTORS_SINCE : TURBO_CODES_SINCE;
+  return `Qdrant ${version} cannot store vectors as ${kinds.join(' or ')}: Qdrant ${first.join('.')} or newer can`;
 }
 
 /** The server's names for the bits of a component in a TurboQuant code. */
@@ -75,8 +98,8 @@ export function quantizationOf(settings: JsonObject): Quantization {
   if (compression !== undefined)
     return QUANTIZATIONS.find((name) => name === `product-${compression}`) ?? 'none';
   if (isObject(settings['scalar'])) return 'scalar';
-  if (isObject(settings['turboquant'])) {
-    const turbo = textAt(settings, 'turboquant', 'bits') ?? 'bits4';
+  if (isObject(settings['turbo'])) {
+    const turbo = textAt(settings, 'turbo', 'bits') ?? 'bits4';
     return QUANTIZATIONS.find((name) => turboBits(name) === turbo) ?? 'none';
   }
   const binary = settings['binary'];
@@ -95,7 +118,7 @@ function quantizationJson(quantization: Quantization): Json {
   const binary = binaryJson(quantization);
   if (binary !== undefined) return { binary: { ...binary, ...shared } };
   const bits = turboBits(quantization);
-  if (bits !== undefined) return { turboquant: { bits, ...shared } };
+  if (bits !== undefined) return { turbo: { bits, ...shared } };
   return { product: { compression: quantization.replace('product-', ''), ...shared } };
 }
 
@@ -119,7 +142,65 @@ export function withStorage(
     changed['on_disk'] = quantization !== 'none';
   }
   if (onDisk !== undefined) changed['on_disk'] = onDisk;
+  // Newer servers read `memory`, and `on_disk` only without it.
+  if (quantization !== undefined || onDisk !== undefined) delete changed['memory'];
   return withoutNulls(changed);
+}
+
+/** Returns the settings of a vector that is only read by id: on disk, without graph and codes. */
+export function readById(full: JsonObject): JsonObject {
+  const hnsw = withoutIndex(objectAt(full, 'hnsw_config'));
+  const byId: JsonObject = { ...full, on_disk: true, hnsw_config: hnsw, quantization_config: null };
+  delete byId['memory'];
+  return byId;
+}
+
+/** Returns whether vectors of these settings are not held in memory. */
+export function isOnDisk(params: Json | undefined): boolean {
+  const memory = textAt(params, 'memory');
+  return memory === undefined ? valueAt(params, 'on_disk') === true : memory === 'cold';
+}
+
+/** Returns whether the codes of a quantisation stay in memory, although the vectors do not. */
+export function areCodesPinned(quantization: JsonObject): boolean {
+  return Object.values(quantization).some((one) => {
+    const memory = textAt(one, 'memory');
+    return memory === undefined ? valueAt(one, 'always_ram') === true : memory === 'pinned';
+  });
+}
+
+/**
+ * Returns the settings with the datatype of a compact vector that is stored as the full one is. Projected values are no
+ * bytes, and a collection of codes alone could not be verified: these become float32.
+ */
+export function ofProjected(params: JsonObject): JsonObject {
+  const own = textAt(params, 'datatype');
+  return own === 'uint8' || own === 'turbo4' ? { ...params, datatype: 'float32' } : params;
+}
+
+/** @throws UNSUPPORTED when projected values could not be stored or verified as this datatype */
+export function checkTargetDatatype({ datatype, layout }: TargetChange): void {
+  if (datatype === undefined) return;
+  if (!TARGET_DATATYPES.some((name) => name === datatype))
+    throw new TldrError(
+      'UNSUPPORTED',
+      `datatype ${datatype} would change projected values: expected ${TARGET_DATATYPES.join(' or ')}`,
+    );
+  if (datatype === 'turbo4' && layout !== 'two-stage')
+    throw new TldrError(
+      'UNSUPPORTED',
+      'datatype turbo4 keeps 4 bits of each value, too few to see later that a point was changed: expected the layout two-stage, which also keeps the full vectors, or another datatype',
+    );
+}
+
+/** @throws UNSUPPORTED for a vector that a copy would change: its codes would be made again, of values read from codes */
+export function checkCopied(source: string, copied: Iterable<readonly [string, Json]>): void {
+  for (const [name, params] of copied)
+    if (textAt(params, 'datatype') === 'turbo4')
+      throw new TldrError(
+        'UNSUPPORTED',
+        `vector "${name}" of ${source} has the datatype turbo4: a copy would change it. Expected vectors that can be read as they were written`,
+      );
 }
 
 /** Returns a vector's settings with this number of links of each point in its graph; undefined keeps them. */

@@ -223,7 +223,7 @@ function fullCommands(
   const turbo = /^turbo-(.+)bit$/.exec(row.datatype)?.[1];
   const codes =
     turbo !== undefined
-      ? { turboquant: { bits: `bits${turbo.replace('.', '_')}`, always_ram: true } }
+      ? { turbo: { bits: `bits${turbo.replace('.', '_')}`, always_ram: true } }
       : row.datatype === 'scalar'
         ? { scalar: { type: 'int8', always_ram: true } }
         : row.datatype in BINARY_SETTINGS

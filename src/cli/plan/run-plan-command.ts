@@ -20,7 +20,7 @@ import type { GlobalFlags } from '../console/options.js';
 import { withConsole, openStore, withStore } from '../console/command-body.js';
 import { checkOutput, commandLine } from '../console/check-output.js';
 import { budgetTable, printRamChoice } from './budgets.js';
-import { defaultKinds } from './default-kinds.js';
+import { kindsToTry } from './default-kinds.js';
 import { planPage } from './page.js';
 import { planJudgements, trainFlagsOf } from './judgements.js';
 import { planCommands, printChoice, printPlan, resultOf, sizingTable } from './print.js';
@@ -114,7 +114,11 @@ export async function planOptionsOf(
     collection,
     vectorName: flags.vector,
     dims: flags.dims,
-    kinds: flags.datatypes ?? defaultKinds(store, flags.scratch),
+    kinds: await kindsToTry(flags.datatypes, {
+      store,
+      scratch: flags.scratch,
+      local: adapterFor(config.url).local,
+    }),
     oversamplings: flags.oversampling,
     hnswM: flags.hnswM,
     sampleSize: flags.sample,

@@ -1,8 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
 import { deriveTarget, estimateMemory } from '../../../../adapters/qdrant/store/collection-settings.js';
 import { deriveScratch, vectorStorage } from '../../../../adapters/qdrant/store/scratch-collection.js';
-import { capabilitiesOf } from '../../../../adapters/qdrant/store/vector-storage.js';
-import type { CollectionSpec, Quantization } from '../../../../src/store/collection.js';
+import { capabilitiesOf, lackingText } from '../../../../adapters/qdrant/store/vector-storage.js';
+import type { CollectionSpec } from '../../../../src/store/collection.js';
+import type { TargetChange } from '../../../../src/store/copy-target.js';
 
 const source: CollectionSpec = {
   name: 'docs',
@@ -14,8 +15,11 @@ const source: CollectionSpec = {
 };
 const TURBO = ['turbo-1bit', 'turbo-1.5bit', 'turbo-2bit', 'turbo-4bit'] as const;
 
-function changed(change: { readonly quantization?: Quantization; readonly hnswM?: number }): CollectionSpec {
-  return deriveTarget(source, {
+function changed(
+  change: Partial<Pick<TargetChange, 'quantization' | 'hnswM' | 'datatype' | 'layout' | 'compactName'>>,
+  of = source,
+): CollectionSpec {
+  return deriveTarget(of, {
     name: 'small',
     layout: 'two-stage',
     vectorName: '',
@@ -50,6 +54,13 @@ describe('the ways of storing vectors that a version has', () => {
   });
 });
 
+test('what a version lacks is said with the version that has it', () => {
+  expect(lackingText(['turbo-2bit'], '1.16.3')).toBe(
+    'Qdrant 1.16.3 cannot store vectors as turbo-2bit: Qdrant 1.18 or newer can',
+  );
+  expect(lackingText(['turbo4', 'turbo-2bit'], '1.18.0')).toContain('Qdrant 1.19 or newer can');
+});
+
 describe('TurboQuant codes', () => {
   test.each([
     ['turbo-1bit', 'bits1', 1],
@@ -60,7 +71,7 @@ describe('TurboQuant codes', () => {
     const target = changed({ quantization });
     expect(sentOf(target, 'compact')).toMatchObject({
       on_disk: true,
-      quantization_config: { turboquant: { bits, always_ram: true } },
+      quantization_config: { turbo: { bits, always_ram: true } },
     });
     expect(vectorStorage(target, 'compact')).toMatchObject({ quantization, codesInMemory: true });
     const without = changed({ quantization: 'none' });
@@ -73,12 +84,12 @@ describe('TurboQuant codes', () => {
   test('have 4 bits unless the settings say so', () => {
     const native = source.native.replace(
       '"Cosine"',
-      '"Cosine","quantization_config":{"turboquant":{"always_ram":true}}',
+      '"Cosine","quantization_config":{"turbo":{"always_ram":true}}',
     );
     expect(vectorStorage({ ...source, native }, '')).toMatchObject({ quantization: 'turbo-4bit' });
   });
 
-  test('in place of vectors, in a temporary collection and in no target', () => {
+  test('in place of vectors, in a temporary collection and beside the full vectors of a target', () => {
     const storage = { datatype: 'turbo4', quantization: 'none', onDisk: false, indexed: true } as const;
     const scratch = deriveScratch(source, {
       name: 'scratch',
@@ -87,8 +98,52 @@ describe('TurboQuant codes', () => {
       vectors: [{ name: 'turbo', dim: 16, distance: 'cosine', storage }],
     });
     expect(sentOf(scratch, 'turbo')).toMatchObject({ size: 16, datatype: 'turbo4', on_disk: false });
-    const change = { quantization: 'none', datatype: 'turbo4' } as const;
-    expect(() => changed(change)).toThrow(expect.objectContaining({ code: 'UNSUPPORTED' }));
+    const target = changed({ quantization: 'none', datatype: 'turbo4' });
+    expect(sentOf(target, 'compact')).toMatchObject({ size: 16, datatype: 'turbo4' });
+    expect(sentOf(target, '')).not.toHaveProperty('datatype');
+    expect(estimateMemory(target, 1000).vectorsRamBytes).toBe((1000 * 16) / 2);
+    expect(() => changed({ datatype: 'turbo4', layout: 'compact', compactName: '' })).toThrow(
+      expect.objectContaining({
+        code: 'UNSUPPORTED',
+        message: expect.stringContaining('two-stage') as unknown,
+      }),
+    );
+  });
+
+  test('in place of vectors, in a source: they can be reduced, and not copied', () => {
+    const codes = { ...source, native: source.native.replace('"Cosine"', '"Cosine","datatype":"turbo4"') };
+    const reduced = changed({ layout: 'compact', compactName: '' }, codes);
+    expect(JSON.parse(reduced.native)).toMatchObject({ params: { vectors: { datatype: 'float32' } } });
+    expect(() => changed({}, codes)).toThrow(
+      expect.objectContaining({ code: 'UNSUPPORTED', message: expect.stringContaining('turbo4') as unknown }),
+    );
+  });
+});
+
+describe('memory, which newer servers read in place of on_disk and always_ram', () => {
+  const having = (settings: string): CollectionSpec => ({
+    ...source,
+    native: source.native.replace('"Cosine"', `"Cosine",${settings}`),
+  });
+
+  test('says what is held in memory', () => {
+    expect(vectorStorage(having('"memory":"cold"'), '').onDisk).toBe(true);
+    expect(vectorStorage(having('"memory":"cached","on_disk":true'), '').onDisk).toBe(false);
+    const codes = (memory: string): boolean =>
+      vectorStorage(
+        having(`"on_disk":true,"quantization_config":{"scalar":{"type":"int8","memory":"${memory}"}}`),
+        '',
+      ).codesInMemory;
+    expect([codes('pinned'), codes('cold')]).toEqual([true, false]);
+  });
+
+  test('of the source does not keep the full vector in memory, nor the compact one out of it', () => {
+    const pinned = changed({}, having('"memory":"pinned"'));
+    expect(sentOf(pinned, '')).toMatchObject({ on_disk: true });
+    expect(sentOf(pinned, '')).not.toHaveProperty('memory');
+    const cold = changed({ quantization: 'none' }, having('"memory":"cold"'));
+    expect(sentOf(cold, 'compact')).toMatchObject({ on_disk: false });
+    expect(sentOf(cold, 'compact')).not.toHaveProperty('memory');
   });
 });
 
