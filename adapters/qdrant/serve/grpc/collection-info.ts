@@ -31,7 +31,7 @@ const POINTS_COUNT = 9;
 const INDEXED_COUNT = 10;
 /** In CollectionParams. */
 const SPARSE_CONFIG = 10;
-const INDEXED_AS = [VECTOR.index, VECTOR.quantization, VECTOR.onDisk];
+const INDEXED_AS = [VECTOR.index, VECTOR.quantization, VECTOR.onDisk, VECTOR.memory];
 
 /**
  * GetCollectionInfoResponse: result 1; CollectionInfo: config 7, indexed_vectors_count 10, warnings 11. The vectors, the

@@ -22,6 +22,8 @@ const MESSAGES: Readonly<Record<string, Shape>> = {
   Condition: { 4: 'Filter', 6: 'NestedCondition', 7: 'HasVectorCondition' },
   NestedCondition: { 2: 'Filter' },
   PointsSelector: SELECTOR,
+  SearchParams: { 6: 'IdfParams' },
+  IdfParams: { 1: 'Filter' },
   Query: { 8: 'Formula' },
   Formula: { 1: EXPRESSION },
   [EXPRESSION]: {
@@ -46,9 +48,10 @@ const MESSAGES: Readonly<Record<string, Shape>> = {
 };
 
 type WithConditions = Pick<MessageFields, 'filter' | 'selector' | 'operations' | 'replicate'> &
-  Partial<Pick<StageFields, 'prefetch' | 'query'>>;
+  Partial<Pick<StageFields, 'prefetch' | 'query' | 'params'>>;
 
-function shapeOf({ filter, selector, operations, replicate, prefetch, query }: WithConditions): Shape {
+function shapeOf(fields: WithConditions): Shape {
+  const { filter, selector, operations, replicate, prefetch, query, params } = fields;
   if (selector === 'itself') return SELECTOR;
   const messages = [
     [filter, 'Filter'],
@@ -57,6 +60,7 @@ function shapeOf({ filter, selector, operations, replicate, prefetch, query }: W
     [replicate, 'ReplicatePoints'],
     [prefetch, 'PrefetchQuery'],
     [query, 'Query'],
+    [params, 'SearchParams'],
   ] as const;
   return Object.fromEntries(
     messages.flatMap(([field, message]) => (field === undefined ? [] : [[field, message]])),
@@ -66,8 +70,8 @@ function shapeOf({ filter, selector, operations, replicate, prefetch, query }: W
 /** Returns the fields of an operation's request that lead to a condition. */
 function shapeOfRequest(operation: ApiOperation): Shape {
   if (!isSearch(operation)) return shapeOf(operation.fields);
-  const search =
-    operation.kind === 'query' ? shapeOf(operation.fields) : { [operation.fields.filter]: 'Filter' };
+  const { filter, params } = operation.fields;
+  const search = shapeOf(operation.kind === 'query' ? operation.fields : { filter, params });
   return operation.form === 'batch' ? { [BATCHED_SEARCHES]: search } : search;
 }
 

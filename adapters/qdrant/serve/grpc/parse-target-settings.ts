@@ -17,7 +17,16 @@ import type {
 } from '../settings/settings-shown-to-clients.js';
 
 /** VectorParams. */
-export const VECTOR = { size: 1, distance: 2, index: 3, quantization: 4, onDisk: 5, datatype: 6, multi: 7 };
+export const VECTOR = {
+  size: 1,
+  distance: 2,
+  index: 3,
+  quantization: 4,
+  onDisk: 5,
+  datatype: 6,
+  multi: 7,
+  memory: 8,
+};
 /** CollectionConfig; params is a CollectionParams, whose vectors_config is 5. */
 export const CONFIG = { params: 1, index: 2, optimizers: 3, quantization: 5, strictMode: 6, metadata: 7 };
 export const VECTORS_CONFIG = 5;
@@ -28,7 +37,7 @@ export const FULL_SCAN_THRESHOLD = 3;
 export const EXACT_ALLOWED = 7;
 export const VECTOR_SIZE_LIMIT = 10;
 /** Names of the enum Datatype by number. 0 is the default. */
-const DATATYPES = ['float32', 'float32', 'uint8', 'float16'];
+const DATATYPES = ['float32', 'float32', 'uint8', 'float16', 'turbo4'];
 
 /** Codes are the bytes of a QuantizationConfig. */
 export const PROTO_CODES: CodesForm = {

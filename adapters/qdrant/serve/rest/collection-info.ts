@@ -30,6 +30,7 @@ const FIELD_ORDER = [
   'hnsw_config',
   'quantization_config',
   'on_disk',
+  'memory',
   'datatype',
   'multivector_config',
 ];

@@ -67,7 +67,7 @@ export const STRUCTURES = {
   feedbackInput: structure('RelevanceFeedbackInput', ['target', 'feedback', 'strategy']),
   feedbackItem: positional('FeedbackItem', ['example', 'score']),
   mmr: positional('Mmr', ['diversity', 'candidates_limit']),
-  params: positional('SearchParams', ['hnsw_ef', 'exact', 'quantization', 'indexed_only', 'acorn']),
+  params: positional('SearchParams', ['hnsw_ef', 'exact', 'quantization', 'indexed_only', 'acorn', 'idf']),
   lookup: positional('LookupLocation', ['collection', 'vector', 'shard_key']),
   withLookup: positional(
     'WithLookup',
@@ -106,7 +106,7 @@ export const STRUCTURES = {
   operations: positional('UpdateOperations', ['operations']),
   vectorDiff: positional(
     'VectorParamsDiff',
-    ['hnsw_config', 'quantization_config', 'on_disk'],
+    ['hnsw_config', 'quantization_config', 'on_disk', 'memory'],
     QUANTIZATION_ALIAS,
   ),
   indexDiff: positional(

@@ -171,14 +171,28 @@ function visitQuery(node: JsonNode, walk: Walk): void {
   }
 }
 
+/** The search parameters, whose `idf` may be the word `global`, or the points that count. */
+const PARAMS = structure([
+  ['hnsw_ef', nothing],
+  ['exact', nothing],
+  ['quantization', nothing],
+  ['indexed_only', nothing],
+  ['acorn', nothing],
+  ['idf', structure([['corpus', FILTER]])],
+]);
 const PREFETCHES = oneOrMany((node, walk) => PREFETCH(node, walk));
 const PREFETCH = structure([
   ['prefetch', PREFETCHES],
   ['query', visitQuery],
   ['using', nothing],
   ['filter', FILTER],
+  ['params', PARAMS],
 ]);
 const FILTERED = structure([['filter', FILTER]]);
+const SEARCHED = structure([
+  ['filter', FILTER],
+  ['params', PARAMS],
+]);
 const UPSERT = structure([
   ['points', nothing],
   ['shard_key', nothing],
@@ -226,7 +240,7 @@ function visitOf(operation: ApiOperation): Visit {
   switch (operation.kind) {
     case 'query':
     case 'legacy': {
-      const search = operation.kind === 'query' ? PREFETCH : FILTERED;
+      const search = operation.kind === 'query' ? PREFETCH : SEARCHED;
       return operation.form === 'batch' ? listIn('searches', search) : search;
     }
     case 'write':

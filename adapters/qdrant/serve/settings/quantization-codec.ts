@@ -5,6 +5,8 @@ import { Malformed, ProtoMessage } from '../protobuf/message.js';
 const QUANTILE_MIN = 0.5;
 const QUANTILE_MAX = 1;
 const RATIOS = ['x4', 'x8', 'x16', 'x32', 'x64'];
+const BITS = ['bits1', 'bits1_5', 'bits2', 'bits4'];
+const MEMORIES = ['', 'cold', 'cached', 'pinned'];
 const ENCODINGS = ['one_bit', 'two_bits', 'one_and_half_bits'];
 const QUERY_ENCODINGS = ['default', 'binary', 'scalar4bits', 'scalar8bits'];
 /** Number of the only field of BinaryQuantizationQueryEncoding. */
@@ -22,7 +24,7 @@ interface Setting {
   readonly isRequired?: boolean;
 }
 
-/** QuantizationConfig: the number of each kind, and its settings in the order in which the server writes them. */
+/** QuantizationConfig: the number of each kind by its name in JSON (gRPC calls `turbo` turboquant), and its settings in the order in which the server writes them. */
 const KINDS: Readonly<Record<string, { readonly field: number; readonly settings: readonly Setting[] }>> = {
   scalar: {
     field: 1,
@@ -30,6 +32,7 @@ const KINDS: Readonly<Record<string, { readonly field: number; readonly settings
       { key: 'type', field: 1, as: 'name', names: ['', 'int8'], isRequired: true },
       { key: 'quantile', field: 2, as: 'float' },
       { key: 'always_ram', field: 3, as: 'flag' },
+      { key: 'memory', field: 4, as: 'name', names: MEMORIES },
     ],
   },
   product: {
@@ -37,14 +40,24 @@ const KINDS: Readonly<Record<string, { readonly field: number; readonly settings
     settings: [
       { key: 'compression', field: 1, as: 'name', names: RATIOS, isRequired: true },
       { key: 'always_ram', field: 2, as: 'flag' },
+      { key: 'memory', field: 3, as: 'name', names: MEMORIES },
     ],
   },
   binary: {
     field: 3,
     settings: [
       { key: 'always_ram', field: 1, as: 'flag' },
+      { key: 'memory', field: 4, as: 'name', names: MEMORIES },
       { key: 'encoding', field: 2, as: 'name', names: ENCODINGS },
       { key: 'query_encoding', field: 3, as: 'nested name', names: QUERY_ENCODINGS },
+    ],
+  },
+  turbo: {
+    field: 4,
+    settings: [
+      { key: 'always_ram', field: 1, as: 'flag' },
+      { key: 'memory', field: 3, as: 'name', names: MEMORIES },
+      { key: 'bits', field: 2, as: 'name', names: BITS },
     ],
   },
 };
