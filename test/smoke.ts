@@ -19,6 +19,7 @@ if (graph.recall < 0.9) throw new Error(`neighbour recall ${graph.recall}`);
 const entries: readonly (readonly [string, string])[] = [
   ['qdrant-tldr', 'trainEncoder'],
   ['qdrant-tldr/qdrant', 'openQdrant'],
+  ['qdrant-tldr/pgvector', 'openPgvector'],
   ['qdrant-tldr/memory', 'openMemory'],
   ['qdrant-tldr/testing', 'contractCases'],
 ];

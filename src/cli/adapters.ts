@@ -3,6 +3,7 @@
  * import adapters.
  */
 import { QDRANT } from '../../adapters/qdrant/adapter.js';
+import { PGVECTOR } from '../../adapters/pgvector/adapter.js';
 import { TldrError } from '../core/errors.js';
 import { maskAddress } from '../core/masked-address-and-redirect.js';
 import type { Adapter } from '../store/adapter.js';
@@ -13,7 +14,7 @@ export { NAME_BYTES_MAX, STATE_COLLECTION } from '../../adapters/qdrant/transpor
 /** The database that is used where none is named. */
 export const DEFAULT_ADAPTER = QDRANT;
 
-const adapters: Adapter[] = [QDRANT];
+const adapters: Adapter[] = [QDRANT, PGVECTOR];
 
 /** Returns all adapters. */
 export function allAdapters(): readonly Adapter[] {

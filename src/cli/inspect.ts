@@ -9,6 +9,7 @@ Writes  nothing
 Examples:
   qdrant-tldr inspect docs
   qdrant-tldr inspect docs --dim 96
+  qdrant-tldr inspect public.docs --url postgres://app@localhost/app
 
 Memory is an estimate from dimensions, datatypes, quantisation and graph links.
 

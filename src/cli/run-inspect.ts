@@ -49,15 +49,15 @@ export function runInspect(collection: string, flags: InspectFlags): Promise<voi
       const [first] = reduced;
       const ofVector =
         spec.vectors.length > 1 && first !== undefined ? [['--vector', first.vector] as const] : [];
+      const names = [collection];
+      const goal = ['--target', 'recall@10>=0.97'] as const;
+      const plan = nextCommand(flags, { command: ['plan'], names, flags: [...ofVector, goal] });
+      const size = ['--dim', first?.dim ?? 96] as const;
+      const learn = [...ofVector, size, ['--out', 'enc.onnx']] as const;
+      const train = nextCommand(flags, { command: ['train'], names, flags: learn });
       run.next(
         description === null
-          ? [
-              nextCommand(flags, {
-                command: ['plan'],
-                names: [collection],
-                flags: [...ofVector, ['--target', 'recall@10>=0.97']],
-              }),
-            ]
+          ? [store.storage === undefined ? train : plan]
           : [
               nextCommand(flags, {
                 command: ['migrate', 'status'],

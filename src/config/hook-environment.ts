@@ -1,6 +1,6 @@
 const PREFIX = /^QDRANT_TLDR_/;
 /** Variables of the server's address and key that other tools use too. */
-const OWN: readonly string[] = ['QDRANT_URL', 'QDRANT_API_KEY'];
+const OWN: readonly string[] = ['QDRANT_URL', 'QDRANT_API_KEY', 'DATABASE_URL', 'PGPASSWORD', 'PGPASSFILE'];
 
 /**
  * Returns the environment for a user's hook command: the current one, without this tool's settings and

@@ -73,6 +73,8 @@ export interface ConfigInput {
   /** The configuration file; if absent, the default file if it exists. */
   readonly file?: string | undefined;
   readonly environment?: Readonly<Record<string, string | undefined>>;
+  /** Variables that hold the address of a database, for other programs too, and the schemes that it may have. */
+  readonly addresses?: readonly { readonly variable: string; readonly schemes: readonly string[] }[];
   /** Settings that only one kind of database has. */
   readonly extra?: readonly ExtraSetting[];
 }
@@ -100,6 +102,11 @@ export function loadConfig(input: ConfigInput = {}): Config {
   }
   for (const [name, { env }] of Object.entries(schema))
     if (environment[env] !== undefined) from.set(name, givenName(env, given));
+  const address = addressIn(given, input.addresses);
+  if (address !== undefined && from.get('url') === 'default') {
+    settings.set('url', address.url);
+    from.set('url', address.variable);
+  }
   const flags = Object.entries(input.flags ?? {}).filter(([, value]) => value !== undefined);
   for (const [name] of flags) from.set(name, 'flag');
   try {
@@ -169,6 +176,19 @@ function knownEnvironment(
     Object.fromEntries(Object.entries(given).filter(([, value]) => value !== '')),
     EARLIER_VARIABLES,
   );
+}
+
+/** Returns the first variable with an address of a kind of database that has this variable; undefined without one. */
+function addressIn(
+  environment: Readonly<Record<string, string | undefined>>,
+  addresses: ConfigInput['addresses'] = [],
+): { readonly variable: string; readonly url: string } | undefined {
+  for (const { variable, schemes } of addresses) {
+    const url = environment[variable];
+    if (url !== undefined && schemes.some((scheme) => url.startsWith(`${scheme}://`)))
+      return { variable, url };
+  }
+  return undefined;
 }
 
 /** Returns the name under which a variable was given: its present name or its earlier one. */

@@ -49,6 +49,7 @@ export type Hint =
   | 'throttle-again' // remove the throttle settings and set them again
   | 'smaller-sample' // train with fewer rows
   | 'parquet-column' // name the column of the file that holds the vectors
+  | 'key-columns' // name the columns that identify a point
   | 'remove-scratch' // remove the scratch collection
   | 'fewer-queries' // ask fewer queries, or raise the server's rate limit
   // What to do about the proxy

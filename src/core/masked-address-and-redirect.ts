@@ -1,11 +1,13 @@
 import { type Hint, TldrError } from './errors.js';
 
 /**
- * Returns an address in a form that may be shown: everything before the last "@" (user and password) is
- * masked. It also works on invalid addresses, because error messages quote them.
+ * Returns an address in a form that may be shown: everything before the last "@" (user and password), and a
+ * password among its options, is masked. It also works on invalid addresses, because error messages quote them.
  */
 export function maskAddress(text: string): string {
-  return text.replace(/^([a-z][a-z0-9+.-]*:\/\/)?.*@/is, '$1********@');
+  return text
+    .replace(/^([a-z][a-z0-9+.-]*:\/\/)?.*@/is, '$1********@')
+    .replaceAll(/([?&]password=)[^&]*/gi, '$1********');
 }
 
 /** A server's answer that sends its client to another address. */

@@ -73,6 +73,8 @@ export interface Adapter {
   /** Schemes of its addresses, such as `https`. */
   readonly schemes: readonly string[];
   readonly settings: readonly AdapterSetting[];
+  /** A variable of the environment that other programs use for the address. It may hold a password. */
+  readonly addressVariable?: string;
   /**
    * Connects to a database.
    * @throws INVALID_ARGUMENT for an unusable address, UNAVAILABLE when nothing answers, UNAUTHORIZED,

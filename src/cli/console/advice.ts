@@ -44,6 +44,7 @@ const ADVICE: Readonly<Record<Hint, string | ((fields: Fields) => string)>> = {
     'remove it, and set --max-load and --nice again with `migrate tune`: it holds these two settings, nothing else is lost',
   'smaller-sample': 'choose a sample of that size (--sample)',
   'parquet-column': 'name the one to read with --column, or for --queries with --query-column',
+  'key-columns': 'the flag is --key-columns',
   'remove-scratch': 'remove it with plan --clean',
   'fewer-queries': 'use fewer queries (--sample) or raise read_rate_limit',
   'start-proxy': ({ source, target }) =>

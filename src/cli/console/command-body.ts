@@ -1,5 +1,6 @@
-import { adapterFor } from '../adapters.js';
+import { adapterFor, allAdapters } from '../adapters.js';
 import { loadConfig, type Config } from '../../config/load.js';
+import { maskAddress } from '../../core/masked-address-and-redirect.js';
 import type { Log } from '../../core/run-options.js';
 import { TldrError } from '../../core/errors.js';
 import type { OpenOptions } from '../../store/adapter.js';
@@ -18,12 +19,27 @@ export function configOf(flags: GlobalFlags, more: Readonly<Record<string, unkno
   const { url, logLevel, threads, lanes, batchSize, worker } = flags;
   const { concurrency = lanes } = flags;
   const extra = adapterSettings();
+  if (url !== undefined) checkNoPassword(url);
   const own = Object.fromEntries(extra.map(({ name }) => [name, Reflect.get(flags, name) as unknown]));
   return loadConfig({
     file: flags.config,
+    addresses: allAdapters().flatMap(({ addressVariable: variable, schemes }) =>
+      variable === undefined ? [] : [{ variable, schemes }],
+    ),
     flags: { url, ...own, logLevel, threads, concurrency, batchSize, worker, ...more },
     extra,
   });
+}
+
+/** @throws INVALID_ARGUMENT for a password in the flag, since lists of processes show flags */
+function checkNoPassword(url: string): void {
+  const hasPassword = /^[a-z][a-z0-9+.-]*:\/\/[^/?]*:[^/?]+@|[?&]password=/i.test(url);
+  const known = allAdapters().find(({ schemes }) => schemes.some((scheme) => url.startsWith(`${scheme}://`)));
+  if (!hasPassword || known?.addressVariable === undefined) return;
+  throw new TldrError(
+    'INVALID_ARGUMENT',
+    `--url ${maskAddress(url)} holds a password, which lists of processes show: give the whole address in ${known.addressVariable}, or the password in PGPASSWORD or ~/.pgpass`,
+  );
 }
 
 /** Opens the configured database, to read from it. @throws as `Adapter.open` */

@@ -15,6 +15,7 @@ Writes  the encoder file (--out), and if you ask for them a page of results (--r
 Examples:
   qdrant-tldr train docs --dim 96 --out enc.onnx
   qdrant-tldr train docs --dim 96 --out enc.onnx --budget 10m
+  qdrant-tldr train docs --dim 96 --out enc.onnx --vector embedding --url postgres://app@localhost/app
   qdrant-tldr train --input base.npy --dim 64 --out enc.onnx
   qdrant-tldr train docs --dim 96 --out enc.onnx --queries real-queries.npy --report report.html
   qdrant-tldr train --input base.npy --dim 64 --out enc.onnx --objective relevance --labels labels.npy

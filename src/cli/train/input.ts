@@ -1,6 +1,7 @@
 import type { Config } from '../../config/load.js';
 import type { Distance } from '../../core/distance.js';
 import { expectDefined, TldrError } from '../../core/errors.js';
+import { isCopyTarget } from '../../store/copy-target.js';
 import { pickVector } from '../../store/pick-vector.js';
 import type { ConsoleRun } from '../console/command-output.js';
 import { openVectors } from '../../files/open-vectors.js';
@@ -33,6 +34,8 @@ export interface LoadedTraining extends JudgedSample {
   readonly colours: MapColours;
   /** Estimated for a collection; for a file, its vectors as float32. Null if the store cannot say. */
   readonly memory: MemoryBeforeAndAfter | null;
+  /** Whether the collection can be migrated where it is: false for a store that is only read. */
+  readonly canMigrate: boolean;
 }
 
 /**
@@ -78,7 +81,8 @@ export async function loadTraining(
     const sample = await sampleFile(flags.input, { size, seed, distance, column }, run);
     const float32 = (dim: number): number => 4 * dim * file.rows;
     const memory = { ramBytesBefore: float32(file.cols), ramBytesAfter: float32(context.outputDim) };
-    return { sample, relevance, memory, colours: coloursOfLabels(sample.x.rows, relevance, seed) };
+    const colours = coloursOfLabels(sample.x.rows, relevance, seed);
+    return { sample, relevance, memory, colours, canMigrate: false };
   }
   const name = expectDefined(collection, 'the collection to train on');
   const choice = labelFieldChoice(flags);
@@ -101,7 +105,8 @@ export async function loadTraining(
     const colours = isColoured
       ? await readMapColours({ ...place, vectorName: vector.name }, shown, { colorBy: flags.colorBy, run })
       : coloursOfLabels(sampled.length, relevance, seed);
-    return { sample, relevance: { ...relevance, labelFields }, memory, colours };
+    const canMigrate = isCopyTarget(store);
+    return { sample, relevance: { ...relevance, labelFields }, memory, colours, canMigrate };
   });
 }
 

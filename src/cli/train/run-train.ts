@@ -141,7 +141,7 @@ export async function train(
     log: run.log,
     onProgress: run.onProgress,
   };
-  const { sample, relevance, memory, colours } = await loadTraining(collection, flags, {
+  const { sample, relevance, memory, colours, canMigrate } = await loadTraining(collection, flags, {
     run,
     config,
     outputDim: flags.dim,
@@ -163,7 +163,7 @@ export async function train(
     sayDryRun(sample, flags, run);
     return null;
   }
-  return trainAndSave(sample, { collection, flags, options, relevance, memory, colours, run });
+  return trainAndSave(sample, { collection, flags, options, relevance, memory, colours, canMigrate, run });
 }
 
 function checkColorBy({ colorBy, report, input }: TrainFlags): void {
@@ -200,6 +200,7 @@ async function trainAndSave(
     relevance,
     memory,
     colours,
+    canMigrate,
     run,
   }: {
     readonly collection: string | undefined;
@@ -208,6 +209,7 @@ async function trainAndSave(
     readonly relevance: TrainRelevance;
     readonly memory: MemoryBeforeAndAfter | null;
     readonly colours: MapColours;
+    readonly canMigrate: boolean;
     readonly run: ConsoleRun;
   },
 ): Promise<TrainReport> {
@@ -242,7 +244,7 @@ async function trainAndSave(
       details,
       encoder,
       map: await sampleMap(shown, encoder, { colours, run }),
-      next: stepsAfterTraining(collection, flags),
+      next: canMigrate || collection === undefined ? stepsAfterTraining(collection, flags) : [],
       source,
       command: commandLine(),
       commandFor,
@@ -253,7 +255,7 @@ async function trainAndSave(
     `saved ${candidateLabel(report.shipped, flags.verbose)} as ${flags.out}, fingerprint ${encoder.fingerprint.slice(0, 16)}`,
   );
   sayGain(run, report, memory);
-  run.next(commandsAfterTraining(source, flags));
+  if (canMigrate || collection === undefined) run.next(commandsAfterTraining(source, flags));
   run.result({ out: flags.out, fingerprint: encoder.fingerprint, ...report, memory });
   return report;
 }

@@ -8,6 +8,7 @@ const ROOT = process.cwd();
 const ENTRIES: Readonly<Record<string, string>> = {
   'qdrant-tldr': join(ROOT, 'dist/src/index.d.ts'),
   'qdrant-tldr/qdrant': join(ROOT, 'dist/adapters/qdrant/index.d.ts'),
+  'qdrant-tldr/pgvector': join(ROOT, 'dist/adapters/pgvector/index.d.ts'),
   'qdrant-tldr/memory': join(ROOT, 'dist/adapters/memory/index.d.ts'),
   'qdrant-tldr/testing': join(ROOT, 'dist/src/store/testing/index.d.ts'),
 };

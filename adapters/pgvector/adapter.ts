@@ -1,0 +1,25 @@
+import type { Adapter } from '../../src/store/adapter.js';
+
+/** PostgreSQL with pgvector. The password comes from the environment, or from the file of passwords that psql reads. */
+export const PGVECTOR: Adapter = {
+  name: 'pgvector',
+  schemes: ['postgres', 'postgresql'],
+  addressVariable: 'DATABASE_URL',
+  settings: [
+    {
+      name: 'keyColumns',
+      env: 'QDRANT_TLDR_KEY_COLUMNS',
+      doc: 'PostgreSQL: columns that identify a row of a view or of a table without a primary key, such as id or tenant,id',
+      value: 'columns',
+      isAddress: false,
+    },
+    {
+      name: 'vectorDistance',
+      env: 'QDRANT_TLDR_VECTOR_DISTANCE',
+      doc: 'PostgreSQL: cosine, dot, euclid or manhattan; empty: as the index of the column, or cosine without an index',
+      value: 'distance',
+      isAddress: false,
+    },
+  ],
+  open: async (options) => (await import('./open.js')).openPgvector(options),
+};

@@ -1,0 +1,108 @@
+import { afterAll, beforeAll, describe, expect } from '@jest/globals';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { matrix } from '../../../src/core/matrix.js';
+import { Rng } from '../../../src/core/rng.js';
+import { runCli, type CliResult } from '../../support/cli/run-cli.js';
+import {
+  startPostgres,
+  testsOnPostgres,
+  type PostgresServer,
+} from '../../support/postgres/postgres-server.js';
+
+const postgresTest = await testsOnPostgres();
+const [ROWS, DIM] = [400, 16];
+let server: PostgresServer;
+let cwd = '';
+
+beforeAll(async () => {
+  server = await startPostgres();
+  cwd = await mkdtemp(join(tmpdir(), 'qdrant-tldr-pgvector-'));
+  await server.sql(`create table docs (id uuid primary key, topic text, embedding vector(${DIM}))`);
+  const rng = new Rng(1);
+  const x = matrix(ROWS, DIM);
+  for (let i = 0; i < ROWS; i++) {
+    for (let d = 0; d < DIM; d++) x.data[i * DIM + d] = rng.normal() * 2 ** -d;
+    const vector = `[${x.data.subarray(i * DIM, (i + 1) * DIM).join(',')}]`;
+    await server.sql('insert into docs values (gen_random_uuid(), $1, $2)', [`topic ${i % 3}`, vector]);
+  }
+});
+afterAll(async () => {
+  await server.stop();
+  await rm(cwd, { recursive: true, force: true });
+});
+
+/** Runs a command with the address in the environment. */
+const cli = (...args: string[]): Promise<CliResult> =>
+  runCli(args, { cwd, env: { DATABASE_URL: server.url } });
+
+describe('the commands on a table of PostgreSQL', () => {
+  postgresTest('inspect it by its name, with the address of DATABASE_URL', async () => {
+    const { code, stderr, json } = await cli('inspect', 'docs', '--json');
+    expect({ code, stderr }).toEqual({
+      code: 0,
+      stderr: expect.stringContaining('docs: 400 points') as unknown,
+    });
+    expect(json()).toMatchObject({
+      points: ROWS,
+      vectors: [{ name: 'embedding', dim: DIM, distance: 'cosine' }],
+    });
+    expect(stderr).toContain('qdrant-tldr train docs --dim 2 --out enc.onnx');
+  });
+
+  postgresTest('learn from it, with labels of its columns, and promise no migration', async () => {
+    const learn = ['--dim', '4', '--steps', '3', '--k', '5', '--out', 'enc.onnx', '--report', 'page.html'];
+    const { code, stderr, json } = await cli('train', 'docs', ...learn, '--labels-field', 'topic', '--json');
+    expect({ code, stderr }).toMatchObject({ code: 0 });
+    expect(stderr).not.toContain('migrate');
+    expect(json()).toMatchObject({ inputDim: DIM, outputDim: 4 });
+    expect(JSON.stringify(json())).toContain('topic');
+  });
+
+  postgresTest.each([
+    ['migrate', 'docs', 'docs_new', '--encoder', 'enc.onnx', '--yes'],
+    ['plan', 'docs', '--yes'],
+  ])('say of %s what they cannot do, and write nothing', async (...args) => {
+    const { code, stderr } = await cli(...args);
+    expect({ code, stderr }).toEqual({ code: 7, stderr: expect.stringContaining('pgvector') as unknown });
+    const tables = await server.sql(
+      `select relname from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace`,
+    );
+    expect(tables).toEqual([{ relname: 'docs' }]);
+  });
+
+  postgresTest('refuse a password on the command line, and never show one', async () => {
+    const refused = await cli('inspect', 'docs', '--url', 'postgres://me:s3cret@127.0.0.1:1/app');
+    expect(refused.code).toBe(2);
+    expect(refused.stderr).toContain('give the whole address in DATABASE_URL');
+    const shown = await runCli(['config'], {
+      cwd,
+      env: { DATABASE_URL: 'postgres://me:s3cret@127.0.0.1:1/app' },
+    });
+    expect(shown.stdout + shown.stderr).toContain('postgres://********@127.0.0.1:1/app');
+    const failed = await runCli(['inspect', 'docs'], {
+      cwd,
+      env: { DATABASE_URL: 'postgres://me:s3cret@127.0.0.1:1/app', QDRANT_TLDR_LOG_LEVEL: 'debug' },
+    });
+    expect(failed.code).not.toBe(0);
+    for (const { stdout, stderr } of [refused, shown, failed])
+      expect(stdout + stderr).not.toContain('s3cret');
+  });
+
+  postgresTest('prefer the address of a flag and of QDRANT_URL to DATABASE_URL', async () => {
+    const other = { DATABASE_URL: 'postgres://127.0.0.1:1/app' };
+    const byFlag = await runCli(['inspect', 'docs', '--url', server.url], { cwd, env: other });
+    expect({ code: byFlag.code, stderr: byFlag.stderr }).toMatchObject({ code: 0 });
+    const env = { ...other, QDRANT_URL: 'http://127.0.0.1:1' };
+    expect((await runCli(['config'], { cwd, env })).stdout).not.toContain('postgres://127');
+    expect((await runCli(['inspect', 'docs'], { cwd, env })).stderr).toContain('http://127.0.0.1:1');
+  });
+
+  postgresTest('read the variables of psql where the address leaves something out', async () => {
+    const { hostname, port, pathname, username } = new URL(server.url);
+    const env = { PGHOST: hostname, PGPORT: port, PGDATABASE: pathname.slice(1), PGUSER: username };
+    const { code, stdout } = await runCli(['inspect', 'docs', '--url', 'postgres://'], { cwd, env });
+    expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringContaining('400 points') as unknown });
+  });
+});
