@@ -4,7 +4,7 @@ import { ProtoWriter } from '../../../src/encoder/protobuf.js';
 import type { PointCondition } from '../../../src/store/points.js';
 import { CONDITION_FORM } from '../points/condition-form.js';
 import type { Grpc } from '../transport/grpc.js';
-import { num, parseJson, valueAt, type Json, type JsonObject } from '../transport/json.js';
+import { num, parseJson, textAt, valueAt, type Json, type JsonObject } from '../transport/json.js';
 import { limitsOf, type CollectionRef } from '../points/read-and-write-points.js';
 import type { Rest } from '../transport/rest.js';
 import { idOf, idsIn, pathOf } from '../points/ids-over-rest.js';
@@ -16,6 +16,9 @@ const PAGE_POINTS = 4096;
 const NO_SHARD = 'Shard key not specified';
 /** A payload field without an index. */
 const NO_FIELD = 'qdrant-tldr-no-such-field';
+/** States of a write that is logged: Acknowledged and WaitTimeout. */
+const NOT_APPLIED = ['acknowledged', 'wait_timeout'];
+const NOT_APPLIED_NUMBERS = [1n, 4n];
 /** A filter that selects every point. */
 const EVERYTHING: JsonObject = {};
 
@@ -108,6 +111,7 @@ async function grpcPage(
  * applied, so are all writes before it. If strict mode allows no condition, the deletion of a missing payload
  * index does the same. A collection without shards, such as a new one with custom sharding, has nothing to
  * wait for.
+ * @throws UNAVAILABLE when a server from 1.17 on stops waiting before the deletion is applied
  */
 export async function waitForApplied(
   { rest, grpc }: { readonly rest: Rest; readonly grpc: Grpc },
@@ -117,10 +121,31 @@ export async function waitForApplied(
   const nothing = new ProtoWriter(16).message(2, new ProtoWriter(8).message(2, hasNoId));
   const request = new ProtoWriter().string(1, collection).varint(2, 1).message(3, nothing).finish();
   try {
-    await grpc.call('Points/Delete', request);
+    if (!isApplied(await grpc.call('Points/Delete', request))) throw notApplied(collection);
   } catch (error) {
-    if (error instanceof StrictRefusal)
-      await rest.call('DELETE', `${pathOf(collection)}/index/${NO_FIELD}?wait=true`);
-    else if (!isTldrError(error, 'INVALID_ARGUMENT') || !error.message.endsWith(NO_SHARD)) throw error;
+    if (error instanceof StrictRefusal) {
+      const answer = await rest.call('DELETE', `${pathOf(collection)}/index/${NO_FIELD}?wait=true`);
+      if (NOT_APPLIED.includes(textAt(answer, 'status') ?? '')) throw notApplied(collection);
+    } else if (!isTldrError(error, 'INVALID_ARGUMENT') || !error.message.endsWith(NO_SHARD)) throw error;
   }
+}
+
+function notApplied(collection: string): TldrError {
+  return new TldrError('UNAVAILABLE', `${collection}: the server has not applied all earlier writes yet`);
+}
+
+/** Returns whether a PointsOperationResponse (result 1: UpdateResult, status 2) says that the write was applied. */
+export function isApplied(answer: Uint8Array): boolean {
+  const reader = answerReader(answer);
+  while (reader.next()) {
+    if (reader.field !== 1) {
+      reader.skip();
+      continue;
+    }
+    const result = reader.message();
+    while (result.next())
+      if (result.field !== 2) result.skip();
+      else if (NOT_APPLIED_NUMBERS.includes(result.uint64())) return false;
+  }
+  return true;
 }
