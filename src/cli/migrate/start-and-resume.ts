@@ -71,9 +71,10 @@ export function startCommand(): Command {
     .option('--vector <name>', 'vector to reduce, if the source has several')
     .option('--compact-name <name>', 'name of the compact vector in the two-stage layout (default: compact)')
     .addOption(
-      new Option('--datatype <name>', 'datatype of the compact vector (default: as in the source)').choices([
-        ...TARGET_DATATYPES,
-      ]),
+      new Option(
+        '--datatype <name>',
+        'datatype of the compact vector; turbo4: 4 bits a value, two-stage only, Qdrant 1.19 (default: as in the source)',
+      ).choices([...TARGET_DATATYPES]),
     )
     .addOption(
       new Option(
