@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
-import { isTldrError, type ErrorCode } from '../core/errors.js';
+import { isTldrError, nativeLibraryError, type ErrorCode } from '../core/errors.js';
 import { VERSION } from '../encoder/package-version.js';
 import { errorText } from './console/advice.js';
 import { painted } from './console/colours.js';
@@ -93,7 +93,8 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 
 try {
   await program.parseAsync();
-} catch (error) {
+} catch (thrown) {
+  const error = nativeLibraryError(thrown) ?? thrown;
   if (error instanceof CommanderError) {
     // The parser has printed the usage error itself. Help and version have exit code 0.
     if (error.exitCode !== 0) fail('INVALID_ARGUMENT', usageMessage(error));

@@ -150,3 +150,32 @@ export function hintFields(error: unknown): Readonly<Record<string, unknown>> {
   const hinted = hintedIn(error);
   return hinted === undefined ? {} : { ...hinted.fields, hint: hinted.hint };
 }
+
+/** Packages with a library in machine code, each with what its library needs. */
+const NATIVE_PACKAGES: Readonly<Record<string, string>> = {
+  'hnswlib-node':
+    'a library compiled on this machine. Install python3, make and a C++ compiler, then install qdrant-tldr again and let install scripts run. Or train with exact neighbours, which need no HNSW graph of the sample',
+  'onnxruntime-node':
+    'the library for this machine, which is made for Linux with glibc (so not for Alpine), for macOS on Apple silicon, and for Windows. Install qdrant-tldr again here and with this Node, and copy no node_modules from another machine',
+  'fs-native-extensions':
+    'the library for this machine. Install qdrant-tldr again here and with this Node, and copy no node_modules from another machine',
+};
+
+/**
+ * Returns the error for a package whose library in machine code cannot be loaded: what happened, what was expected and
+ * what to do. Returns null for any other error.
+ */
+export function nativeLibraryError(error: unknown): TldrError | null {
+  if (isTldrError(error)) return null;
+  const message = messageOf(error);
+  if (!/cannot find (module|addon|package)|could not locate the bindings|\.node\b/i.test(message))
+    return null;
+  const name = Object.keys(NATIVE_PACKAGES).find((known) => message.includes(known));
+  if (name === undefined) return null;
+  const [reason = ''] = message.split('\n');
+  return new TldrError(
+    'UNSUPPORTED',
+    `${name} cannot be loaded by Node ${process.version} on ${process.platform} ${process.arch} (${reason.replace(/:$/, '')}), expected ${expectDefined(NATIVE_PACKAGES[name], 'its need')}`,
+    { cause: error },
+  );
+}

@@ -1,5 +1,5 @@
 import { Worker, workerData } from 'node:worker_threads';
-import { isTldrError, messageOf, TldrError, type ErrorCode } from './errors.js';
+import { isTldrError, messageOf, nativeLibraryError, TldrError, type ErrorCode } from './errors.js';
 import type { Progress, RunOptions } from './run-options.js';
 
 /** What a worker thread sends: any number of progress and event messages, then one result or error. */
@@ -57,7 +57,8 @@ export function runInWorker(options: WorkerTask): Promise<unknown> {
       else end(() => resolve(message.result));
     });
     worker.on('error', (cause) => {
-      end(() => reject(new TldrError('INTERNAL', `worker thread failed: ${messageOf(cause)}`, { cause })));
+      const failure = new TldrError('INTERNAL', `worker thread failed: ${messageOf(cause)}`, { cause });
+      end(() => reject(nativeLibraryError(cause) ?? failure));
     });
     worker.on('exit', (code) => {
       end(() => reject(new TldrError('INTERNAL', `worker thread ended early with code ${code}`)));
@@ -110,7 +111,8 @@ export function throwIfStopped(): void {
 }
 
 /** The message for something thrown inside a worker. */
-export function errorMessage(error: unknown): WorkerMessage {
+export function errorMessage(thrown: unknown): WorkerMessage {
+  const error = nativeLibraryError(thrown) ?? thrown;
   const code = isTldrError(error) ? error.code : 'INTERNAL';
   return { kind: 'error', code, message: messageOf(error) };
 }
