@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { execFile } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { chmod, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
+import { runInTerminal } from '../support/cli/run-in-terminal.js';
 
 let cwd: string;
 let PATH: string;
@@ -60,5 +61,53 @@ describe('bash is offered', () => {
   test('and runs nothing of what was typed', async () => {
     await offered('inspect', '$(touch was-run)', '`touch was-run`', '; touch was-run', '--');
     expect(await readdir(cwd)).not.toContain('was-run');
+  });
+});
+
+/** Says why a shell's tests do not run, where it is not installed. */
+function ifInstalled(shell: string): typeof test {
+  if (spawnSync(shell, ['--version']).status === 0) return test;
+  process.stdout.write(`left out: completion in ${shell}, which is not installed here\n`);
+  return test.skip as typeof test;
+}
+
+describe('fish is offered', () => {
+  const inFish = ifInstalled('fish');
+
+  async function offeredByFish(line: string): Promise<string[]> {
+    const script = `qdrant-tldr completion fish | source; complete -C '${line}'`;
+    const env = { PATH, HOME: cwd, LANG: 'C.UTF-8' };
+    const { stdout } = await promisify(execFile)('fish', ['--no-config', '-c', script], { cwd, env });
+    // Behind a tab stands a description.
+    return stdout.split('\n').flatMap((word) => (word === '' ? [] : [word.split('\t')[0] ?? '']));
+  }
+
+  inFish('commands, flags and values, and no files beside them', async () => {
+    expect(await offeredByFish('qdrant-tldr ')).toEqual(expect.arrayContaining(['train', 'shrink']));
+    expect(await offeredByFish('qdrant-tldr migrate st')).toEqual(['start', 'status']);
+    expect(await offeredByFish('qdrant-tldr migrate start --lay')).toEqual(['--layout']);
+    expect(await offeredByFish('qdrant-tldr migrate start --layout ')).toEqual(['compact', 'two-stage']);
+  });
+
+  inFish('files where the program has no words', async () => {
+    expect(await offeredByFish('qdrant-tldr train --input on')).toEqual(['only-file.npy']);
+    expect(await offeredByFish('qdrant-tldr train --input=on')).toEqual(['--input=only-file.npy']);
+  });
+});
+
+describe('zsh completes', () => {
+  ifInstalled('zsh')('commands, flags and files, in a shell that has not set up completion', async () => {
+    await writeFile(join(cwd, '.zshrc'), 'eval "$(qdrant-tldr completion zsh)"\nPS1="ready> "\n');
+    const { lines, raw } = await runInTerminal(['zsh', '-i'], {
+      columns: 80,
+      cwd,
+      env: { PATH, HOME: cwd, ZDOTDIR: cwd },
+      typeOn: /ready>/,
+      // Ctrl-U removes the second line again.
+      keys: 'qdrant-tldr migrate statu\t--hel\t\nqdrant-tldr train --input on\t\x15exit\n',
+    });
+    expect(lines).toContainEqual(expect.stringContaining('ready> qdrant-tldr migrate status --help'));
+    expect(lines).toContainEqual(expect.stringContaining('Usage: qdrant-tldr migrate status'));
+    expect(raw).toContain('ly-file.npy');
   });
 });

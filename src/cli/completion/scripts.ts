@@ -27,12 +27,19 @@ _qdrant_tldr() {
   found=("\${(@)found:#}")
   if (( \${#found} )); then compadd -a found; else _files; fi
 }
+(( \${+functions[compdef]} )) || { autoload -Uz compinit && compinit; }
 compdef _qdrant_tldr qdrant-tldr
 `,
   fish: `function __qdrant_tldr
   set -l typed (commandline -opc)
-  qdrant-tldr complete -- $typed[2..] (commandline -ct) 2>/dev/null
+  set -l found (qdrant-tldr complete -- $typed[2..] (commandline -ct) 2>/dev/null)
+  if set -q found[1]
+    printf '%s\\n' $found
+  else
+    set -l flag (string match -r -- '^--[^=]+=' (commandline -ct))
+    printf '%s\\n' "$flag"(__fish_complete_path (string replace -- "$flag" '' (commandline -ct)))
+  end
 end
-complete -c qdrant-tldr -a '(__qdrant_tldr)'
+complete -c qdrant-tldr -f -a '(__qdrant_tldr)'
 `,
 };
