@@ -85,6 +85,7 @@ async function phase(
     const { copied, verify } = await migrateCollection({
       ...sides,
       encoder,
+      layout: 'compact',
       statePath: join(folder, 'record.json'),
     });
     console.error(`  ${copied} points copied, ${verify.points} verified`);

@@ -202,6 +202,7 @@ async function migrate({ url, grpcUrl, folder, target }: Place, mark: () => void
     sourceCollection: 'source',
     targetCollection: target,
     encoder: await Encoder.load(encoderFile(folder)),
+    layout: 'compact',
     statePath: join(folder, `${target}.json`),
     concurrency: LANES.migrate,
     batchSize: BATCH,

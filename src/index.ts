@@ -75,7 +75,12 @@ export {
   type NextStep,
   type WorkerStatus,
 } from './migrate/run/migration-status.js';
-export { planMigration, type MigrationPlan, type MigrationRequest } from './migrate/plan/migration.js';
+export {
+  planMigration,
+  type MigrationPlan,
+  type MigrationRequest,
+  type PlanMigrationOptions,
+} from './migrate/plan/migration.js';
 export { stateFile } from './migrate/state/in-file.js';
 export type { StateLocation } from './migrate/state/location.js';
 export { rollBack, type RollBackRequest, type WayBack } from './migrate/cutover/roll-back.js';

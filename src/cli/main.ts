@@ -52,7 +52,7 @@ Step by step, in this order:
   qdrant-tldr inspect docs                                                 dimensions, points and memory
   qdrant-tldr plan docs --target "recall@10>=0.97"                         which size and storage is enough
   qdrant-tldr train docs --dim 96 --out enc.onnx                           learn the encoder
-  qdrant-tldr migrate docs docs_2s --encoder enc.onnx --layout two-stage   copy and verify every point
+  qdrant-tldr migrate docs docs_2s --encoder enc.onnx                      copy and verify every point
   qdrant-tldr evaluate docs docs_2s --encoder enc.onnx                     recall and latency of both
   qdrant-tldr serve --collection docs --target docs_2s --encoder enc.onnx  the proxy for unchanged clients
 

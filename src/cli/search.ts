@@ -7,7 +7,7 @@ Reads   the collection, the encoder file and the query
 Writes  nothing; it prints the score, id and payload of each result
 
 Examples:
-  echo '[0.1, 0.2, ...]' | qdrant-tldr search docs_c96 --encoder enc.onnx --query -
+  echo '[0.1, 0.2, ...]' | qdrant-tldr search docs_2s --encoder enc.onnx --query -
   qdrant-tldr search docs_2s --encoder enc.onnx --query q.npy --row 3 --rescore 100
 
 Documentation: docs/cli.md, docs/evaluate.md (to measure many queries)`;
@@ -15,7 +15,7 @@ Documentation: docs/cli.md, docs/evaluate.md (to measure many queries)`;
 /** `search`: sends a full-size query to a compact collection, to try it out. */
 export function searchCommand(): Command {
   const command = new Command('search')
-    .description('Search a compact collection with a full-size query vector.')
+    .description('Search a migrated collection with a full-size query vector.')
     .argument('<collection>', 'target of a migration')
     .requiredOption('--encoder <file>', 'encoder file that the collection was made with')
     .requiredOption(

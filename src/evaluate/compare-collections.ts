@@ -98,7 +98,7 @@ export interface CollectionComparison {
  * const sample = await store.sample('docs', { vectorName: '', size: 50 });
  * const comparison = await compareCollections({
  *   source: { store, collection: 'docs', vectorName: '', distance: 'cosine' },
- *   target: { store, collection: 'docs_c8', layout: 'compact', vector: '', compact: '' },
+ *   target: { store, collection: 'docs_small', layout: 'two-stage', vector: '', compact: 'compact' },
  *   encoder: await Encoder.load('enc.onnx'),
  *   queries: sample,
  *   ks: [10],

@@ -1,3 +1,5 @@
+import type { Layout } from './collection.js';
+
 /** Default values that several parts of the product share. A setting or option of the same name changes each. */
 
 /** Points per request. */
@@ -10,6 +12,8 @@ export const COPY_CONCURRENCY = 3;
 export const ANSWER_TIMEOUT_MS = 60_000;
 /** Longest wait for the first answer, so that a wrong address is named at once. */
 export const CONNECT_TIMEOUT_MS = 1_300;
+/** Layout of a target: results are ordered by full vectors, so search finds nearly what it found before. */
+export const DEFAULT_LAYOUT: Layout = 'two-stage';
 /** Two-stage layout: first-stage results per requested result. */
 export const OVERSAMPLING = 10;
 /** Two-stage layout: first-stage results that `evaluate` rescores for each query. */

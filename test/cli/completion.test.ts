@@ -49,7 +49,7 @@ describe('bash is offered', () => {
   });
 
   test('values of a flag, with a blank or a sign before them', async () => {
-    expect(await offered('migrate', 'start', '--layout', '')).toEqual(['compact', 'two-stage']);
+    expect(await offered('migrate', 'start', '--layout', '')).toEqual(['two-stage', 'compact']);
     expect(await offered('migrate', 'start', '--layout', '=', 'two')).toEqual(['two-stage']);
   });
 

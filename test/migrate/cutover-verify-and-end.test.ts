@@ -46,6 +46,7 @@ function start(changes: Partial<PlacedMigration> = {}): ReturnType<typeof startM
     sourceCollection: 'source',
     targetCollection: 'target',
     encoder,
+    layout: 'compact',
     place,
     batchSize: 16,
     concurrency: 1,

@@ -42,6 +42,7 @@ function options(changes: Partial<MigrateOptions> = {}): MigrateOptions {
     sourceCollection: 'source',
     targetCollection: 'target',
     encoder,
+    layout: 'compact',
     statePath: join(folder, `state-${states}.json`),
     batchSize: 16,
     concurrency: 1,
@@ -281,6 +282,40 @@ test('stopped anywhere, with any batches and ranges, it ends equal when run agai
     ),
     { numRuns: 25, seed: 4 },
   );
+});
+
+describe('without a layout', () => {
+  const unsaid = (changes: Partial<MigrateOptions> = {}): MigrateOptions =>
+    options({ layout: undefined, ...changes });
+
+  test('a new migration gets the two-stage layout', async () => {
+    expect(await migrateCollection(unsaid())).toMatchObject({ plan: { layout: 'two-stage' } });
+    const { vectors } = await store.describe('target');
+    expect(vectors.map(({ name }) => name).sort()).toEqual(['', 'compact']);
+  });
+
+  test('a migration that was begun before keeps its layout', async () => {
+    const controller = new AbortController();
+    const begun = options({ signal: controller.signal, onProgress: () => controller.abort() });
+    await expect(migrateCollection(begun)).rejects.toMatchObject({ code: 'ABORTED' });
+    expect(await migrateCollection(unsaid())).toMatchObject({ resumed: true, plan: { layout: 'compact' } });
+  });
+
+  test('a state alone says the layout, before its target is made', async () => {
+    const begun = options();
+    const create = (): Promise<never> => Promise.reject(new Error('connection lost'));
+    await expect(migrateCollection({ ...begun, target: { ...store, create } })).rejects.toThrow(
+      'connection lost',
+    );
+    expect(await store.exists('target')).toBe(false);
+    expect(await migrateCollection(unsaid())).toMatchObject({ resumed: true, plan: { layout: 'compact' } });
+  });
+
+  test('a target alone says the layout, after its state is lost', async () => {
+    await migrateCollection(options());
+    const again = unsaid({ statePath: join(folder, `lost-${states}.json`) });
+    expect(await migrateCollection(again)).toMatchObject({ resumed: false, plan: { layout: 'compact' } });
+  });
 });
 
 test('an abort stops cleanly and can be resumed', async () => {

@@ -49,7 +49,7 @@ export interface ProjectionOptions {
  * import { withProjection } from 'qdrant-tldr/qdrant';
  *
  * const client = await withProjection(new QdrantClient({ url: 'http://localhost:6333' }), {
- *   collections: { docs: { target: 'docs_c8', encoder: 'enc.onnx' } },
+ *   collections: { docs: { target: 'docs_small', encoder: 'enc.onnx' } },
  * });
  * await client.query('docs', { query: Array.from({ length: 128 }, (_, i) => Math.sin(i)), limit: 10 });
  * ```

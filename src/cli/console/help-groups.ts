@@ -51,8 +51,8 @@ const MOST_USED: Readonly<Record<string, readonly string[]>> = {
     'train --input docs.npy --dim 96 --out enc.onnx',
   ],
   start: [
-    'migrate start docs docs_2s --encoder enc.onnx --layout two-stage --dry-run',
-    'migrate start docs docs_2s --encoder enc.onnx --layout two-stage --yes',
+    'migrate start docs docs_2s --encoder enc.onnx --dry-run',
+    'migrate start docs docs_2s --encoder enc.onnx --yes',
     'migrate resume docs docs_2s',
   ],
   evaluate: [

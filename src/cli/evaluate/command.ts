@@ -10,12 +10,12 @@ Reads   both collections, which are never changed, or files of vectors (--base, 
 Writes  a page (--report) and a JUnit file (--junit), if you ask for them
 
 Examples:
-  qdrant-tldr evaluate docs docs_c96 --encoder enc.onnx
+  qdrant-tldr evaluate docs docs_2s --encoder enc.onnx
   qdrant-tldr evaluate docs docs_2s --encoder enc.onnx --queries q.npy --k 1,10,100 --rescore 50 --by lang
-  qdrant-tldr evaluate docs docs_c96 --encoder enc.onnx --queries q.npy --by lang --report report.html
-  qdrant-tldr evaluate docs docs_c96 --encoder enc.onnx --accept --junit report.xml --json
-  qdrant-tldr evaluate docs docs_c96 --encoder enc.onnx --accept "recall@10>=0.9, min>=0.4, latency-p95<=20"
-  qdrant-tldr evaluate docs docs_c96 --encoder enc.onnx --drift --accept "drift<=10%, new-recall>=0.8"
+  qdrant-tldr evaluate docs docs_2s --encoder enc.onnx --queries q.npy --by lang --report report.html
+  qdrant-tldr evaluate docs docs_2s --encoder enc.onnx --accept --junit report.xml --json
+  qdrant-tldr evaluate docs docs_2s --encoder enc.onnx --accept "recall@10>=0.9, min>=0.4, latency-p95<=20"
+  qdrant-tldr evaluate docs docs_2s --encoder enc.onnx --drift --accept "drift<=10%, new-recall>=0.8"
   qdrant-tldr evaluate --base base.npy --queries q.npy --encoder enc.onnx --qrels qrels.tsv
 
 The true results of a query come from exact search of the full vectors. recall@10 is the share of the true

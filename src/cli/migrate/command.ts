@@ -12,13 +12,13 @@ Reads   the source, which is never changed before "complete --delete-source --ex
 Writes  the target, and the migration state: .qdrant-tldr/<source>--<target>.json, or in the server
 
 In this order:
-  qdrant-tldr migrate start docs docs_2s --encoder enc.onnx --layout two-stage   copies and verifies every point
-  qdrant-tldr migrate status docs docs_2s                                        how far it is, and the next step
-  qdrant-tldr serve --collection docs --target docs_2s --encoder enc.onnx        lets clients stay as they are
-  qdrant-tldr migrate cutover docs docs_2s --alias search                        says what would happen
-  qdrant-tldr migrate cutover docs docs_2s --alias search --execute              sends clients to the target
-  qdrant-tldr migrate rollback docs docs_2s --execute                            sends them back, if need be
-  qdrant-tldr migrate complete docs docs_2s                                      ends the migration
+  qdrant-tldr migrate start docs docs_2s --encoder enc.onnx                 copies and verifies every point
+  qdrant-tldr migrate status docs docs_2s                                   how far it is, and the next step
+  qdrant-tldr serve --collection docs --target docs_2s --encoder enc.onnx   lets clients stay as they are
+  qdrant-tldr migrate cutover docs docs_2s --alias search                   says what would happen
+  qdrant-tldr migrate cutover docs docs_2s --alias search --execute         sends clients to the target
+  qdrant-tldr migrate rollback docs docs_2s --execute                       sends them back, if need be
+  qdrant-tldr migrate complete docs docs_2s                                 ends the migration
 
 A plain migration does not bring over writes that clients make to the source during the copy. Choose one:
   - stop the writers before the copy, and start them again after the cut-over;
@@ -26,7 +26,7 @@ A plain migration does not bring over writes that clients make to the source dur
   - let clients write to the source: --catch-up for start and for cutover.
 
 Commands that switch or delete something only say what would happen, until you give --execute.
-"migrate docs docs_c96 ..." is short for "migrate start docs docs_c96 ...".
+"migrate docs docs_2s ..." is short for "migrate start docs docs_2s ...".
 Every command takes --json and --help.
 
 Documentation: docs/migrate.md, docs/migrate-proxy.md, docs/migrate-catch-up.md, docs/migrate-state.md`;

@@ -6,9 +6,9 @@ const COMPLETE_HELP = `Reads   the migration state and both collections
 Writes  the migration state, which is marked complete; it deletes the source if you ask for it
 
 Examples:
-  qdrant-tldr migrate complete docs docs_c96
-  qdrant-tldr migrate complete docs docs_c96 --delete-source
-  qdrant-tldr migrate complete docs docs_c96 --delete-source --execute
+  qdrant-tldr migrate complete docs docs_2s
+  qdrant-tldr migrate complete docs docs_2s --delete-source
+  qdrant-tldr migrate complete docs docs_2s --delete-source --execute
 
 Nothing is deleted unless you give both --delete-source and --execute. Take a snapshot of the source first.
 
@@ -22,8 +22,8 @@ const ABORT_HELP = `Reads   the migration state and the target
 Writes  with --execute: it stops the run, and deletes the target and the migration state, never the source
 
 Examples:
-  qdrant-tldr migrate abort docs docs_c96
-  qdrant-tldr migrate abort docs docs_c96 --execute
+  qdrant-tldr migrate abort docs docs_2s
+  qdrant-tldr migrate abort docs docs_2s --execute
 
 A target that an alias or the proxy sends clients to is never removed, and neither is a target of another
 migration. A proxy that brings over writes stops doing so first. If none is running, it stops when it is

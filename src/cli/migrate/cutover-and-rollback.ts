@@ -15,12 +15,12 @@ const CUTOVER_HELP = `Reads   the migration state, both collections and, with --
 Writes  with --execute: the alias, or with --by proxy the side that the proxy reads; and the migration state
 
 Examples:
-  qdrant-tldr migrate cutover docs docs_c96 --alias search
-  qdrant-tldr migrate cutover docs docs_c96 --alias search --execute --on before-cutover ./stop-writers.sh
+  qdrant-tldr migrate cutover docs docs_2s --alias search
+  qdrant-tldr migrate cutover docs docs_2s --alias search --execute --on before-cutover ./stop-writers.sh
   qdrant-tldr migrate cutover docs docs_2s --bare-name --execute
-  qdrant-tldr migrate cutover docs docs_c96 --by proxy
-  qdrant-tldr migrate cutover docs docs_c96 --by proxy --execute
-  qdrant-tldr migrate cutover docs docs_c96 --alias search --catch-up --execute --on before-cutover ./stop-writers.sh
+  qdrant-tldr migrate cutover docs docs_2s --by proxy
+  qdrant-tldr migrate cutover docs docs_2s --by proxy --execute
+  qdrant-tldr migrate cutover docs docs_2s --alias search --catch-up --execute --on before-cutover ./stop-writers.sh
 
 The cut-over is refused until every point was verified, unless you give --force "${FORCE_WORDS}".
 If a before-cutover hook fails, nothing is switched.
@@ -51,8 +51,8 @@ const ROLLBACK_HELP = `Reads   the migration state, both collections; after --by
 Writes  with --execute: the alias, or the side that the proxy reads; and the migration state
 
 Examples:
-  qdrant-tldr migrate rollback docs docs_c96
-  qdrant-tldr migrate rollback docs docs_c96 --execute
+  qdrant-tldr migrate rollback docs docs_2s
+  qdrant-tldr migrate rollback docs docs_2s --execute
 
 After a cut-over by the proxy, both collections have every write, and a rollback loses nothing. After any
 other cut-over, the source lacks what clients wrote to the target since then.
@@ -78,11 +78,13 @@ export function cutoverCommand(): Command {
         'proxy: switch the reads of the proxy; instead of --alias and --bare-name',
       ).choices(['proxy']),
     )
-    .option(
-      '--wait-max <time>',
-      'with --by proxy: longest wait for the proxy; after it, clients stay where they are',
-      seconds,
-      WAIT_SECONDS,
+    .addOption(
+      new Option(
+        '--wait-max <time>',
+        'with --by proxy: longest wait for the proxy; after it, clients stay where they are',
+      )
+        .argParser(seconds)
+        .default(WAIT_SECONDS, '60s'),
     )
     .option(
       '--encoder <file>',

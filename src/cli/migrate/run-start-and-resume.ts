@@ -39,7 +39,7 @@ import { withConsole, withStore } from '../console/command-body.js';
 /** Flags of `migrate start`. */
 export interface StartFlags extends StateFlags, HookFlags, TuneFlags, CatchUpFlags {
   readonly encoder: string;
-  readonly layout: Layout;
+  readonly layout?: Layout;
   readonly vector?: string;
   readonly compactName?: string;
   readonly datatype?: Datatype;
@@ -92,7 +92,7 @@ export async function start(
       quantization: flags.quantization,
       hnswM: flags.hnswM,
     };
-    const plan = await planMigration(request);
+    const plan = await planMigration(request, { place });
     printPlan(run, plan);
     warnOfOtherStorage(run, encoder.metadata, flags);
     if (flags.dryRun === true) {

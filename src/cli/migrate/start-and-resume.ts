@@ -1,4 +1,4 @@
-import { COPY_CONCURRENCY, REQUEST_POINTS } from '../../store/defaults.js';
+import { COPY_CONCURRENCY, DEFAULT_LAYOUT, REQUEST_POINTS } from '../../store/defaults.js';
 import { Command, Option } from 'commander';
 import { QUANTIZATIONS, TARGET_DATATYPES } from '../../store/collection.js';
 import { withCatchUpFlags } from './catch-up-flags.js';
@@ -13,15 +13,15 @@ Reads   the source collection, which is never written to, and the encoder file
 Writes  the target collection, and the migration state (--record or --state), which is saved before each step
 
 Examples:
-  qdrant-tldr migrate start docs docs_2s --encoder enc.onnx --layout two-stage --dry-run
-  qdrant-tldr migrate start docs docs_2s --encoder enc.onnx --layout two-stage --yes
-  qdrant-tldr migrate start docs docs_2s --encoder enc.onnx --layout two-stage --datatype float16 --quantization scalar
+  qdrant-tldr migrate start docs docs_2s --encoder enc.onnx --dry-run
+  qdrant-tldr migrate start docs docs_2s --encoder enc.onnx --yes
+  qdrant-tldr migrate start docs docs_2s --encoder enc.onnx --datatype float16 --quantization scalar
+  qdrant-tldr migrate start docs docs_2s --encoder enc.onnx --yes --on finished 'mail -s "$TLDR_TARGET ready" me'
   qdrant-tldr migrate start docs docs_c96 --encoder enc.onnx --layout compact --yes
-  qdrant-tldr migrate start docs docs_2s --encoder enc.onnx --layout two-stage --yes --on finished 'mail -s "$TLDR_TARGET ready" me'
 
-The layout two-stage is recommended: it keeps the full vectors on disk, so that results are ordered by them, scores
-stay as they were, and full-size queries are answered. The layout compact is smaller on disk. It finds less, and
-clients must project their vectors or use the proxy.
+The layout two-stage, the default, keeps the full vectors on disk: results are ordered by them, scores stay as they
+were, and full-size queries are answered. Choose --layout compact only if the disk is too small for the full vectors.
+It finds less, and clients must project their vectors or use the proxy. A migration that was begun keeps its layout.
 
 After a crash or Ctrl-C, the same command continues.
 
@@ -29,14 +29,14 @@ Writes that clients make to the source during the copy are not brought over. Sto
 cut-over, let them write through the proxy (below), or give --catch-up here and at the cut-over.
 
 Behind the proxy nobody stops. First run \`serve\` with this entry in "collections", and let clients use it:
-  {"docs": {"target": "docs_c96", "encoder": "enc.onnx",
+  {"docs": {"target": "docs_2s", "encoder": "enc.onnx",
             "migrating": {"source": "docs", "journal": "journal/docs"}}}
-  qdrant-tldr migrate start docs docs_c96 --encoder enc.onnx --journal journal/docs --yes
-  qdrant-tldr migrate cutover docs docs_c96 --by proxy --execute
+  qdrant-tldr migrate start docs docs_2s --encoder enc.onnx --journal journal/docs --yes
+  qdrant-tldr migrate cutover docs docs_2s --by proxy --execute
 The migration state keeps the folder for later commands. The start is refused if no such proxy is running.
 
 Several workers, at once or one after another, share the migration state; the last one verifies:
-  qdrant-tldr migrate start docs docs_c96 --encoder enc.onnx --yes --record /shared/docs.json --worker 1/4
+  qdrant-tldr migrate start docs docs_2s --encoder enc.onnx --yes --record /shared/docs.json --worker 1/4
 
 Hooks run by "sh -c". They get facts in TLDR_EVENT, TLDR_SOURCE, TLDR_TARGET and other variables, and no keys.
 Write --on after the collections.
@@ -47,8 +47,8 @@ const RESUME_HELP = `Reads   the migration state, the source collection and the 
 Writes  the target collection and the migration state
 
 Examples:
-  qdrant-tldr migrate resume docs docs_c96
-  qdrant-tldr migrate resume docs docs_c96 --encoder enc.onnx --yes
+  qdrant-tldr migrate resume docs docs_2s
+  qdrant-tldr migrate resume docs docs_2s --encoder enc.onnx --yes
 
 If a verification found differences, this copies the differing points again and removes points that only the
 target has.
@@ -58,15 +58,13 @@ Documentation: docs/migrate.md`;
 /** `migrate start`: copies a collection into its compact form and verifies it. */
 export function startCommand(): Command {
   const command = withStateFlags(new Command('start'))
-    .description('Copy a collection into a compact one, every point, payload and setting, and verify it.')
+    .description('Copy a collection into a smaller one, every point, payload and setting, and verify it.')
     .requiredOption('--encoder <file>', 'encoder file written by train')
     .addOption(
       new Option(
         '--layout <name>',
-        'two-stage (recommended): also the full vectors, on disk, to rescore results; compact: compact vectors only',
-      )
-        .choices(['compact', 'two-stage'])
-        .default('compact'),
+        `two-stage: also the full vectors, on disk, to rescore results; compact: compact vectors only (default: ${DEFAULT_LAYOUT}, or as the migration was begun)`,
+      ).choices(['two-stage', 'compact']),
     )
     .option('--vector <name>', 'vector to reduce, if the source has several')
     .option('--compact-name <name>', 'name of the compact vector in the two-stage layout (default: compact)')

@@ -10,9 +10,9 @@ export function statusCommand(): Command {
 Writes  nothing
 
 Examples:
-  qdrant-tldr migrate status docs docs_c96
-  qdrant-tldr migrate status docs docs_c96 --watch
-  qdrant-tldr migrate status docs docs_c96 --json
+  qdrant-tldr migrate status docs docs_2s
+  qdrant-tldr migrate status docs docs_2s --watch
+  qdrant-tldr migrate status docs docs_2s --json
 
 Documentation: docs/migrate.md`,
   })
@@ -30,8 +30,8 @@ export function pauseCommand(): Command {
 Writes  a request beside the migration state; the run reads it and stops
 
 Examples:
-  qdrant-tldr migrate pause docs docs_c96
-  qdrant-tldr migrate pause docs docs_c96 --state database
+  qdrant-tldr migrate pause docs docs_2s
+  qdrant-tldr migrate pause docs docs_2s --state database
 
 Documentation: docs/migrate.md`,
   }).action(async (source: string, target: string, flags: StateFlags) =>

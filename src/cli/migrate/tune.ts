@@ -25,9 +25,9 @@ export function tuneCommand(): Command {
 Writes  the throttle settings beside the migration state, for the current run and for later ones
 
 Examples:
-  qdrant-tldr migrate tune docs docs_c96 --max-load 2x
-  qdrant-tldr migrate tune docs docs_c96 --max-load 50ms --nice 1
-  qdrant-tldr migrate tune docs docs_c96 --max-load off --nice 0
+  qdrant-tldr migrate tune docs docs_2s --max-load 2x
+  qdrant-tldr migrate tune docs docs_2s --max-load 50ms --nice 1
+  qdrant-tldr migrate tune docs docs_2s --max-load off --nice 0
 
 A run applies the settings within a second. "migrate status" shows them, and why the copy waits, if it does.
 

@@ -8,8 +8,8 @@ const VERIFY_HELP = `Reads   the migration state, both collections and the encod
 Writes  the result into the migration state; it changes neither collection
 
 Examples:
-  qdrant-tldr migrate verify docs docs_c96
-  qdrant-tldr migrate verify docs docs_c96 --sample 10000 --json
+  qdrant-tldr migrate verify docs docs_2s
+  qdrant-tldr migrate verify docs docs_2s --sample 10000 --json
 
 If something differs, the exit code is 10 and \`migrate resume\` repairs it. A sample finds frequent
 differences, not one changed point in a million, and it does not make a copy count as verified.

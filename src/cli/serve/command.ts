@@ -12,14 +12,14 @@ Writes  only what clients write, the journal folder while a collection is being 
         sample of searched vectors, if you ask for one (--record-queries)
 
 Examples:
-  qdrant-tldr serve --collection docs --target docs_c96 --encoder enc.onnx
-      answers for "docs" on http://127.0.0.1:6433 and gRPC on 6434 from the compact collection docs_c96
+  qdrant-tldr serve --collection docs --target docs_2s --encoder enc.onnx
+      answers for "docs" on http://127.0.0.1:6433 and gRPC on 6434 from docs_2s, the collection that migrate made
   qdrant-tldr serve --config serve.json --check
       compares encoder, dimensions and layout with the target, says what would be served, and ends
   qdrant-tldr serve --config serve.json --listen 0.0.0.0:6333 --listen-grpc 0.0.0.0:6334 --workers 4
   qdrant-tldr serve --config serve.json --shadow 5%
       sends 5% of the searches to the full collections too; /metrics on port 6435 shows the overlap
-  qdrant-tldr serve --collection docs --target docs_c96 --encoder enc.onnx --record-queries queries.npy
+  qdrant-tldr serve --collection docs --target docs_2s --encoder enc.onnx --record-queries queries.npy
       keeps a random sample of the vectors that clients search for; train reads it with --queries queries.npy
   kill -HUP <pid>      reads the file again without losing a request
   kill -TERM <pid>     accepts no more requests, finishes those under way, and exits with 0
@@ -28,7 +28,7 @@ serve.json:
   {
     "url": "http://localhost:6333",
     "collections": {
-      "docs": { "target": "docs_c96", "encoder": "enc.onnx", "oversampling": 10, "full": "docs_full" }
+      "docs": { "target": "docs_2s", "encoder": "enc.onnx", "oversampling": 10, "full": "docs_full" }
     }
   }
 
@@ -37,7 +37,7 @@ Documentation: docs/serve.md, docs/connect.md (clients), docs/transparency.md (w
 /** `serve`: the proxy that lets clients use a compact collection as if it were the full one. */
 export function serveCommand(): Command {
   const command = new Command('serve')
-    .description('Serve compact collections to unchanged clients, over REST and gRPC.')
+    .description('Serve migrated collections to unchanged clients, over REST and gRPC.')
     .option(
       '--collection <name>',
       'the collection that clients know, which the target was made from; for more than one use a file: --config',
@@ -49,7 +49,7 @@ export function serveCommand(): Command {
       new Option(
         '--layout <layout>',
         'expected layout of the target; refuse to start with any other',
-      ).choices(['compact', 'two-stage']),
+      ).choices(['two-stage', 'compact']),
     )
     .option(
       '--oversampling <x>',

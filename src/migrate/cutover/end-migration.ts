@@ -122,7 +122,7 @@ async function holdEndedJournal(proxy: ProxyControl, state: MigrationState): Pro
  *
  * const store = await openQdrant({ url: 'http://localhost:6333' });
  * const migration = { source: store, target: store, place: stateFile('docs.migration.json') };
- * await completeMigration({ ...migration, withoutCutOver: true }); // clients read docs_c8 by its own name
+ * await completeMigration({ ...migration, withoutCutOver: true }); // clients read docs_small by its own name
  * await store.close();
  * ```
  */

@@ -18,7 +18,9 @@ import type {
 } from '../../store/collection.js';
 import type { CopyTarget } from '../../store/copy-target.js';
 import type { MemoryEstimate } from '../../store/storage.js';
+import type { StateLocation } from '../state/location.js';
 import type { MigrationIdentity } from '../state/migration-state.js';
+import { layoutOf } from './layout.js';
 
 const COMPACT_NAME = 'compact';
 /** Shown length of a fingerprint or a name: enough to tell it from others. */
@@ -31,7 +33,8 @@ export interface MigrationRequest {
   readonly sourceCollection: string;
   readonly targetCollection: string;
   readonly encoder: Encoder;
-  readonly layout?: Layout;
+  /** If absent: that of an earlier run of this migration, otherwise two-stage. */
+  readonly layout?: Layout | undefined;
   /** The source vector to reduce. May be absent if there is only one. */
   readonly vectorName?: string | undefined;
   /** Name of the compact vector in the two-stage layout. */
@@ -60,6 +63,16 @@ export interface MigrationPlan extends MigrationIdentity {
   readonly targetExists: boolean;
 }
 
+/** Options of `planMigration`. */
+export interface PlanMigrationOptions {
+  /** Accept a target with other settings; verification reports them instead. */
+  readonly anySettings?: boolean;
+  /** Number of points that an earlier plan counted. If absent, they are counted. */
+  readonly points?: number | undefined;
+  /** Where the migration state is. Its layout counts if the request names none. */
+  readonly place?: StateLocation | undefined;
+}
+
 /**
  * Returns the plan of a migration. Reads source and target, writes nothing.
  * @throws NOT_FOUND when a collection or vector does not exist, MISMATCH when the encoder does not fit
@@ -75,7 +88,7 @@ export interface MigrationPlan extends MigrationIdentity {
  *   source: store,
  *   target: store,
  *   sourceCollection: 'docs',
- *   targetCollection: 'docs_c8',
+ *   targetCollection: 'docs_small',
  *   encoder: await Encoder.load('enc.onnx'),
  * });
  * console.log(points, before, after);
@@ -84,20 +97,16 @@ export interface MigrationPlan extends MigrationIdentity {
  */
 export async function planMigration(
   request: MigrationRequest,
-  options: {
-    /** Accept a target with other settings; verification reports them instead. */
-    readonly anySettings?: boolean;
-    /** Number of points that an earlier plan counted. If absent, they are counted. */
-    readonly points?: number | undefined;
-  } = {},
+  options: PlanMigrationOptions = {},
 ): Promise<MigrationPlan> {
-  const { source, target, encoder, sourceCollection, targetCollection, layout = 'compact' } = request;
+  const { source, target, encoder, sourceCollection, targetCollection } = request;
   checkSides(request);
   await refuseAliasAsSource(source, sourceCollection);
   const sourceSpec = await source.describe(sourceCollection);
   const vector = pickVector(sourceSpec, request.vectorName);
   refuseOtherHidden(sourceSpec, vector.name);
   checkEncoder(encoder, vector, sourceCollection);
+  const layout = await layoutOf(request, options.place);
   const compactName = layout === 'compact' ? vector.name : (request.compactName ?? COMPACT_NAME);
   const { datatype, quantization, hnswM } = request;
   const storage = {

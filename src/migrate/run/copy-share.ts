@@ -66,7 +66,7 @@ async function takeShare(options: SharedMigration): Promise<HeldShare | null> {
   if (main === null) return null;
   try {
     if (await place.isPaused()) throw pausedError();
-    const plan = await planMigration(options, { points: options.planned?.points });
+    const plan = await planMigration(options, { points: options.planned?.points, place });
     const { state } = await loadOrCreateState(plan, options, share.of);
     await prepare(workOn(plan, state, { options, signal: signal ?? main.signal }));
     if (state.phase !== 'copying') return null;

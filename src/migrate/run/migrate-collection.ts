@@ -61,7 +61,7 @@ export interface MigrationReport {
  *   source: store,
  *   target: store,
  *   sourceCollection: 'docs',
- *   targetCollection: 'docs_c8',
+ *   targetCollection: 'docs_small',
  *   encoder: await Encoder.load('enc.onnx'),
  *   statePath: 'docs.migration.json',
  * });
@@ -116,7 +116,7 @@ export function resumeLocked(options: PlacedMigration, lock: StateLock): Promise
 
 /** Plans before the state is locked, so that an impossible migration leaves nothing behind. */
 async function plannedOnce<Options extends PlacedMigration>(options: Options): Promise<Options> {
-  return { ...options, planned: options.planned ?? (await planMigration(options)) };
+  return { ...options, planned: options.planned ?? (await planMigration(options, { place: options.place })) };
 }
 
 async function withMigrationLock<T>(
@@ -130,7 +130,7 @@ async function withMigrationLock<T>(
   try {
     if (await place.isPaused()) throw pausedError();
     // The target may have been made or changed before the lock was taken. The points are not counted again.
-    const plan = await planMigration(options, { points: options.planned?.points });
+    const plan = await planMigration(options, { points: options.planned?.points, place });
     const { state, resumed } = await loadOrCreateState(plan, options);
     await proxyControlOf(state)?.living();
     const whole = await joinShares(state, place);

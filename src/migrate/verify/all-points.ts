@@ -38,7 +38,7 @@ export interface VerifyReport {
  *
  * const store = await openQdrant({ url: 'http://localhost:6333' });
  * const sides = { source: store, target: store, encoder: await Encoder.load('enc.onnx') };
- * const plan = await planMigration({ ...sides, sourceCollection: 'docs', targetCollection: 'docs_c8' });
+ * const plan = await planMigration({ ...sides, sourceCollection: 'docs', targetCollection: 'docs_small' });
  * const { ok, differences } = await verifyMigration(plan, sides);
  * console.log(ok, differences);
  * await store.close();

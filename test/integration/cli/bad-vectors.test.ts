@@ -90,7 +90,16 @@ test('a point that holds infinity is named by its id by every command that sampl
   await writeBad('infinite', '1');
   await tinyEncoder(1, 'euclid').save(join(place.cwd, 'euclid.onnx'));
   const encoder = ['--encoder', 'euclid.onnx', '--json'];
-  const migrated = await place.cli('migrate', 'start', 'infinite', 'infinite-small', ...encoder, '--yes');
+  const migrated = await place.cli(
+    'migrate',
+    'start',
+    'infinite',
+    'infinite-small',
+    ...encoder,
+    '--layout',
+    'compact',
+    '--yes',
+  );
   expect(migrated.code).toBe(0);
   await writeBad('infinite', '1e39');
   expectNamed(await place.cli('evaluate', 'infinite', 'infinite-small', ...encoder), named);
@@ -189,7 +198,9 @@ test.each(['Dot', 'Euclid'] as const)(
     await tinyEncoder(1, distance).save(join(place.cwd, 'asked.onnx'));
     const encoder = ['--encoder', 'asked.onnx', '--json'];
     const small = `${name}-small`;
-    expect((await place.cli('migrate', 'start', name, small, ...encoder, '--yes')).code).toBe(0);
+    expect(
+      (await place.cli('migrate', 'start', name, small, ...encoder, '--layout', 'compact', '--yes')).code,
+    ).toBe(0);
     await writeQueries('plain', 1);
     await writeQueries('large', 1e20);
     await writeQueries('nan', Number.NaN);

@@ -31,6 +31,8 @@ const migrate = (target: string): string[] => [
   target,
   '--encoder',
   'enc.onnx',
+  '--layout',
+  'compact',
   '--yes',
   '--log-level',
   'info',

@@ -137,7 +137,17 @@ beforeAll(async () => {
   await writeNpy(join(place.cwd, 'x.npy'), x, [x]);
   const labels = Array.from({ length: POINTS }, (_, i) => i % 3);
   await writeFile(join(place.cwd, 'labels.npy'), integerNpy('<i4', labels));
-  const words = ['docs', 'docs_c', '--encoder', 'enc.onnx', '--record', 'state.json', '--yes'];
+  const words = [
+    'docs',
+    'docs_c',
+    '--encoder',
+    'enc.onnx',
+    '--layout',
+    'compact',
+    '--record',
+    'state.json',
+    '--yes',
+  ];
   const migrated = await place.cli('migrate', 'start', ...words);
   expect(migrated.code).toBe(0);
   const words2 = [

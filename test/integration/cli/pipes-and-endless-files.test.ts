@@ -94,7 +94,17 @@ beforeAll(async () => {
     Float32Array.from({ length: POINTS * DIM }, (_, i) => Math.sin(i * i)),
   );
   await writeNpy(join(place.cwd, 'x.npy'), x, [x]);
-  const migrated = await place.cli('migrate', 'start', 'docs', 'docs_c', '--encoder', 'enc.onnx', '--yes');
+  const migrated = await place.cli(
+    'migrate',
+    'start',
+    'docs',
+    'docs_c',
+    '--encoder',
+    'enc.onnx',
+    '--layout',
+    'compact',
+    '--yes',
+  );
   expect([migrated.code, migrated.stderr]).toEqual([0, expect.not.stringContaining('error')]);
 });
 

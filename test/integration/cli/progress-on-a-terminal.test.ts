@@ -108,7 +108,17 @@ test.each([60, 80, 120])(
 );
 
 test('the last line after Ctrl-C goes on with a copy', async () => {
-  const args = ['migrate', 'start', 'my docs', 'my docs c', '--encoder', 'enc.onnx', '--yes'];
+  const args = [
+    'migrate',
+    'start',
+    'my docs',
+    'my docs c',
+    '--encoder',
+    'enc.onnx',
+    '--layout',
+    'compact',
+    '--yes',
+  ];
   const slowly = ['--batch-size', '4', '--concurrency', '1'];
   const run = await onTerminal(120, [...args, ...slowly], { typeOn: /copying .*\d %/, keys: CTRL_C });
   expect(run.code).toBe(130);
@@ -120,7 +130,17 @@ test('the last line after Ctrl-C goes on with a copy', async () => {
 test('status --watch shows a copy until it is over, and then its status', async () => {
   const names = ['my docs', 'my docs watched'];
   const slowly = ['--batch-size', '4', '--concurrency', '1'];
-  const copying = place.cli('migrate', 'start', ...names, '--encoder', 'enc.onnx', '--yes', ...slowly);
+  const copying = place.cli(
+    'migrate',
+    'start',
+    ...names,
+    '--encoder',
+    'enc.onnx',
+    '--layout',
+    'compact',
+    '--yes',
+    ...slowly,
+  );
   for (;;) {
     const { code, json } = await place.cli('migrate', 'status', ...names, '--json');
     if (code === 0 && (json()['runner'] !== null || json()['phase'] === 'verified')) break;

@@ -127,7 +127,7 @@ describe('memory grows with rows x dimensions', () => {
     expect((await place.cli('inspect', 'widest', '--json')).code).toBe(0);
     await expectPeakBelow(PEAK_BYTES_MAX);
     const names = ['widest', 'widest-small', '--encoder', 'wide.onnx', '--json'];
-    expect((await place.cli('migrate', 'start', ...names, '--yes')).code).toBe(0);
+    expect((await place.cli('migrate', 'start', ...names, '--layout', 'compact', '--yes')).code).toBe(0);
     await expectPeakBelow(PEAK_BYTES_MAX);
     expect((await place.cli('evaluate', ...names, '--sample', '20')).code).toBe(0);
     await expectPeakBelow(PEAK_BYTES_MAX);

@@ -13,7 +13,7 @@ import { testsOn } from '../../support/server/test-server.js';
 const test = await testsOn('any');
 
 const ROWS = 6_000;
-const TARGET = 'docs_c96';
+const TARGET = 'docs_small';
 /** Where containers find the encoder and the migration state. */
 const MOUNTED_AT = '/work';
 

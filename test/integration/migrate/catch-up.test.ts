@@ -116,6 +116,8 @@ test('under writes of every kind the target is equal at the switch, and the free
     ...names,
     '--encoder',
     'enc.onnx',
+    '--layout',
+    'compact',
     '--yes',
     '--json',
     '--batch-size',
@@ -169,7 +171,17 @@ test('settings of the source that change while the target follows are brought ov
   await fill(store, 'limited', 200);
   await store.names.switch('limited-clients', 'limited');
   const names = ['limited', 'limited-c'];
-  const start = ['migrate', 'start', ...names, '--encoder', 'enc.onnx', '--yes', '--catch-up'];
+  const start = [
+    'migrate',
+    'start',
+    ...names,
+    '--encoder',
+    'enc.onnx',
+    '--layout',
+    'compact',
+    '--yes',
+    '--catch-up',
+  ];
   expect(await cli(...start)).toMatchObject({ code: 0 });
   await rest('PATCH', '/collections/limited', {
     optimizers_config: { indexing_threshold: 4000 },

@@ -62,8 +62,9 @@ beforeAll(async () => {
   const migrate = ['migrate', 'docs'];
   const how = ['--encoder', 'enc.onnx', '--yes', '--json'];
   migrated = {
-    compact: await cli(...migrate, 'docs-c', ...how),
-    twoStage: await cli(...migrate, 'docs-2', ...how, '--layout', 'two-stage'),
+    compact: await cli(...migrate, 'docs-c', ...how, '--layout', 'compact'),
+    // The default layout.
+    twoStage: await cli(...migrate, 'docs-2', ...how),
   };
 });
 
@@ -125,7 +126,22 @@ const refusals: [number, string[]][] = [
   [9, ['search', 'docs-c', ...query.map((word) => (word === 'enc.onnx' ? 'other.onnx' : word))]],
   [2, ['search', 'docs', ...query]],
   [9, ['migrate', 'docs', 'docs-c', '--encoder', 'other.onnx', '--yes']],
-  [5, ['migrate', 'docs', 'docs-2', '--encoder', 'enc.onnx', '--yes', '--record', 'new.json']],
+  [5, ['migrate', 'docs', 'docs-c', '--encoder', 'enc.onnx', '--layout', 'two-stage', '--yes']],
+  [
+    5,
+    [
+      'migrate',
+      'docs',
+      'docs-2',
+      '--encoder',
+      'enc.onnx',
+      '--layout',
+      'compact',
+      '--yes',
+      '--record',
+      'new.json',
+    ],
+  ],
   [4, ['migrate', 'nothing', 'x', '--encoder', 'enc.onnx', '--yes']],
   [2, ['migrate', 'docs', 'docs', '--encoder', 'enc.onnx', '--yes']],
   [2, ['migrate', 'docs', 'x', '--encoder', 'enc.onnx', '--yes', '--record', 'q.npy/x.json']],

@@ -168,7 +168,7 @@ test('in a cluster an alias is switched, and the bare name is refused with nothi
   await fill(store, 'source', 100);
   const sides = { source: store, target: store, place: stateFile(join(folder, 'state.json')) };
   const names = { sourceCollection: 'source', targetCollection: 'target' };
-  await startMigration({ ...sides, ...names, encoder: tinyEncoder() });
+  await startMigration({ ...sides, ...names, encoder: tinyEncoder(), layout: 'compact' });
   const before = await store.listCollections();
   await expect(cutOver({ ...sides, form: 'bare-name' })).rejects.toMatchObject({
     code: 'UNSUPPORTED',

@@ -51,6 +51,7 @@ function migration(through: QdrantStore, target: string): MigrateOptions {
     sourceCollection: 'source',
     targetCollection: target,
     encoder: tinyEncoder(),
+    layout: 'compact',
     statePath: join(folder, `${target}.json`),
   };
 }

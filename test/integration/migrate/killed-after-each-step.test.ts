@@ -193,7 +193,18 @@ test('the command line goes all the way, and every seeded fault is found by veri
     'range-done',
     'echo "$TLDR_RANGES_DONE" >> ranges.txt',
   ];
-  const started = await cli('migrate', 'docs', 'docs-c', '--encoder', 'enc.onnx', '--yes', '--json', ...on);
+  const started = await cli(
+    'migrate',
+    'docs',
+    'docs-c',
+    '--encoder',
+    'enc.onnx',
+    '--layout',
+    'compact',
+    '--yes',
+    '--json',
+    ...on,
+  );
   expect(started).toMatchObject({ code: 0 });
   const seen = await readFile(join(cwd, 'finished.txt'), 'utf8');
   expect(seen).toMatch(/^TLDR_EVENT=finished$/m);

@@ -51,7 +51,7 @@ describe.each([
   test('the commands that start and pause print can be pasted into a shell', async () => {
     await fill(source);
     const named = ['--', source, target];
-    const flags = ['--encoder', 'enc.onnx', `--record=${file}`, '--yes'];
+    const flags = ['--encoder', 'enc.onnx', '--layout', 'compact', `--record=${file}`, '--yes'];
     const started = await place.cli('migrate', 'start', ...flags, ...named);
     expect(started).toMatchObject({ code: 0 });
     const said = /if this stops, `(qdrant-tldr migrate resume .*)` continues/.exec(

@@ -259,7 +259,7 @@ describe('migrate reencode', () => {
     );
     await fill(store, 'plain', 20);
     await refused(to('plain', 'new.onnx'), 2, 'was not made by a migration');
-    await done(migrate('start', 'plain', 'plain_c', '--encoder', 'old.onnx', '--yes'));
+    await done(migrate('start', 'plain', 'plain_c', '--encoder', 'old.onnx', '--layout', 'compact', '--yes'));
     await refused(to('plain_c', 'new.onnx'), 2, 'holds compact vectors only');
     await done(
       migrate(

@@ -249,7 +249,18 @@ test('every command works by a state in the server, and abort removes what was w
 
 test('a migration recorded in a file is not gone on with by the server, nor the other way round', async () => {
   const start = (target: string, ...args: string[]): ReturnType<CliPlace['cli']> =>
-    at.cli('migrate', 'start', 'source', target, '--encoder', 'enc.onnx', '--yes', ...args);
+    at.cli(
+      'migrate',
+      'start',
+      'source',
+      target,
+      '--encoder',
+      'enc.onnx',
+      '--layout',
+      'compact',
+      '--yes',
+      ...args,
+    );
   expect((await start('in-file', '--record', 'one.json')).code).toBe(0);
   expect((await start('in-server', '--state', 'database')).code).toBe(0);
   const before = await entries();

@@ -41,6 +41,8 @@ test('a run that waits for the source says why, and goes on when it is told to m
     'docs-c',
     '--encoder',
     'enc.onnx',
+    '--layout',
+    'compact',
     '--batch-size',
     '50',
     '--yes',
@@ -89,6 +91,7 @@ test('a server that refuses more than so many reads a minute is asked more slowl
     sourceCollection: 'limited',
     targetCollection: 'limited-c',
     encoder: tinyEncoder(),
+    layout: 'compact',
     batchSize: 10,
     saveIntervalMs: 0,
     place: {

@@ -118,10 +118,24 @@ test('four workers at once, one killed and started again, make what one makes al
 test('on the command line, by the index of a job, and whoever is last verifies', async () => {
   const env = { QDRANT_URL: server.url, QDRANT_TLDR_GRPC_URL: server.grpcUrl, QDRANT_TLDR_WORKER: 'job/3' };
   const worker = (index: number): ReturnType<typeof runCli> =>
-    runCli(['migrate', 'start', 'source', 'by-job', '--encoder', 'enc.onnx', '--yes', '--json'], {
-      cwd: folder,
-      env: { ...env, JOB_COMPLETION_INDEX: String(index) },
-    });
+    runCli(
+      [
+        'migrate',
+        'start',
+        'source',
+        'by-job',
+        '--encoder',
+        'enc.onnx',
+        '--layout',
+        'compact',
+        '--yes',
+        '--json',
+      ],
+      {
+        cwd: folder,
+        env: { ...env, JOB_COMPLETION_INDEX: String(index) },
+      },
+    );
   const ended = await Promise.all([0, 1, 2].map(worker));
   expect(ended.map(({ code }) => code)).toEqual([0, 0, 0]);
   const results = ended.map((one) => one.json());

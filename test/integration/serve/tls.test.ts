@@ -33,7 +33,10 @@ await describeWithCertificates('to a server with TLS', () => {
       await run(process.execPath, [FILL, url, grpcUrl, KEY], { env: { ...process.env, ...env } });
       await tinyEncoder().save(join(folder, 'encoder.onnx'));
       const at = ['--url', url, '--grpc-url', grpcUrl, '--encoder', 'encoder.onnx'];
-      const migrated = await runCli(['migrate', 'data', 'small', ...at, '--yes'], { cwd: folder, env });
+      const migrated = await runCli(['migrate', 'data', 'small', ...at, '--layout', 'compact', '--yes'], {
+        cwd: folder,
+        env,
+      });
       expect(migrated).toMatchObject({ code: 0 });
       const listening = { listenRest: AT, listenGrpc: AT, listenOperations: AT };
       const collections = { docs: { target: 'small', encoder: 'encoder.onnx' } };

@@ -339,6 +339,7 @@ test('multivectors of two whole rows, which JSON cannot say, survive', async () 
     target: store,
     sourceCollection: 'multi',
     targetCollection: 'multi-small',
+    layout: 'compact' as const,
     vectorName: '',
   };
   await migrateCollection({ ...request, encoder: tinyEncoder(), statePath: join(folder, 'multi.json') });
@@ -415,6 +416,7 @@ test('verify finds a missing payload index, and the next run makes it', async ()
     target: store,
     sourceCollection: 'source',
     targetCollection: 'target-compact',
+    layout: 'compact' as const,
     vectorName: '',
   };
   const again = (): ReturnType<typeof migrateCollection> =>

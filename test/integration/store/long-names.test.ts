@@ -38,7 +38,18 @@ async function fill(collection: string): Promise<void> {
 }
 
 function start(source: string, target: string, ...more: string[]): Promise<CliResult> {
-  return place.cli('migrate', 'start', source, target, '--encoder', 'enc.onnx', '--yes', ...more);
+  return place.cli(
+    'migrate',
+    'start',
+    source,
+    target,
+    '--encoder',
+    'enc.onnx',
+    '--layout',
+    'compact',
+    '--yes',
+    ...more,
+  );
 }
 
 async function phaseOf(source: string, target: string): Promise<unknown> {

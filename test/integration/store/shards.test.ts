@@ -77,6 +77,7 @@ test('points of every shard key are copied under their key, equal ids included',
   const report = await migrateCollection({
     ...request,
     encoder: tinyEncoder(),
+    layout: 'compact',
     statePath: join(folder, 'state.json'),
   });
   expect(report.verify).toMatchObject({ ok: true, points: 120 });
@@ -109,6 +110,7 @@ test('payloads that gRPC cannot carry are copied under their shard key', async (
     target: store,
     ...names,
     encoder: tinyEncoder(),
+    layout: 'compact',
     statePath: join(folder, 'exact.json'),
   });
   expect(report.verify).toMatchObject({ ok: true, points: 120 });

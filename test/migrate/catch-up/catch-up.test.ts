@@ -51,7 +51,12 @@ beforeEach(async () => {
   await fill(store, 'source', ROWS);
 });
 
-const names = { sourceCollection: 'source', targetCollection: 'target', encoder };
+const names = {
+  sourceCollection: 'source',
+  targetCollection: 'target',
+  encoder,
+  layout: 'compact' as const,
+};
 const sides = (): { source: MemoryStore; target: MemoryStore; place: StateLocation } => ({
   source: store,
   target: store,

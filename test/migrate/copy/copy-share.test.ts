@@ -47,6 +47,7 @@ const request = (on: MemoryStore): Omit<SharedMigration, 'place' | 'share'> => (
   target: on,
   sourceCollection: 'source',
   targetCollection: 'target',
+  layout: 'compact',
   encoder,
   concurrency: 1,
 });

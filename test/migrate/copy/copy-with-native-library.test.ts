@@ -22,7 +22,7 @@ import { contentOf, fill, idAt, memorySpec, tinyEncoder } from '../../support/mi
 const folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-native-'));
 afterAll(() => rm(folder, { recursive: true }));
 
-const sides = { sourceCollection: 'source', targetCollection: 'target' };
+const sides = { sourceCollection: 'source', targetCollection: 'target', layout: 'compact' as const };
 
 test('a large collection is copied with native products, of several ranges at a time, and every point verified', async () => {
   const rows = 20_010;
@@ -156,7 +156,7 @@ function withoutLibrary(migrate: string): string {
     const store = openMemory();
     await store.create(memorySpec('source'));
     await fill(store, 'source', 20_010);
-    const sides = { source: store, target: store, sourceCollection: 'source', targetCollection: 'target' };
+    const sides = { source: store, target: store, sourceCollection: 'source', targetCollection: 'target', layout: 'compact' };
     const place = stateFile(${JSON.stringify(join(folder, 'without.json'))});
     const log = (level, message) => console.log(level, message);
     const common = { ...sides, encoder: tinyEncoder(), place, log };

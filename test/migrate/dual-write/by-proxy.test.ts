@@ -46,6 +46,7 @@ beforeEach(async () => {
     target: store,
     ...names,
     encoder,
+    layout: 'compact',
     place,
     journal,
     batchSize: 16,

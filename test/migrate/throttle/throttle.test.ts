@@ -57,7 +57,13 @@ async function until(reached: () => boolean | Promise<boolean>): Promise<void> {
 
 function start(changes: Partial<PlacedMigration> = {}): ReturnType<typeof startMigration> {
   const names = { sourceCollection: 'source', targetCollection: 'target' };
-  const how = { encoder: tinyEncoder(), batchSize: 10, concurrency: 1, saveIntervalMs: 0 };
+  const how = {
+    encoder: tinyEncoder(),
+    layout: 'compact' as const,
+    batchSize: 10,
+    concurrency: 1,
+    saveIntervalMs: 0,
+  };
   return startMigration({ ...sides(), ...names, ...how, ...changes });
 }
 

@@ -41,7 +41,10 @@ export async function makeDocs({ url }: Addresses): Promise<void> {
   await send(`${collection}/points?wait=true`, 'PUT', { points });
 }
 
-/** Migrates docs to a collection named after the encoder's dimensions, such as docs_c96. */
+/** The collection that docs is migrated to. */
+export const SMALL_DOCS = 'docs_small';
+
+/** Migrates docs to a two-stage collection. */
 export async function migrateDocs(
   addresses: Addresses,
   migration: { readonly encoder: Encoder; readonly statePath: string },
@@ -51,7 +54,8 @@ export async function migrateDocs(
     source: store,
     target: store,
     sourceCollection: 'docs',
-    targetCollection: `docs_c${migration.encoder.outputDim}`,
+    targetCollection: SMALL_DOCS,
+    layout: 'two-stage',
     ...migration,
   });
   await store.close();

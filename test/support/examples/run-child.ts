@@ -7,7 +7,14 @@ import type { Encoder } from '../../../src/encoder/model.js';
 import { pcaEncoder } from '../migrate/pca-encoder.js';
 import { endServing, startServe } from '../serve/serve-child.js';
 import { provideDeclared } from './declared-values.js';
-import { makeDocs, migrateDocs, removeCollections, VECTORS, type Addresses } from './docs-collection.js';
+import {
+  makeDocs,
+  migrateDocs,
+  removeCollections,
+  SMALL_DOCS,
+  VECTORS,
+  type Addresses,
+} from './docs-collection.js';
 import type { Snippet } from './typescript-snippets.js';
 
 /** The addresses that examples name; those of the test's server and proxy take their places. */
@@ -43,7 +50,7 @@ async function prepare(
   const [own, anyPort] = [process.cwd(), '127.0.0.1:0'];
   const addresses = { url: server.url, grpcUrl: server.grpcUrl };
   const listen = { listenRest: anyPort, listenGrpc: anyPort, listenOperations: anyPort };
-  const collections = { docs: { target: `docs_c${encoder.outputDim}`, encoder: 'enc.onnx' } };
+  const collections = { docs: { target: SMALL_DOCS, encoder: 'enc.onnx' } };
   writeFileSync('serve.json', JSON.stringify({ ...addresses, ...listen, collections }));
   return (await startServe(own, [])).rest;
 }

@@ -14,6 +14,7 @@ import {
   makeDocs,
   migrateDocs,
   removeCollections,
+  SMALL_DOCS,
   vectorOf,
   VECTORS,
   type Addresses,
@@ -35,7 +36,7 @@ const GIVEN: Readonly<Record<string, (place: ShellPlace, folder: string) => Prom
   docs: ({ addresses }) => makeDocs(addresses),
   'enc.onnx': ({ encoder }, folder) => encoder.save(join(folder, 'enc.onnx')),
   'a finished migration': ({ addresses, encoder }, folder) =>
-    migrateDocs(addresses, { encoder, statePath: join(folder, '.qdrant-tldr/docs--docs_c96.json') }),
+    migrateDocs(addresses, { encoder, statePath: join(folder, `.qdrant-tldr/docs--${SMALL_DOCS}.json`) }),
   'base.npy': (_, folder) => writeNpy(join(folder, 'base.npy'), VECTORS, [VECTORS]),
   'base.parquet': (_, folder) =>
     writeParquet(join(folder, 'base.parquet'), { rows: VECTORS.rows, column: 'embedding' }, [VECTORS]),
@@ -99,7 +100,7 @@ function inTest(
 
 async function startProxy(folder: string, env: Readonly<Record<string, string>>): Promise<Serving> {
   await writeFile(join(folder, 'serve.json'), '{}');
-  return startServe(folder, ['--collection', 'docs', '--target', 'docs_c96', '--encoder', 'enc.onnx'], {
+  return startServe(folder, ['--collection', 'docs', '--target', SMALL_DOCS, '--encoder', 'enc.onnx'], {
     env,
   });
 }
