@@ -21,7 +21,7 @@ const form: FormReport = {
 };
 const passedBy = (text: string): boolean[] => judgeTerms(parseTerms(text), form).map(({ passed }) => passed);
 
-test('the default terms are the published tiers', () => {
+test('the default terms are the published terms', () => {
   expect(
     parseTerms(DEFAULT_TERMS).map(({ metric, comparison, bound }) => [metric, comparison, bound]),
   ).toEqual([

@@ -126,8 +126,8 @@ function page(parts: {
 }): ReportInput {
   const { words, form, k, figures, memory, perQuery } = parts;
   const recall = form.recall.find((one) => one.k === k);
-  const tiers = words.terms.length > 0 ? words.terms : defaultTiers(form);
-  const verdict = verdictOf(parts, tiers);
+  const terms = words.terms.length > 0 ? words.terms : defaultTerms(form);
+  const verdict = verdictOf(parts, terms);
   const { map = null, examples = null } = words;
   return {
     title: words.title,
@@ -149,16 +149,16 @@ function page(parts: {
     facts: [...words.facts, ['Queries', words.queriesFrom], ['Truth', 'exact search of the full vectors']],
     perQuery: perQuery.slice(0, HISTOGRAM_METHODS_MAX),
     perQueryK: k,
-    tables: [termsTable(tiers, { form: form.name, asked: words.terms.length > 0 }), ...words.tables],
+    tables: [termsTable(terms, { form: form.name, asked: words.terms.length > 0 }), ...words.tables],
     reproduce: [words.command],
   };
 }
 
 /**
- * Returns the published tiers that were measured: without `--accept` they decide the verdict's words, not the
+ * Returns the commonly published terms that were measured: without `--accept`, they decide the verdict's words, not the
  * exit code.
  */
-function defaultTiers(form: FormReport): TermResult[] {
+function defaultTerms(form: FormReport): TermResult[] {
   return judgeTerms(parseTerms(`${DEFAULT_TERMS}, ${DRIFT_TERMS}`), form).filter(
     ({ value }) => value !== null,
   );
@@ -166,19 +166,19 @@ function defaultTiers(form: FormReport): TermResult[] {
 
 function verdictOf(
   { words, form, k, details, headline, memory }: Parameters<typeof page>[0],
-  tiers: readonly TermResult[],
+  terms: readonly TermResult[],
 ): ReportVerdict {
-  const failed = tiers.filter(({ passed }) => !passed);
+  const failed = terms.filter(({ passed }) => !passed);
   const asked = words.terms.length > 0;
   const tone = failed.length === 0 ? 'good' : asked || agreesLittle(failed) ? 'bad' : 'caution';
   const labels = asked
     ? { good: 'Accepted', caution: 'Accepted', bad: 'Not accepted' }
     : { good: 'Close to full search', caution: 'With caution', bad: 'Far from full search' };
-  const what = asked ? 'acceptance terms' : 'commonly published tiers';
+  const what = asked ? 'acceptance terms' : 'usual acceptance terms';
   const judged =
     failed.length === 0
-      ? `All ${tiers.length} ${what} hold.`
-      : `${failed.length} of ${tiers.length} ${what} do not hold: ${failed.map(({ text }) => text).join(', ')}.`;
+      ? `All ${terms.length} ${what} hold.`
+      : `${failed.length} of ${terms.length} ${what} do not hold: ${failed.map(({ text }) => text).join(', ')}.`;
   const recall = form.recall.find((one) => one.k === k);
   return {
     tone,

@@ -191,21 +191,21 @@ function strataTable({ field, of, k, strata, rare }: Strata, served: string): Re
   };
 }
 
-/** Returns the table of acceptance terms: those of `--accept`, or the published tiers. */
+/** Returns the table of acceptance terms: those of `--accept`, or those that are commonly published. */
 export function termsTable(
   terms: readonly TermResult[],
   { form, asked }: { readonly form: string; readonly asked: boolean },
 ): ResultTable {
   const about = form === 'encoder' ? 'exact search of the encoder’s space' : 'the search that clients get';
   return {
-    title: asked ? 'Acceptance' : 'Tiers',
-    columns: [[`${asked ? 'accept' : 'tiers'} (${form})`], ['measured', 4], ['result']],
+    title: asked ? 'Acceptance' : 'Usual acceptance terms',
+    columns: [[`${asked ? 'accept' : 'usual terms'} (${form})`], ['measured', 4], ['result']],
     rows: terms.map(({ text, value, passed }) => ({
       cells: [text, value, passed ? 'passed' : 'FAILED'],
       tone: passed ? 'good' : 'bad',
     })),
     legend: asked
       ? `About ${about}.`
-      : `About ${about}. These tiers are commonly published for a change of embedding model. Without --accept they do not change the exit code.`,
+      : `About ${about}. These acceptance terms are commonly published for a change of embedding model. Without --accept, they do not change the exit code.`,
   };
 }

@@ -80,7 +80,7 @@ test('labels are read from UTF-16 too, and labels that match nothing are an erro
   }
 });
 
-test('--help teaches: examples, tiers, where the formats are', async () => {
+test('--help teaches: examples, terms, where the formats are', async () => {
   const { code, stdout } = await runCli(['evaluate', '--help'], { cwd });
   expect(code).toBe(0);
   for (const text of ['Usage: qdrant-tldr evaluate', 'Examples:', 'top1>=0.80', 'docs/evaluate.md', '--json'])
@@ -180,7 +180,7 @@ describe('acceptance', () => {
     expect(await readFile(join(cwd, 'bad.xml'), 'utf8')).toContain('<failure message="recall@10 = 0.');
   });
 
-  test('--accept alone means the published tiers; --junit alone lists the measures', async () => {
+  test('--accept alone means the published terms; --junit alone lists the measures', async () => {
     const { code, stdout } = await runCli([...WITH_QUERIES, '--no-pca', '--k', '5', '--accept'], { cwd });
     expect(code).toBe(10);
     expect(stdout).toMatch(/p5@10>=0.60 +0\.\d{4} +FAILED/);

@@ -192,7 +192,7 @@ test('an asymmetric encoder: evaluate and search project queries by their own ma
   expect(right).toBeGreaterThanOrEqual(8);
 });
 
-test('--report writes one page with the verdict, tiers, strata, latency and bytes, passed or failed', async () => {
+test('--report writes one page with the verdict, terms, strata, latency and bytes, passed or failed', async () => {
   const args = ['docs', 'docs-two-stage', '--encoder', 'enc.onnx', '--queries', 'q.npy', '--by', 'shelf'];
   const { code, json } = await cli(...args, '--report', 'report.html', '--json');
   expect(code).toBe(0);
@@ -205,7 +205,7 @@ test('--report writes one page with the verdict, tiers, strata, latency and byte
     'Do this next',
     'qdrant-tldr serve --collection docs --target docs-two-stage --encoder enc.onnx',
     'docs-two-stage compared with docs',
-    'All 6 commonly published tiers hold.',
+    'All 6 usual acceptance terms hold.',
     'top10&gt;=0.70',
     'Recall of single queries',
     'Recall@10 by shelf',

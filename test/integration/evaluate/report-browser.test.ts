@@ -54,7 +54,7 @@ function longReport(): ReportInput {
   };
 }
 
-/** The page of `evaluate`: with the published tiers, or with terms of which one does not hold; names plain or long. */
+/** The page of `evaluate`: with the published terms, or with terms of which one does not hold; names plain or long. */
 function evaluationReport({ asked, name }: { readonly asked: boolean; readonly name: string }): ReportInput {
   const comparison = comparisonFixture();
   const strata = comparison.strata!;
@@ -263,7 +263,7 @@ if (executablePath === null) {
     });
 
     test.each([
-      ['the published tiers', { asked: false, name: '' }],
+      ['the published terms', { asked: false, name: '' }],
       ['terms that fail', { asked: true, name: '' }],
       ['names longer than the window', { asked: true, name: LONG }],
     ])('shows an evaluation with %s', async (_what, given) => {
