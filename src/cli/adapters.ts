@@ -41,6 +41,11 @@ export function addAdapter(adapter: Adapter): void {
   adapters.push(adapter);
 }
 
+/** Whether the proxy can stand between clients and the database at an address. It speaks the protocols of one adapter. */
+export function hasProxy(url: string): boolean {
+  return adapterFor(url).name === QDRANT.name;
+}
+
 /** Returns the adapter for an address. @throws INVALID_ARGUMENT when no adapter has its scheme */
 export function adapterFor(url: string): Adapter {
   const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(url)?.[1]?.toLowerCase();

@@ -7,7 +7,8 @@ import type { ScoredPoint } from '../store/search.js';
 import { exactSearchByReading } from './exact-search.js';
 import { openInput } from '../files/input-stream.js';
 import { parseVector } from '../files/json-vector.js';
-import { evaluateStep, serveStep } from './console/next-commands.js';
+import { evaluationLine, nextCommand, servingLine } from './console/next-commands.js';
+import { hasProxy } from './adapters.js';
 import { describeMigrated } from './migrate/migrated-target.js';
 import { openVectors } from '../files/open-vectors.js';
 import { isVectorFile } from '../files/vector-file-names.js';
@@ -40,7 +41,11 @@ export function runSearch(collection: string, flags: SearchFlags): Promise<void>
       for (const { id, score, payloadJson } of results)
         run.say(`${score.toFixed(6)}  ${store.keys.format(id)}  ${payloadJson ?? ''}`);
       const made = { source, target: collection, encoderFile: flags.encoder };
-      run.next([evaluateStep(made, flags), serveStep(made, flags)]);
+      run.next(
+        [evaluationLine(made), ...(hasProxy(config.url) ? [servingLine(made)] : [])].map((line) =>
+          nextCommand(flags, line),
+        ),
+      );
       run.result({ collection, results });
     });
   });

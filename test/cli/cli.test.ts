@@ -157,8 +157,13 @@ describe('train', () => {
       3,
       'base.npy is no encoder',
     ],
+    [['shrink', 'a', '--dry-run', '--text-field', 'none'], 2, '--text-field is about the page'],
     [['migrate', 'a', 'b', '--encoder', 'tiny.onnx', '--lag-max', '3'], 2, '--lag-max needs --catch-up'],
-    [['migrate', 'a', 'b', '--encoder', 'tiny.onnx', '--compact-name', 'c'], 2, 'needs --layout two-stage'],
+    [
+      ['migrate', 'a', 'b', '--encoder', 'tiny.onnx', '--layout', 'compact', '--compact-name', 'c'],
+      2,
+      'needs --layout two-stage',
+    ],
     [['migrate', 'a', 'b', '--encoder', 'tiny.onnx', '--max-load', '1x', '--dry-run'], 2, 'expected 2x'],
     [
       ['migrate', 'a', 'b', '--encoder', 'tiny.onnx', '--dry-run', '--on', 'never', 'true'],

@@ -99,6 +99,8 @@ describe('an adapter that the product does not know, of a store that is only rea
     const { code, stderr, json } = await cli('evaluate', 'docs', 'docs_c4', ...flags);
     expect({ code, stderr }).toMatchObject({ code: 0 });
     expect(stderr).toContain('50 stored points of docs');
+    // The proxy does not know this database.
+    expect(stderr).toMatch(/next:\n {2}qdrant-tldr search docs_c4 --encoder enc.onnx --query query.json /);
     const result = json();
     expect(result).toMatchObject({ layout: 'compact', points: { source: ROWS, target: ROWS } });
     expect(result['bytes']).toEqual({ source: null, target: null });
@@ -122,7 +124,10 @@ describe('an adapter that the product does not know, of a store that is only rea
       ['search', 'docs_c4', '--encoder', 'enc.onnx', '--query', '-', '--limit', '1', '--url', url],
       { cwd, program: PROGRAM, input },
     );
-    expect({ code, stderr }).toEqual({ code: 0, stderr: expect.stringMatching(/^next:\n {2}qdrant-tldr /) });
+    expect({ code, stderr }).toEqual({
+      code: 0,
+      stderr: expect.stringMatching(/^next:\n {2}qdrant-tldr evaluate docs docs_c4 .*\n$/),
+    });
     expect(stdout).toMatch(/^1\.0000\d\d {2}a\/b 7 {2}\{"group":"g1","n":9007199254740993\}$|^0\.9999/m);
   });
 

@@ -1,4 +1,5 @@
 import { adapterSettings, kebabCase, type GlobalFlags } from './options.js';
+import { hasProxy } from '../adapters.js';
 import { commandLine } from './check-output.js';
 import { shellCommand, type ShellCommand } from './shell-command.js';
 
@@ -53,30 +54,69 @@ export function projectStep(of: {
   });
 }
 
+/** Results of a search, as recall@10 counts them. */
+export const TOP = 10;
+
 /** A collection, its compact form, and the file of its encoder if that is known. */
 export interface MadeCollection {
   readonly source: string;
   readonly target: string;
   readonly encoderFile: string | null;
+  /** First-stage results per requested result; absent if the commands' own default fits. */
+  readonly oversampling?: number;
 }
 
-type Flag = readonly [flag: string, value: string | number | null];
+type Flags = ShellCommand['flags'];
 
-function encoderFlag({ encoderFile }: MadeCollection): Flag[] {
+function encoderFlag({ encoderFile }: MadeCollection): Flags {
   return encoderFile === null ? [] : [['--encoder', encoderFile]];
 }
 
-/** The command that compares a collection with its compact form. */
-export function evaluateStep(made: MadeCollection, flags: GlobalFlags): string {
-  const names = [made.source, made.target];
-  return nextCommand(flags, { command: ['evaluate'], names, flags: encoderFlag(made) });
+/** The flag that rescores as many first-stage results as the collection was made for. */
+export function rescoreFlag({ oversampling = 1 }: MadeCollection): Flags {
+  return oversampling > 1 ? [['--rescore', TOP * oversampling]] : [];
 }
 
-/** The command that serves a compact form to the clients of its source. */
-export function serveStep(made: MadeCollection, flags: GlobalFlags): string {
-  const served: Flag[] = [
-    ['--collection', made.source],
-    ['--target', made.target],
-  ];
-  return nextCommand(flags, { command: ['serve'], flags: [...served, ...encoderFlag(made)] });
+/** Returns the command that compares a collection with its compact form, as clients will search it. */
+export function evaluationLine(made: MadeCollection, more: Flags = []): ShellCommand {
+  return {
+    command: ['evaluate'],
+    names: [made.source, made.target],
+    flags: [...encoderFlag(made), ...rescoreFlag(made), ...more],
+  };
+}
+
+/** Returns the command that serves a compact form to the clients of its source, by the proxy. */
+export function servingLine(made: MadeCollection): ShellCommand {
+  const { source, target, oversampling = 1 } = made;
+  return {
+    command: ['serve'],
+    flags: [
+      ['--collection', source],
+      ['--target', target],
+      ...encoderFlag(made),
+      ...(oversampling > 1 ? [['--oversampling', oversampling] as const] : []),
+    ],
+  };
+}
+
+/**
+ * Returns the command with which clients come to the compact form: the proxy. For a database that the proxy does not
+ * speak for, it is one that shows how a program projects a query and searches.
+ * @param url the address of the database
+ */
+export function clientsLine(made: MadeCollection, url: string): ShellCommand {
+  if (hasProxy(url)) return servingLine(made);
+  return {
+    command: ['search'],
+    names: [made.target],
+    flags: [...encoderFlag(made), ['--query', 'query.json'], ...rescoreFlag(made)],
+  };
+}
+
+/** What a report says about the command of `clientsLine`. */
+export function clientsText(url: string): string {
+  return hasProxy(url)
+    ? 'Let clients reach the target through the proxy. It projects their vectors, so clients keep working unchanged.'
+    : 'Let clients project their query vectors with the encoder and search the target. This command does both for one query.';
 }

@@ -1,6 +1,6 @@
 import type { PageStep } from '../../report/input.js';
 import type { Layout } from '../../store/collection.js';
-import { nextCommand, projectStep, serveStep } from '../console/next-commands.js';
+import { clientsLine, clientsText, nextCommand, projectStep } from '../console/next-commands.js';
 import { shellCommand } from '../console/shell-command.js';
 import { targetName } from '../console/target-name.js';
 import type { EvaluateFlags } from './request.js';
@@ -9,11 +9,18 @@ type Flags = readonly (readonly [string, string | number | null])[];
 
 /** What can be done after two collections were compared, depending on whether the target is good enough. */
 export function stepsAfterComparison(
-  { source, target, layout }: { readonly source: string; readonly target: string; readonly layout: Layout },
-  flags: EvaluateFlags,
-  isGood: boolean,
+  compared: {
+    readonly source: string;
+    readonly target: string;
+    readonly layout: Layout;
+    /** The vector of the source that was reduced. */
+    readonly vector: string;
+  },
+  { flags, url, isGood }: { readonly flags: EvaluateFlags; readonly url: string; readonly isGood: boolean },
 ): PageStep[] {
+  const { source, target, layout, vector } = compared;
   const encoder = ['--encoder', flags.encoder] as const;
+  const ofVector: Flags = vector === '' ? [] : [['--vector', vector]];
   if (!isGood) {
     return [
       ...(layout === 'two-stage'
@@ -25,7 +32,7 @@ export function stepsAfterComparison(
                 nextCommand(flags, {
                   command: ['migrate', 'start'],
                   names: [source, targetName(source, '_two_stage')],
-                  flags: [encoder, ['--layout', 'two-stage']],
+                  flags: [encoder, ['--layout', 'two-stage'], ...ofVector],
                 }),
               ],
             },
@@ -36,10 +43,7 @@ export function stepsAfterComparison(
           nextCommand(flags, {
             command: ['plan'],
             names: [source],
-            flags: [
-              ['--target', 'recall@10>=0.97'],
-              ['--report', 'plan.html'],
-            ],
+            flags: [...ofVector, ['--target', 'recall@10>=0.97'], ['--report', 'plan.html']],
           }),
         ],
       },
@@ -47,8 +51,8 @@ export function stepsAfterComparison(
   }
   return [
     {
-      text: 'Let clients reach the target through the proxy. It projects their vectors, so clients keep working unchanged.',
-      commands: [serveStep({ source, target, encoderFile: flags.encoder }, flags)],
+      text: clientsText(url),
+      commands: [nextCommand(flags, clientsLine({ source, target, encoderFile: flags.encoder }, url))],
     },
     {
       text: 'Measure again on a schedule. This command ends with an error if the quality falls.',

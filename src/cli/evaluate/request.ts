@@ -84,14 +84,7 @@ export async function checkRequest(
     throw usage('--accept uses mAP, nDCG or MRR: give --qrels or --labels, to say what is relevant');
   checkColumn('--column', flags.column, [flags.base]);
   checkColumn('--query-column', flags.queryColumn, [flags.queries]);
-  for (const [flag, value] of [
-    ['--color-by', flags.colorBy],
-    ['--text-field', flags.textField],
-  ] as const) {
-    if (value === '') throw usage(`${flag}: expected a payload field, auto or none`);
-    if (value !== undefined && flags.report === undefined)
-      throw usage(`${flag} is about the page: give --report, which writes it`);
-  }
+  checkPageFlags(flags);
   if (flags.sample === 0) throw usage('--sample: got 0, expected at least 1');
   if (flags.qrels !== undefined && flags.queries === undefined)
     throw usage('--qrels names rows of a query file: give --queries too');
@@ -154,6 +147,22 @@ function checkCollectionFlags(flags: EvaluateFlags): void {
     throw usage('--sample takes stored points as queries: leave it out with --queries');
   if (!flags.pca) throw usage('--no-pca needs --base: collections are not compared with PCA');
   if (flags.rescore === 0) throw usage('--rescore: got 0, expected at least 1');
+}
+
+/** @throws INVALID_ARGUMENT for an empty name of a payload field, or one for a page that is not written */
+export function checkPageFlags({
+  colorBy,
+  textField,
+  report,
+}: Pick<EvaluateFlags, 'colorBy' | 'textField' | 'report'>): void {
+  for (const [flag, value] of [
+    ['--color-by', colorBy],
+    ['--text-field', textField],
+  ] as const) {
+    if (value === '') throw usage(`${flag}: expected a payload field, auto or none`);
+    if (value !== undefined && report === undefined)
+      throw usage(`${flag} is about the page: give --report, which writes it`);
+  }
 }
 
 /** Checks that the folder exists. It is not created: a wrong path in a CI job must fail. */

@@ -1,6 +1,6 @@
 import { writeWhole } from '../../core/write-file.js';
 import { Encoder } from '../../encoder/model.js';
-import { serveStep, projectStep } from '../console/next-commands.js';
+import { clientsLine, nextCommand, projectStep } from '../console/next-commands.js';
 import { TldrError } from '../../core/errors.js';
 import { judgeTerms, type TermResult } from '../../evaluate/acceptance.js';
 import type { CollectionComparison } from '../../evaluate/compare-collections.js';
@@ -76,14 +76,18 @@ async function evaluate(
   const whole = { ...result, encoder: encoder.fingerprint, seconds, accept };
   // The error carries the result, so that the last line stays a single JSON object.
   if (failure !== null) throw new TldrError('VERIFY_FAILED', failure, { result: whole });
-  run.next([nextAfter(request, flags, encoder.outputDim)]);
+  run.next([nextAfter(request, flags, { dim: encoder.outputDim, url: config.url })]);
   run.result(whole);
 }
 
 /** The command that uses what was measured: the proxy, or projection of the file. */
-function nextAfter(request: EvaluateRequest, flags: EvaluateFlags, dim: number): string {
+function nextAfter(
+  request: EvaluateRequest,
+  flags: EvaluateFlags,
+  { dim, url }: { readonly dim: number; readonly url: string },
+): string {
   if (request.collections !== null)
-    return serveStep({ ...request.collections, encoderFile: flags.encoder }, flags);
+    return nextCommand(flags, clientsLine({ ...request.collections, encoderFile: flags.encoder }, url));
   return projectStep({ input: request.base, column: flags.column, encoder: flags.encoder, dim });
 }
 
@@ -121,7 +125,7 @@ export async function measureEvaluation(request: EvaluateRequest, using: Using):
     const map = report === undefined ? null : await collectionMap(place, encoder, { colorBy, run });
     const examples = await exampleTexts(place, comparison.examples, { textField, run });
     const next = (isGood: boolean): PageStep[] =>
-      stepsAfterComparison({ source, target, layout }, flags, isGood);
+      stepsAfterComparison({ ...description, source, target }, { flags, url: config.url, isGood });
     const title = `${target} compared with ${source}`;
     const facts: Facts = [
       ['Full collection', source],

@@ -13,7 +13,7 @@ import { stateInDatabase } from '../../migrate/state/in-database.js';
 import { stateFileIn } from '../../migrate/state/state-file-name.js';
 import type { StateLocation } from '../../migrate/state/location.js';
 import type { ConsoleRun } from '../console/command-output.js';
-import { evaluateStep, nextCommand, serveStep } from '../console/next-commands.js';
+import { clientsLine, evaluationLine, nextCommand } from '../console/next-commands.js';
 import { withConsole, withStore } from '../console/command-body.js';
 import type { StateFlags } from './state-flags.js';
 
@@ -92,7 +92,7 @@ export function commandFor(
 
 /** Returns the commands that make sense now for a migration; none if it is over. */
 export async function nextSteps(
-  work: Pick<MigrationWork, 'source' | 'target' | 'place'>,
+  work: Pick<MigrationWork, 'config' | 'source' | 'target' | 'place'>,
   flags: StateFlags,
 ): Promise<readonly string[]> {
   return stepsOf(await migrationStatus(work), work, flags);
@@ -101,7 +101,7 @@ export async function nextSteps(
 /** As `nextSteps`, for a status that was read. */
 export async function stepsOf(
   status: MigrationStatus,
-  { source }: Pick<MigrationWork, 'source'>,
+  { config, source }: Pick<MigrationWork, 'config' | 'source'>,
   flags: StateFlags,
 ): Promise<readonly string[]> {
   const pair: Pair = { source: status.source, target: status.target };
@@ -126,14 +126,14 @@ export async function stepsOf(
       );
       const [alias] = aliases;
       return [
-        evaluateStep(status, flags),
+        nextCommand(flags, evaluationLine(status)),
         alias === undefined || status.layout === 'compact'
-          ? serveStep(status, flags)
+          ? nextCommand(flags, clientsLine(status, config.url))
           : migrate('cutover', ['--alias', alias], ...catchUp),
       ];
     }
     case 'cut-over-by-proxy':
-      return [evaluateStep(status, flags), migrate('cutover', ['--by', 'proxy'])];
+      return [nextCommand(flags, evaluationLine(status)), migrate('cutover', ['--by', 'proxy'])];
     case 'none':
       return status.sourcePoints === null ? [] : [migrate('complete', ['--delete-source', null])];
   }

@@ -23,7 +23,7 @@ import {
   type CompactTarget,
 } from '../../migrate/cutover/clients-of-compact-target.js';
 import { findRunningProxy, type RunningProxy } from '../serve/find-running-proxy.js';
-import { sameCommandWith, serveStep, type MadeCollection } from '../console/next-commands.js';
+import { clientsLine, nextCommand, sameCommandWith, type MadeCollection } from '../console/next-commands.js';
 import { nextSteps, encoderOf, withMigration, type MigrationWork, type Pair } from './migration-work.js';
 import { type HookFlags, hooksOf } from './hooks.js';
 import type { StateFlags } from './state-flags.js';
@@ -76,7 +76,7 @@ export async function cutover(work: MigrationWork, flags: CutoverFlags): Promise
     run.next(
       clientsProject || planned.made
         ? [sameCommandWith('--execute')]
-        : [serveStep(madeBy(state), flags), sameCommandWith('--execute')],
+        : [nextCommand(flags, clientsLine(madeBy(state), config.url)), sameCommandWith('--execute')],
     );
     run.result({ dryRun: true, ...planned, ...clientFacts(clients) });
     return;

@@ -112,7 +112,7 @@ export async function start(
     }
     await run.confirm(`Create and fill ${target} in ${store.endpoint}?`);
     await copy(request, { place, planned: plan, encoderFile, journal, flags, run, config });
-    run.next(await nextSteps({ source: store, target: store, place }, flags));
+    run.next(await nextSteps({ config, source: store, target: store, place }, flags));
   });
 }
 

@@ -1,13 +1,11 @@
 import { dependsOnRotation } from '../../evaluate/stored-codes.js';
 import { storageOf } from '../../plan/sizing-row.js';
 import type { Layout, StorageKind } from '../../store/collection.js';
+import { rescoreFlag, TOP, type MadeCollection } from '../console/next-commands.js';
 import type { ShellCommand } from '../console/shell-command.js';
 import { targetName } from '../console/target-name.js';
 
 type Flags = ShellCommand['flags'];
-
-/** First-stage results per requested result, times the ten results that recall@10 counts. */
-const TOP = 10;
 
 /** A measured configuration of compact vectors that commands can create, and the names that they use. */
 export interface Deployment {
@@ -64,44 +62,26 @@ export function migrationLine(deployment: Deployment): ShellCommand {
   };
 }
 
-/** Returns the command that compares the target with the collection, as clients will search it. */
-export function evaluationLine(
-  { collection, encoderFile, target, row }: Deployment,
-  more: Flags,
-): ShellCommand {
-  return {
-    command: ['evaluate'],
-    names: [collection, target],
-    flags: [['--encoder', encoderFile], ...rescoreFlag(row), ...more],
-  };
-}
-
 /** Returns the command that sends one query to the target. */
-export function searchLine({ encoderFile, target, row }: Deployment): ShellCommand {
+export function searchLine(deployment: Deployment): ShellCommand {
+  const { encoderFile, target } = deployment;
   return {
     command: ['search'],
     names: [target],
-    flags: [['--encoder', encoderFile], ['--query', 'q.json'], ['--limit', TOP], ...rescoreFlag(row)],
-  };
-}
-
-/** Returns the command that starts the proxy. */
-export function servingLine({ collection, encoderFile, target, row }: Deployment): ShellCommand {
-  return {
-    command: ['serve'],
     flags: [
-      ['--collection', collection],
-      ['--target', target],
       ['--encoder', encoderFile],
-      ...(row.oversampling > 1 ? [['--oversampling', row.oversampling] as const] : []),
+      ['--query', 'q.json'],
+      ['--limit', TOP],
+      ...rescoreFlag(collectionMadeBy(deployment)),
     ],
   };
 }
 
-function vectorFlag({ vectorName }: Deployment): Flags {
-  return vectorName === undefined ? [] : [['--vector', vectorName]];
+/** Returns the collection that a deployment makes, with what its other commands need. */
+export function collectionMadeBy({ collection, encoderFile, target, row }: Deployment): MadeCollection {
+  return { source: collection, target, encoderFile, oversampling: row.oversampling };
 }
 
-function rescoreFlag({ oversampling }: Deployment['row']): Flags {
-  return oversampling > 1 ? [['--rescore', TOP * oversampling]] : [];
+function vectorFlag({ vectorName }: Deployment): Flags {
+  return vectorName === undefined ? [] : [['--vector', vectorName]];
 }

@@ -19,8 +19,17 @@ import { candidateLabel } from '../train/candidate-names.js';
 import { percentText, type ConsoleRun } from '../console/command-output.js';
 import type { MemoryBudget } from '../../plan/memory-budgets.js';
 import { nameOf, sayMemoryToday, sayWhyFullVectors } from './budgets.js';
-import { migrationLine, searchLine, servingLine, targetNameOf, trainingLine } from './deploy-commands.js';
-import { shellCommand, shellWord } from '../console/shell-command.js';
+import {
+  collectionMadeBy,
+  migrationLine,
+  searchLine,
+  targetNameOf,
+  trainingLine,
+} from './deploy-commands.js';
+import { nextCommand, servingLine } from '../console/next-commands.js';
+import type { GlobalFlags } from '../console/options.js';
+import { shellWord } from '../console/shell-command.js';
+import { hasProxy } from '../adapters.js';
 
 interface Printed {
   readonly options: PlanOptions;
@@ -175,11 +184,14 @@ export function planCommands(
     options,
     setup,
     url,
+    flags,
     trainFlags,
   }: {
     readonly options: PlanOptions;
     readonly setup: PlanSetup;
     readonly url: string;
+    /** The flags of `plan`, with those that lead to the database. */
+    readonly flags: GlobalFlags;
     /** How the encoders were scored, as flags of `train`. */
     readonly trainFlags: readonly (readonly [string, string])[];
   },
@@ -199,8 +211,9 @@ export function planCommands(
     ...trainFlags,
     ['--budget', `${secondsPerSize(options, setup)}s`],
   ]);
-  return [training, migrationLine(deployment), searchLine(deployment), servingLine(deployment)].map(
-    shellCommand,
+  const proxy = hasProxy(url) ? [servingLine(collectionMadeBy(deployment))] : [];
+  return [training, migrationLine(deployment), searchLine(deployment), ...proxy].map((line) =>
+    nextCommand(flags, line),
   );
 }
 

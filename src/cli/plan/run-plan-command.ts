@@ -158,7 +158,7 @@ async function showPlan(
   });
   const trainFlags = trainFlagsOf(flags, setup);
   const commands =
-    chosen === null ? [] : planCommands(chosen, { options, setup, url: config.url, trainFlags });
+    chosen === null ? [] : planCommands(chosen, { options, setup, url: config.url, flags, trainFlags });
   const later = commands.slice(FIRST_COMMANDS);
   if (target !== undefined) printChoice(run, { choice, target, commands: later, rows });
   if (ram !== undefined)
@@ -198,7 +198,10 @@ function planAgain(collection: string, flags: PlanFlags, rows: readonly SizingRo
   return nextCommand(flags, {
     command: ['plan'],
     names: [collection],
-    flags: [['--target', `recall@10>=${reached}`]],
+    flags: [
+      ...(flags.vector === undefined ? [] : [['--vector', flags.vector] as const]),
+      ['--target', `recall@10>=${reached}`],
+    ],
   });
 }
 

@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import { THREADS } from '../../core/run-options.js';
+import { DEFAULT_LAYOUT } from '../../store/defaults.js';
 import { PROPOSAL_NAMES } from '../../plan/proposals.js';
 import { seconds, seedNumber, wholeNumber, withGlobalFlags, withWriteFlags } from '../console/options.js';
 import type { ShrinkFlags } from './work.js';
@@ -52,20 +53,30 @@ export function shrinkCommand(): Command {
         'two-stage: also the full vectors, on disk, to rescore results; compact: compact vectors only',
       )
         .choices(['two-stage', 'compact'])
-        .default('two-stage'),
+        .default(DEFAULT_LAYOUT),
     )
     .option('--queries <file>', 'real queries, .npy or one JSON array per line (default: points held out)')
     .option('--sample <n>', 'points that the sizing measures with', wholeNumber, SAMPLE_POINTS)
-    .option(
-      '--budget <time>',
-      'planned time of the training, such as 90s or 10m (default: 2m); the sizing takes half of it',
-      seconds,
-      BUDGET_SECONDS,
+    .addOption(
+      new Option(
+        '--budget <time>',
+        'planned time of the training, such as 90s or 10m; the sizing takes half of it',
+      )
+        .argParser(seconds)
+        .default(BUDGET_SECONDS, '2m'),
     )
     .option('--switch <alias>', 'at the end, let this alias lead to the new collection')
     .option('--seed <n>', 'seed of everything random', seedNumber, 0)
     .option('--threads <n>', `threads (default: ${THREADS})`, wholeNumber)
     .option('--report <file>', 'write everything into one self-contained HTML page')
+    .option(
+      '--color-by <field>',
+      "payload field that colours the page's map, auto (default: one that suits) or none",
+    )
+    .option(
+      '--text-field <field>',
+      "payload field whose texts the page's example queries show, auto (default) or none",
+    )
     .option('--force', 'replace an existing --report file')
     .action(async (collection: string, flags: ShrinkFlags) =>
       (await import('./run-shrink.js')).runShrink(collection, flags),

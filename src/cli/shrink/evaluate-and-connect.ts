@@ -1,10 +1,10 @@
-import { nextCommand } from '../console/next-commands.js';
+import { evaluationLine, nextCommand, servingLine } from '../console/next-commands.js';
 import { Encoder } from '../../encoder/model.js';
 import { expectDefined } from '../../core/errors.js';
 import { switchableNames } from '../../store/facets.js';
 import { targetDescription } from '../../store/target-description.js';
 import type { ClientWay } from '../../store/adapter.js';
-import { DEFAULT_ADAPTER, adapterFor } from '../adapters.js';
+import { adapterFor, hasProxy } from '../adapters.js';
 import { percentText, ramText } from '../console/command-output.js';
 import { readFlags, type ShellCommand } from '../console/shell-command.js';
 import { evaluateCommand } from '../evaluate/command.js';
@@ -14,14 +14,15 @@ import { cutoverCommand } from '../migrate/cutover-and-rollback.js';
 import { placeOf } from '../migrate/migration-work.js';
 import { cutover, type CutoverFlags } from '../migrate/run-cutover-and-rollback.js';
 import type { MigrationStatus } from '../../migrate/run/migration-status.js';
-import { evaluationLine, servingLine } from '../plan/deploy-commands.js';
+import { collectionMadeBy } from '../plan/deploy-commands.js';
 import { askWhether, canAsk } from './questions.js';
-import { deploymentOf, sayStep, stepConsole, type ShrinkWork } from './work.js';
+import { given } from '../train/given.js';
+import { deploymentOf, progressConsole, sayStep, stepConsole, type ShrinkWork } from './work.js';
 
 /** Returns the command that compares both collections. */
 export function evaluateLine(work: ShrinkWork): ShellCommand {
   const { queries, seed } = work.flags;
-  return evaluationLine(deploymentOf(work), [
+  return evaluationLine(collectionMadeBy(deploymentOf(work)), [
     ...(queries === undefined ? [] : [['--queries', queries] as const]),
     ['--seed', seed],
   ]);
@@ -39,9 +40,14 @@ export async function evaluateTarget(work: ShrinkWork): Promise<Evaluation> {
   const request = await checkRequest([collection, target], flags);
   const encoder = await Encoder.load(files.encoder);
   // The page of the whole run shows what the page of an evaluation does.
-  const { report } = work.flags;
-  const shown = report === undefined ? flags : { ...flags, report };
-  const evaluation = await measureEvaluation(request, { encoder, flags: shown, run, config });
+  const { report, colorBy, textField } = work.flags;
+  const shown = report === undefined ? flags : { ...flags, report, ...given({ colorBy, textField }) };
+  const evaluation = await measureEvaluation(request, {
+    encoder,
+    flags: shown,
+    run: progressConsole(work, 'evaluate'),
+    config,
+  });
   run.say(`  ${findsText(evaluation)}`);
   const { memory, form } = evaluation;
   if (memory !== null)
@@ -98,7 +104,7 @@ async function waysOf(work: ShrinkWork): Promise<ClientWay[]> {
   const { listenRest: rest, listenGrpc: grpc } = config;
   const proxy = {
     title: `the proxy: clients stay as they are, and use http://${rest.host}:${rest.port} (gRPC: ${grpc.host}:${grpc.port}) instead of ${store.endpoint}`,
-    lines: [nextCommand(flags, servingLine(deployment))],
+    lines: [nextCommand(flags, servingLine(collectionMadeBy(deployment)))],
   };
   const facts = targetDescription(await store.describe(deployment.target));
   const { target, encoderFile, row } = deployment;
@@ -113,7 +119,7 @@ async function waysOf(work: ShrinkWork): Promise<ClientWay[]> {
           encoderFile,
           oversampling: row.oversampling,
         }) ?? []);
-  return adapter.name === DEFAULT_ADAPTER.name ? [proxy, ...own] : [...own];
+  return hasProxy(config.url) ? [proxy, ...own] : [...own];
 }
 
 /** Returns the alias that the user wants to switch; null if there is none, or nobody to ask. */
@@ -157,7 +163,10 @@ async function switchAlias(work: ShrinkWork, alias: string): Promise<void> {
   );
   const pair = { source: collection, target };
   const place = await placeOf(pair, cutoverFlags, { config, run, store });
-  await cutover({ run: stepConsole(run), config, store, source: store, target: store, place }, cutoverFlags);
+  await cutover(
+    { run: stepConsole(work, 'connect'), config, store, source: store, target: store, place },
+    cutoverFlags,
+  );
 }
 
 /** Returns the command that says how the migration stands, and what is possible next. */

@@ -18,7 +18,7 @@ import { planCommand } from '../plan/command.js';
 import { sizingTable } from '../plan/print.js';
 import { planOptionsOf, type PlanFlags } from '../plan/run-plan-command.js';
 import type { Proposed, ShrinkSizing, ShrinkState } from './state.js';
-import { sayStep, type ShrinkWork } from './work.js';
+import { progressConsole, sayStep, type ShrinkWork } from './work.js';
 
 /** Divisors of the vector's size that are measured. Half of it is seldom chosen, and takes the longest. */
 const REDUCTIONS = [16, 8, 4] as const;
@@ -84,7 +84,7 @@ export async function measure(work: ShrinkWork): Promise<ShrinkSizing> {
     `Write ${formatBytes(setup.scratchBytes)} of vectors into a temporary collection in ${store.endpoint} and remove them again?`,
   );
   await progress.save({ scratch: options.scratchName });
-  run.expectStages(planStages());
+  progressConsole(work, 'measure').expectStages(planStages());
   const { seconds, ...result } = await runTimed(options, setup);
   const { rows, samplePoints } = result;
   const today = rows.find(({ kind }) => kind === 'current');

@@ -1,4 +1,4 @@
-import { nextCommand, sameCommandWithout } from '../console/next-commands.js';
+import { clientsLine, nextCommand, sameCommandWithout } from '../console/next-commands.js';
 import { TldrError } from '../../core/errors.js';
 import { areDifferent, checkOutput } from '../console/check-output.js';
 import { checkWritable, isTaken } from '../../core/write-file.js';
@@ -11,7 +11,8 @@ import { pickVector } from '../../store/pick-vector.js';
 import { diskText, ramText } from '../console/command-output.js';
 import { withConsole, withStore } from '../console/command-body.js';
 import { sayTables, writePage } from '../console/show-results.js';
-import { migrationLine, servingLine, targetNameOf } from '../plan/deploy-commands.js';
+import { checkPageFlags } from '../evaluate/request.js';
+import { collectionMadeBy, migrationLine, targetNameOf } from '../plan/deploy-commands.js';
 import { estimatedMemory } from '../console/compact-memory.js';
 import {
   connectClients,
@@ -88,6 +89,7 @@ async function checkFlags(
       'INVALID_ARGUMENT',
       '--switch needs the two-stage layout: full-size queries fail in a compact collection. Connect the clients first, then use `migrate cutover`',
     );
+  checkPageFlags(flags);
   const files = [encoder, stateFile, checkpoint];
   if (report !== undefined && !(await areDifferent([...files, report])))
     throw new TldrError(
@@ -128,7 +130,7 @@ async function prepareFiles({ files, flags, progress }: ShrinkWork): Promise<voi
 }
 
 async function shrink(work: ShrinkWork): Promise<void> {
-  const { collection, flags, files, run, progress } = work;
+  const { collection, flags, files, run, config, progress } = work;
   await inspectStep(work);
   const sizing = await measure(work);
   sayTables(run, [proposalTable(sizing, progress.state.choice)]);
@@ -154,7 +156,10 @@ async function shrink(work: ShrinkWork): Promise<void> {
   run.say(`done; how far this run is stays in ${files.state}, and the same command shows the results again`);
   const deployment = deploymentOf(work);
   const { target, row } = deployment;
-  run.next([nextCommand(flags, servingLine(deployment)), nextCommand(flags, statusLine(work))]);
+  run.next([
+    nextCommand(flags, clientsLine(collectionMadeBy(deployment), config.url)),
+    nextCommand(flags, statusLine(work)),
+  ]);
   run.result({
     collection,
     target,
@@ -235,7 +240,7 @@ async function confirmWork(work: ShrinkWork, sizing: ShrinkSizing): Promise<void
 
 /** Returns every command that does the same without the guide. */
 async function commandsOf(work: ShrinkWork, switched: string | null): Promise<string[]> {
-  const { collection, flags } = work;
+  const { collection, flags, config } = work;
   const deployment = deploymentOf(work);
   const lines = [
     { command: ['inspect'], names: [collection], flags: [] },
@@ -243,7 +248,7 @@ async function commandsOf(work: ShrinkWork, switched: string | null): Promise<st
     trainLine(work),
     migrationLine(deployment),
     evaluateLine(work),
-    servingLine(deployment),
+    clientsLine(collectionMadeBy(deployment), config.url),
     ...(switched === null ? [] : [switchLine(work, switched)]),
   ];
   return lines.map((line) => nextCommand(flags, line));

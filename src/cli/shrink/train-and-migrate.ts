@@ -50,11 +50,10 @@ export async function trainChosen(work: ShrinkWork): Promise<Training> {
   const flags = await readFlags<TrainFlags>(line, (give) =>
     trainCommand().action((_: string, read: TrainFlags) => give(read)),
   );
-  const report = await train(collection, flags, { run: stepConsole(run, { quiet: true }), config }).catch(
-    (error: unknown) => {
-      throw namingFlags(error);
-    },
-  );
+  const quietly = stepConsole(work, 'train', { quiet: true });
+  const report = await train(collection, flags, { run: quietly, config }).catch((error: unknown) => {
+    throw namingFlags(error);
+  });
   if (report === null) throw new TldrError('INTERNAL', 'the training ended without a report');
   const { fingerprint } = await Encoder.load(files.encoder);
   const saved = report.candidates.find(({ name }) => name === report.shipped);
@@ -127,7 +126,7 @@ export async function migrateChosen(work: ShrinkWork): Promise<MigrationStatus> 
     );
     return before;
   }
-  await start({ source: collection, target, flags }, { run: stepConsole(run), config });
+  await start({ source: collection, target, flags }, { run: stepConsole(work, 'migrate'), config });
   return status();
 }
 

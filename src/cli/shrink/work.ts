@@ -25,6 +25,8 @@ export interface ShrinkFlags extends GlobalFlags {
   readonly switch?: string;
   readonly seed: number;
   readonly report?: string;
+  readonly colorBy?: string;
+  readonly textField?: string;
   readonly force?: boolean;
   readonly dryRun?: boolean;
 }
@@ -129,13 +131,44 @@ export function sayStep(
 /** Stands before the lines of a command that runs as a step. */
 const INDENT = '  ';
 
-/** Returns the console for a command that runs as a step: it neither asks nor prints its own result. */
-export function stepConsole(
-  run: ConsoleRun,
-  { quiet = false }: { readonly quiet?: boolean } = {},
-): ConsoleRun {
+/** Share of a copy's time that the evaluation takes, roughly: it reads and searches the same points. */
+const EVALUATION_PER_COPY = 0.25;
+
+/** Returns the expected time of the steps after this one; null if it is not known yet. */
+function secondsAfter({ flags, progress }: ShrinkWork, name: StepName): number | null {
+  const { choice, sizing } = progress.state;
+  if (choice === null || sizing === null) return null;
+  const { seconds } = chosenOf(progress.state);
+  if (seconds === null) return null;
+  const copy = seconds - flags.budget;
+  const evaluation = copy * EVALUATION_PER_COPY;
+  if (name === 'train') return copy + evaluation;
+  return name === 'migrate' ? evaluation : 0;
+}
+
+/** Returns the console of the run, on which a command's progress counts as this step. */
+export function progressConsole(work: ShrinkWork, name: StepName): ConsoleRun {
+  const { run } = work;
+  const step = STEPS.indexOf(name) + 1;
   return {
     ...run,
+    expectStages: (stages) =>
+      run.expectStages({
+        ...stages,
+        within: { step, of: STEPS.length, secondsAfter: secondsAfter(work, name) },
+      }),
+  };
+}
+
+/** Returns the console for a command that runs as a step: it neither asks nor prints its own result. */
+export function stepConsole(
+  work: ShrinkWork,
+  name: StepName,
+  { quiet = false }: { readonly quiet?: boolean } = {},
+): ConsoleRun {
+  const { run } = work;
+  return {
+    ...progressConsole(work, name),
     columns: run.columns - INDENT.length,
     next: () => undefined,
     confirm: () => Promise.resolve(),

@@ -1,7 +1,13 @@
 import { storageOf } from '../../plan/sizing-row.js';
 import type { PageStep } from '../../report/input.js';
 import type { StorageKind } from '../../store/collection.js';
-import { evaluateStep, nextCommand, projectStep, serveStep } from '../console/next-commands.js';
+import {
+  clientsLine,
+  clientsText,
+  evaluationLine,
+  nextCommand,
+  projectStep,
+} from '../console/next-commands.js';
 import type { GlobalFlags } from '../console/options.js';
 import { shellCommand } from '../console/shell-command.js';
 import { targetName } from '../console/target-name.js';
@@ -17,8 +23,12 @@ interface TrainedFlags extends GlobalFlags {
 }
 
 /** What can be done after a training: migrate and compare, or, after a training on a file, judge and project. */
-export function stepsAfterTraining(collection: string | undefined, flags: TrainedFlags): PageStep[] {
-  const { out, dim, input = '', column, vector } = flags;
+export function stepsAfterTraining(
+  collection: string | undefined,
+  flags: TrainedFlags,
+  url: string,
+): PageStep[] {
+  const { out, dim, input = '', column } = flags;
   const encoder = ['--encoder', out] as const;
   if (collection === undefined) {
     const ofColumn = column === undefined ? [] : [['--column', column] as const];
@@ -35,30 +45,35 @@ export function stepsAfterTraining(collection: string | undefined, flags: Traine
   }
   const target = targetName(collection, `_${dim}`);
   const made = { source: collection, target, encoderFile: out };
-  const { datatype, quantization } = storageOf(flags.for ?? 'float32');
-  const storage = [
-    ...(vector === undefined ? [] : [['--vector', vector] as const]),
-    ...(datatype === 'float32' ? [] : [['--datatype', datatype] as const]),
-    ...(quantization === 'none' ? [] : [['--quantization', quantization] as const]),
-  ];
   return [
     {
       text: 'Copy the collection into one that is searched by compact vectors and keeps the full ones on disk. Nothing changes for clients.',
-      commands: [
-        nextCommand(flags, {
-          command: ['migrate', 'start'],
-          names: [collection, target],
-          flags: [encoder, ['--layout', 'two-stage'], ...storage],
-        }),
-      ],
+      commands: [copyStep(collection, flags)],
     },
     {
       text: 'Compare both collections, with example queries.',
-      commands: [`${evaluateStep(made, flags)} --report evaluation.html`],
+      commands: [nextCommand(flags, evaluationLine(made, [['--report', 'evaluation.html']]))],
     },
     {
-      text: 'Let clients reach the target through the proxy. It projects their vectors, so clients keep working unchanged.',
-      commands: [serveStep(made, flags)],
+      text: clientsText(url),
+      commands: [nextCommand(flags, clientsLine(made, url))],
     },
   ];
+}
+
+/** Returns the command that copies the collection, with the storage that the encoder was trained for. */
+export function copyStep(collection: string, flags: TrainedFlags): string {
+  const { out, dim, vector } = flags;
+  const { datatype, quantization } = storageOf(flags.for ?? 'float32');
+  return nextCommand(flags, {
+    command: ['migrate', 'start'],
+    names: [collection, targetName(collection, `_${dim}`)],
+    flags: [
+      ['--encoder', out],
+      ['--layout', 'two-stage'],
+      ...(vector === undefined ? [] : [['--vector', vector] as const]),
+      ...(datatype === 'float32' ? [] : [['--datatype', datatype] as const]),
+      ...(quantization === 'none' ? [] : [['--quantization', quantization] as const]),
+    ],
+  });
 }

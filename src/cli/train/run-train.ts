@@ -1,6 +1,5 @@
-import { nextCommand, projectStep, sameCommandWithout } from '../console/next-commands.js';
+import { projectStep, sameCommandWithout } from '../console/next-commands.js';
 import { shellCommand } from '../console/shell-command.js';
-import { targetName } from '../console/target-name.js';
 import { trainStages } from '../console/progress/stages.js';
 import { checkWritable } from '../../core/write-file.js';
 import { expectDefined, TldrError } from '../../core/errors.js';
@@ -39,7 +38,7 @@ import { relevanceCommandWords } from './relevance-output.js';
 import { loadTraining, type TrainInputFlags } from './input.js';
 import { printReport, sayGain } from './output.js';
 import { trainingPage } from './page.js';
-import { stepsAfterTraining } from './next-steps.js';
+import { copyStep, stepsAfterTraining } from './next-steps.js';
 import { rowsOfMap, sampleMap, type MapColours } from '../page-parts/sample-map.js';
 import { gatherRows } from '../../core/matrix.js';
 import { checkRelevanceFlags } from './relevance-flags.js';
@@ -141,7 +140,7 @@ export async function train(
     log: run.log,
     onProgress: run.onProgress,
   };
-  const { sample, relevance, memory, colours, canMigrate } = await loadTraining(collection, flags, {
+  const { sample, ...learned } = await loadTraining(collection, flags, {
     run,
     config,
     outputDim: flags.dim,
@@ -158,12 +157,12 @@ export async function train(
   if (flags.dryRun === true) {
     // Training begins with this split. It finds too few rows, rows that are not finite, a wrong --held-out.
     const { x, distance } = sample;
-    splitSample(cleanForTraining(x, distance), { ...options, ...relevance, distance });
+    splitSample(cleanForTraining(x, distance), { ...options, ...learned.relevance, distance });
     run.next([sameCommandWithout('--dry-run')]);
     sayDryRun(sample, flags, run);
     return null;
   }
-  return trainAndSave(sample, { collection, flags, options, relevance, memory, colours, canMigrate, run });
+  return trainAndSave(sample, { ...learned, collection, flags, options, run, url: config.url });
 }
 
 function checkColorBy({ colorBy, report, input }: TrainFlags): void {
@@ -202,6 +201,7 @@ async function trainAndSave(
     colours,
     canMigrate,
     run,
+    url,
   }: {
     readonly collection: string | undefined;
     readonly flags: TrainFlags;
@@ -211,6 +211,8 @@ async function trainAndSave(
     readonly colours: MapColours;
     readonly canMigrate: boolean;
     readonly run: ConsoleRun;
+    /** The address of the database. */
+    readonly url: string;
   },
 ): Promise<TrainReport> {
   const { checkpoint } = flags;
@@ -244,7 +246,7 @@ async function trainAndSave(
       details,
       encoder,
       map: await sampleMap(shown, encoder, { colours, run }),
-      next: canMigrate || collection === undefined ? stepsAfterTraining(collection, flags) : [],
+      next: canMigrate || collection === undefined ? stepsAfterTraining(collection, flags, url) : [],
       source,
       command: commandLine(),
       commandFor,
@@ -263,7 +265,7 @@ async function trainAndSave(
 /** The commands that use the encoder: a two-stage copy of the collection, or projection of the file. */
 function commandsAfterTraining(collection: string, flags: TrainFlags): string[] {
   const encoder = ['--encoder', flags.out] as const;
-  const { input, vector, column, dim } = flags;
+  const { input, column, dim } = flags;
   if (input !== undefined) {
     const ofColumn = column === undefined ? [] : [['--column', column] as const];
     return [
@@ -271,12 +273,7 @@ function commandsAfterTraining(collection: string, flags: TrainFlags): string[] 
       projectStep({ input, column, dim, encoder: flags.out }),
     ];
   }
-  const names = [collection, targetName(collection, `_${dim}`)];
-  const layout = ['--layout', 'two-stage'] as const;
-  const ofVector = vector === undefined ? [] : [['--vector', vector] as const];
-  return [
-    nextCommand(flags, { command: ['migrate', 'start'], names, flags: [encoder, layout, ...ofVector] }),
-  ];
+  return [copyStep(collection, flags)];
 }
 
 /** The training settings that were given as flags. */

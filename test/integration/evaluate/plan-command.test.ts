@@ -139,7 +139,9 @@ test('a plan is complete, picks for a target, and reality keeps what it says', a
   expect(await cli(args)).toMatchObject({ code: 2, stderr: expect.stringContaining('--yes') });
   expect(await store.listCollections()).toEqual(['docs']);
 
-  const planned = await cli([...args, '--queries', 'q.npy', '--target', 'recall@10>=0.9', '--yes', '--json']);
+  const address = ['--url', server.url, '--grpc-url', server.grpcUrl];
+  const asked = ['--queries', 'q.npy', '--target', 'recall@10>=0.9', ...address];
+  const planned = await cli([...args, ...asked, '--yes', '--json']);
   expect(planned).toMatchObject({ code: 0 });
   expect(await store.listCollections()).toEqual(['docs']);
   expect(await contentOf(store, 'docs')).toEqual(before);
@@ -180,13 +182,14 @@ test('a plan is complete, picks for a target, and reality keeps what it says', a
 
   const words = commands.map((command) => command.split(' ').slice(1));
   expect(words.map(([first]) => first)).toEqual(['train', 'migrate', 'search', 'serve']);
+  for (const command of commands) expect(command).toContain(address.join(' '));
   expect(commands[0]).toContain('--queries q.npy');
   expect(commands[1]).toContain('--hnsw-m 8');
   expect(await cli(words[0]!)).toMatchObject({ code: 0 });
   expect(await cli([...words[1]!, '--yes'])).toMatchObject({ code: 0 });
   expect(await cli([...words[3]!, '--check'])).toMatchObject({ code: 0 });
   const target = words[1]![3]!;
-  const encoder = await Encoder.load(join(cwd, words[0]!.at(-1)!));
+  const encoder = await Encoder.load(join(cwd, words[0]![words[0]!.indexOf('--out') + 1]!));
   const projected = encoder.projectQueries(queries);
   const idsOf = async (collection: string, request: SearchRequest): Promise<string[]> =>
     (await store.search(collection, request)).map(({ id }) => String(id));

@@ -50,6 +50,10 @@ test('the proposals are a question, which arrow keys answer; the alias is asked 
   const chosen = await shrink(['--yes'], /Which one\?/, DOWN + ENTER);
   expect(chosen).toMatchObject({ code: 0 });
   expect(chosen.lines.join('\n')).toContain('measured by an earlier run');
+  // The line above the progress of a step counts the steps of the whole run.
+  const drawn = chosen.frames.map((lines) => lines.join('\n')).join('\n');
+  expect(drawn).toMatch(/^step [4-6] of 7(, about .* left)?$/m);
+  expect(drawn).not.toMatch(/^step \d of (?!7)/m);
   const { choice, target } = await stateNow();
   expect(choice).toBe('smallest');
   expect(await aliases()).toEqual([['search', 'docs']]);

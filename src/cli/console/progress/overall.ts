@@ -16,15 +16,17 @@ export interface OverallState {
 export class OverallProgress {
   private readonly stages: readonly CommandStage[];
   private readonly expectedSeconds: number | null;
+  private readonly within: CommandStages['within'];
   private at = -1;
   private stageStartedMs = 0;
   /** Weight and time of the stages that were seen and are over. */
   private doneWeight = 0;
   private doneSeconds = 0;
 
-  constructor({ stages, seconds }: CommandStages) {
+  constructor({ stages, seconds, within }: CommandStages) {
     this.stages = stages;
     this.expectedSeconds = seconds;
+    this.within = within;
   }
 
   /**
@@ -36,11 +38,11 @@ export class OverallProgress {
     const at = this.stages.findIndex(({ steps }, i) => i >= this.at && steps.test(step));
     if (at > this.at) this.enter(at, nowMs);
     if (this.at < 0) return null;
-    return {
-      stage: this.at + 1,
-      of: this.stages.length,
-      secondsLeft: this.secondsLeft(stepSecondsLeft, nowMs),
-    };
+    const secondsLeft = this.secondsLeft(stepSecondsLeft, nowMs);
+    if (this.within === undefined) return { stage: this.at + 1, of: this.stages.length, secondsLeft };
+    const { step: stage, of, secondsAfter } = this.within;
+    const isKnown = secondsLeft !== null && secondsAfter !== null;
+    return { stage, of, secondsLeft: isKnown ? secondsLeft + secondsAfter : null };
   }
 
   private enter(at: number, nowMs: number): void {

@@ -13,6 +13,14 @@ export interface CommandStages {
   readonly stages: readonly CommandStage[];
   /** Expected time of all stages together; null if only the work itself shows how long it takes. */
   readonly seconds: number | null;
+  /** Present if the command runs as a step of another one: the line then counts the steps of that one. */
+  readonly within?: {
+    /** From 1. */
+    readonly step: number;
+    readonly of: number;
+    /** Expected time of the steps after this one; null if nothing tells. */
+    readonly secondsAfter: number | null;
+  };
 }
 
 const READ: CommandStage = { steps: /^(sampling|reading( labels)?|looking for labels)$/, weight: 1 };

@@ -39,6 +39,18 @@ test('a time that was planned tells from the start', () => {
   expect(overall.see('copying', 25, 31_000)?.secondsLeft).toBe(35);
 });
 
+test('as a step of another command, it counts that one’s steps and the time after it', () => {
+  const part = (secondsAfter: number | null): OverallProgress =>
+    new OverallProgress({
+      stages: [{ steps: /^copying$/, weight: 1 }],
+      seconds: null,
+      within: { step: 5, of: 7, secondsAfter },
+    });
+  expect(part(60).see('copying', 20, 0)).toEqual({ stage: 5, of: 7, secondsLeft: 80 });
+  expect(part(null).see('copying', 20, 0)).toEqual({ stage: 5, of: 7, secondsLeft: null });
+  expect(part(60).see('copying', null, 0)).toEqual({ stage: 5, of: 7, secondsLeft: null });
+});
+
 test('a command never goes back to an earlier stage', () => {
   const overall = two(null);
   overall.see('verifying', 10, 0);
