@@ -190,30 +190,23 @@ function sayDryRun({ x, distance }: TrainSample, flags: TrainFlags, run: Console
   });
 }
 
+/** What a training works with, beside its sample. */
+interface TrainingParts {
+  readonly collection: string | undefined;
+  readonly flags: TrainFlags;
+  readonly options: TrainEncoderOptions;
+  readonly relevance: TrainRelevance;
+  readonly memory: MemoryBeforeAndAfter | null;
+  readonly colours: MapColours;
+  readonly canMigrate: boolean;
+  readonly run: ConsoleRun;
+  /** The address of the database. */
+  readonly url: string;
+}
+
 async function trainAndSave(
   { x, distance, source, ids, keys }: TrainSample,
-  {
-    collection,
-    flags,
-    options,
-    relevance,
-    memory,
-    colours,
-    canMigrate,
-    run,
-    url,
-  }: {
-    readonly collection: string | undefined;
-    readonly flags: TrainFlags;
-    readonly options: TrainEncoderOptions;
-    readonly relevance: TrainRelevance;
-    readonly memory: MemoryBeforeAndAfter | null;
-    readonly colours: MapColours;
-    readonly canMigrate: boolean;
-    readonly run: ConsoleRun;
-    /** The address of the database. */
-    readonly url: string;
-  },
+  { collection, flags, options, relevance, memory, colours, canMigrate, run, url }: TrainingParts,
 ): Promise<TrainReport> {
   const { checkpoint } = flags;
   const { encoder, report, details } = await trainEncoder(x, {
