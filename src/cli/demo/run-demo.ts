@@ -90,7 +90,7 @@ async function demonstrate(flags: DemoFlags, run: ConsoleRun, config: Config): P
     const store = await openStore({ ...config, url, ofDatabase: settings }, run.log);
     try {
       run.result({ server: server.how, ...(await demo(store, data, run)) });
-      run.next([shellCommand({ command: ['--help'], flags: [] })]);
+      run.next([shellCommand({ command: ['shrink', '--help'], flags: [] })]);
     } finally {
       if (flags.keep !== true) await removeCollections(store);
       await store.close();
