@@ -21,5 +21,6 @@ export const PGVECTOR: Adapter = {
       isAddress: false,
     },
   ],
+  encoderScript: async (file, names) => (await import('./sql/encoder-script.js')).encoderScript(file, names),
   open: async (options) => (await import('./open.js')).openPgvector(options),
 };

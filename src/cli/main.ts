@@ -40,6 +40,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   search: async () => (await import('./search.js')).searchCommand(),
   serve: async () => (await import('./serve/command.js')).serveCommand(),
   project: async () => (await import('./project.js')).projectCommand(),
+  sql: async () => (await import('./sql.js')).sqlCommand(),
   config: async () => (await import('./config-command.js')).configCommand(),
   completion: async () => (await import('./completion/command.js')).completionCommand(),
 };

@@ -45,6 +45,8 @@ export interface TrainEncoderOptions extends RunOptions, Partial<TrainSettings> 
    * itself, and nothing that finds less is shipped.
    */
   readonly from?: Encoder | undefined;
+  /** Plans no candidate with a layer that is not linear. Settings that are given are trained all the same. */
+  readonly linearOnly?: boolean;
   /** Number of held-out rows for scoring; a third of them only confirms the choice. */
   readonly heldOut?: number;
   /**

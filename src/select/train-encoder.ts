@@ -294,7 +294,7 @@ function planTrainings(
     outputDim: options.dim,
     threads: options.threads ?? 2,
     budgetSeconds: options.budgetSeconds ?? BUDGET_SECONDS,
-    linearOnly: geometry.fitDistance === 'dot',
+    linearOnly: geometry.fitDistance === 'dot' || options.linearOnly === true,
     refitRows: options.refit === false ? null : (refit?.x.rows ?? null),
     ...start,
   });

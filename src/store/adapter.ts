@@ -67,6 +67,14 @@ export interface ClientWay {
   readonly lines: readonly string[];
 }
 
+/** Schemas for the objects of an encoder's script. */
+export interface EncoderScriptNames {
+  /** Where the weights and functions go. */
+  readonly schema: string;
+  /** Where the database's vector type is. */
+  readonly extensionSchema: string;
+}
+
 /** A kind of database, chosen by the scheme of its address. */
 export interface Adapter {
   readonly name: string;
@@ -81,6 +89,11 @@ export interface Adapter {
    * UNSUPPORTED for a version that is too old
    */
   open(options: OpenOptions): Promise<VectorSource>;
+  /**
+   * Returns a script with which the database projects vectors itself, from the bytes of an encoder file.
+   * @throws UNSUPPORTED when the database cannot compute this encoder
+   */
+  readonly encoderScript?: (file: Uint8Array, names: EncoderScriptNames) => Promise<string>;
   /** Returns the ways for clients to use a migrated collection without the proxy. */
   readonly clientWays?: (migrated: MigratedCollection) => readonly ClientWay[];
   /** Starts a database of this kind for one run, where that is possible without an installation. */

@@ -12,6 +12,7 @@ import { projectCommand } from '../../src/cli/project.js';
 import { searchCommand } from '../../src/cli/search.js';
 import { serveCommand } from '../../src/cli/serve/command.js';
 import { shrinkCommand } from '../../src/cli/shrink/command.js';
+import { sqlCommand } from '../../src/cli/sql.js';
 import { trainCommand } from '../../src/cli/train/command.js';
 
 const COMMANDS: readonly Command[] = [
@@ -26,6 +27,7 @@ const COMMANDS: readonly Command[] = [
   searchCommand(),
   serveCommand(),
   shrinkCommand(),
+  sqlCommand(),
   trainCommand(),
 ];
 

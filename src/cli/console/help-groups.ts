@@ -15,6 +15,8 @@ const GROUP_OF: Readonly<Partial<Record<string, Group>>> = {
   '--all': 'Output:',
   '--url': 'Connection:',
   '--grpc-url': 'Connection:',
+  '--key-columns': 'Connection:',
+  '--vector-distance': 'Connection:',
   '--config': 'Connection:',
 };
 

@@ -1,3 +1,4 @@
+import { adapterFor } from '../adapters.js';
 import { projectStep, sameCommandWithout } from '../console/next-commands.js';
 import { shellCommand } from '../console/shell-command.js';
 import { trainStages } from '../console/progress/stages.js';
@@ -113,23 +114,21 @@ export async function train(
       '--auto plans the trainings itself: leave out the training flags',
     );
   }
-  const files = [flags.out, flags.report, flags.checkpoint].filter((path) => path !== undefined);
-  if (!(await areDifferent(files))) {
-    throw new TldrError('INVALID_ARGUMENT', '--out, --report and --checkpoint must be different files');
-  }
-  if (flags.checkpoint !== undefined && flags.dryRun !== true) await checkWritable(flags.checkpoint);
-  for (const path of [flags.out, flags.report]) {
-    if (path !== undefined)
-      await checkOutput(path, { force: flags.force === true, dryRun: flags.dryRun === true });
-  }
+  await checkFiles(flags);
   const checkpoint =
     flags.checkpoint === undefined ? null : await readCheckpoint(flags.checkpoint, undefined, run.signal);
+  const linearOnly = isForSql(collection, flags, { config, settings });
+  if (linearOnly)
+    run.say(
+      'only linear encoders compete, since the database can compute them itself; --ship <candidate> or a training flag lets others compete',
+    );
   run.expectStages(trainStages(flags, Object.keys(settings).length === 0));
   const options: TrainEncoderOptions = {
     ...settings,
     ...given({ budgetSeconds: flags.budget, compactDistance: flags.compactDistance, engine: flags.engine }),
     ...given({ neighbours: flags.neighbours, storedAs: flags.for, heldOut: flags.heldOut }),
     dim: flags.dim,
+    linearOnly,
     refit: flags.refit,
     seed: flags.seed,
     ship: flags.ship,
@@ -163,6 +162,29 @@ export async function train(
     return null;
   }
   return trainAndSave(sample, { ...learned, collection, flags, options, run, url: config.url });
+}
+
+/** @throws INVALID_ARGUMENT, ALREADY_EXISTS when a file cannot be written */
+async function checkFiles(flags: TrainFlags): Promise<void> {
+  const files = [flags.out, flags.report, flags.checkpoint].filter((path) => path !== undefined);
+  if (!(await areDifferent(files))) {
+    throw new TldrError('INVALID_ARGUMENT', '--out, --report and --checkpoint must be different files');
+  }
+  if (flags.checkpoint !== undefined && flags.dryRun !== true) await checkWritable(flags.checkpoint);
+  for (const path of [flags.out, flags.report]) {
+    if (path !== undefined)
+      await checkOutput(path, { force: flags.force === true, dryRun: flags.dryRun === true });
+  }
+}
+
+/** Whether the encoder should be one that the database of the collection can compute itself. */
+function isForSql(
+  collection: string | undefined,
+  flags: TrainFlags,
+  { config, settings }: { readonly config: Config; readonly settings: Partial<TrainEncoderOptions> },
+): boolean {
+  const isFree = flags.ship === 'best' && flags.from === undefined && Object.keys(settings).length === 0;
+  return isFree && collection !== undefined && adapterFor(config.url).encoderScript !== undefined;
 }
 
 function checkColorBy({ colorBy, report, input }: TrainFlags): void {
@@ -251,6 +273,8 @@ async function trainAndSave(
   );
   sayGain(run, report, memory);
   if (canMigrate || collection === undefined) run.next(commandsAfterTraining(source, flags));
+  else if (options.linearOnly === true)
+    run.next([shellCommand({ command: ['sql'], flags: [['--encoder', flags.out]] })]);
   run.result({ out: flags.out, fingerprint: encoder.fingerprint, ...report, memory });
   return report;
 }

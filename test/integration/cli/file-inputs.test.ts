@@ -10,6 +10,7 @@ import { inspectCommand } from '../../../src/cli/inspect.js';
 import { migrateCommand } from '../../../src/cli/migrate/command.js';
 import { planCommand } from '../../../src/cli/plan/command.js';
 import { projectCommand } from '../../../src/cli/project.js';
+import { sqlCommand } from '../../../src/cli/sql.js';
 import { searchCommand } from '../../../src/cli/search.js';
 import { serveCommand } from '../../../src/cli/serve/command.js';
 import { shrinkCommand } from '../../../src/cli/shrink/command.js';
@@ -33,6 +34,7 @@ const COMMANDS = [
   migrateCommand,
   planCommand,
   projectCommand,
+  sqlCommand,
   searchCommand,
   serveCommand,
   shrinkCommand,
@@ -107,7 +109,7 @@ function subcommand(path: string): Command {
 
 /** Runs a command in this process, in the place's folder, and returns its error. */
 async function failureOf({ command, flag, before }: FileInput, odd: string): Promise<unknown> {
-  const local = ['project', 'config'].includes(command);
+  const local = ['project', 'config', 'sql'].includes(command);
   const { url, grpcUrl } = place.server;
   const words = [...before, flag, odd].map((word) =>
     /\.(npy|onnx|json)$/.test(word) || word === odd ? join(place.cwd, word) : word,

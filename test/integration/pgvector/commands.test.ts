@@ -60,6 +60,23 @@ describe('the commands on a table of PostgreSQL', () => {
     expect(JSON.stringify(json())).toContain('topic');
   });
 
+  postgresTest('learn linear encoders from it, and print them as SQL', async () => {
+    const learn = ['--dim', '4', '--budget', '2s', '--out', 'linear.onnx', '--json'];
+    const { code, stderr, stdout } = await cli('train', 'docs', ...learn);
+    expect({ code, stderr }).toMatchObject({ code: 0 });
+    expect(stderr + stdout).toContain('only linear encoders compete');
+    expect(stderr).toContain('qdrant-tldr sql --encoder linear.onnx');
+    expect(stdout).not.toMatch(/residual|tldr-mlp/);
+    const script = await cli('sql', '--encoder', 'linear.onnx');
+    await server.sql(script.stdout);
+    const [name] = script.stdout.match(/"tldr"\."project_\w+"/) ?? [];
+    const dims = await server.sql(
+      `select vector_dims(${name}(embedding)) as dim, count(*)::int as rows from docs group by 1`,
+    );
+    expect(dims).toEqual([{ dim: 4, rows: ROWS }]);
+    await server.sql('drop schema tldr cascade');
+  });
+
   postgresTest.each([
     ['migrate', 'docs', 'docs_new', '--encoder', 'enc.onnx', '--yes'],
     ['plan', 'docs', '--yes'],

@@ -61,6 +61,7 @@ export const FILE_INPUTS: readonly FileInput[] = [
   }),
   rows('search', '--encoder', { kind: 'regular', before: 'docs_c --query x.npy' }),
   rows('search', '--query', { kind: 'table', before: 'docs_c --encoder enc.onnx' }),
+  rows('sql', '--encoder', { kind: 'regular', before: '' }),
   rows('project', '--encoder', { kind: 'regular', before: '--input x.npy --out z.npy --dry-run' }),
   rows('project', '--input', { kind: 'npy', before: '--encoder enc.onnx --out z.npy --dry-run' }),
   rows('project', '--input', { kind: 'text', before: '--encoder enc.onnx --dry-run' }),
@@ -97,23 +98,35 @@ export const FILE_INPUTS: readonly FileInput[] = [
       before: `docs docs_c${{ tune: ' --nice 1', cutover: ' --alias name --yes', verify: ' --encoder enc.onnx' }[verb] ?? ''}`,
     }),
   ),
-  ...['config', 'inspect', 'train', 'plan', 'evaluate', 'search', 'serve', 'project', 'demo', 'shrink'].map(
-    (command) =>
-      rows(command, '--config', {
-        kind: 'small',
-        before:
-          {
-            config: '',
-            inspect: 'docs',
-            train: LEARN,
-            plan: 'docs --target recall@10>=0.9',
-            shrink: 'docs --yes --choose safe --out e.onnx',
-            evaluate: SCORED,
-            search: 'docs_c --encoder enc.onnx --query x.npy',
-            serve: '--check',
-            project: '--encoder enc.onnx --input x.npy --out z.npy',
-          }[command] ?? '',
-      }),
+  ...[
+    'config',
+    'inspect',
+    'train',
+    'plan',
+    'evaluate',
+    'search',
+    'serve',
+    'project',
+    'sql',
+    'demo',
+    'shrink',
+  ].map((command) =>
+    rows(command, '--config', {
+      kind: 'small',
+      before:
+        {
+          config: '',
+          sql: '--encoder enc.onnx',
+          inspect: 'docs',
+          train: LEARN,
+          plan: 'docs --target recall@10>=0.9',
+          shrink: 'docs --yes --choose safe --out e.onnx',
+          evaluate: SCORED,
+          search: 'docs_c --encoder enc.onnx --query x.npy',
+          serve: '--check',
+          project: '--encoder enc.onnx --input x.npy --out z.npy',
+        }[command] ?? '',
+    }),
   ),
   ...['start', 'status', 'pause', 'resume', 'tune', 'verify', 'cutover', 'rollback', 'complete', 'abort'].map(
     (verb) =>
@@ -134,4 +147,5 @@ export const FILE_OUTPUTS: readonly string[] = [
   'evaluate --junit',
   'evaluate --report',
   'project --out',
+  'sql --out',
 ];

@@ -23,6 +23,8 @@ export interface PostgresServer {
   readonly sql: (text: string, values?: readonly unknown[]) => Promise<readonly Record<string, unknown>[]>;
   /** Folder of the programs, such as pg_dump; null for a given server. */
   readonly programs: string | null;
+  /** Makes another database on the same server. */
+  readonly beside: () => Promise<PostgresServer>;
   readonly stop: () => Promise<void>;
 }
 
@@ -111,6 +113,7 @@ async function databaseOn(
     programs,
     sql: async (text, values = []) =>
       (await pool.query<Record<string, unknown>>(text, values.length === 0 ? undefined : [...values])).rows,
+    beside: () => databaseOn(url, programs, () => Promise.resolve()),
     stop: async () => {
       await pool.end();
       await once(url, `drop database if exists ${name} with (force)`);
