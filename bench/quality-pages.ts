@@ -86,6 +86,7 @@ The training budget is ${run.budgetSeconds} seconds of ${run.concurrency} cores 
 | --- | --- |
 | \`neighbourhood-kl\` | a linear map, trained from PCA with the neighbourhood-KL loss |
 | \`neighbourhood-kl-residual\` | the same loss; a hidden layer of 1,024 units beside the linear map |
+| \`neighbourhood-kl-queries\`, ... | these two with queries among their rows, if \`train\` has enough [queries](train.md#learning-from-queries); not measured here |
 | \`pca\`, \`pca-uncentred\` | principal component analysis (PCA), about the mean or about the origin |
 | \`pca-tempered-0.5\`, ... | PCA whose strong axes are scaled down |
 | \`tldr\` | a linear map, trained from PCA with TLDR's loss, Barlow Twins |

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { expectDefined } from './errors.js';
 import { checkFinite, gatherRows, row, type Matrix } from './matrix.js';
 import { Rng } from './rng.js';
 
@@ -90,4 +91,31 @@ export function splitRows(
 ): { train: Int32Array; heldOut: Int32Array } {
   const order = new Rng(seed).permutation(rows);
   return { train: order.subarray(held), heldOut: order.subarray(0, held) };
+}
+
+/** Converts gains to rows of the cleaned sample. A duplicate's gain goes to the row that was kept. */
+export function movedGains(
+  gains: ReadonlyMap<number, number>,
+  rowOf: Int32Array,
+): ReadonlyMap<number, number> {
+  const moved = new Map<number, number>();
+  for (const [row, gain] of gains) {
+    const to = rowOf[row] ?? -1;
+    if (to >= 0) moved.set(to, Math.max(gain, moved.get(to) ?? 0));
+  }
+  return moved;
+}
+
+/** Converts labels to rows of the cleaned sample. Of several labelled duplicates, the first decides. */
+export function movedLabels(
+  labels: Int32Array,
+  { rowOf, rows }: { readonly rowOf: Int32Array; readonly rows: number },
+): Int32Array {
+  const moved = new Int32Array(rows).fill(-1);
+  for (let i = rowOf.length - 1; i >= 0; i--) {
+    const to = expectDefined(rowOf[i], 'the row of the cleaned sample');
+    const label = expectDefined(labels[i], 'the label of a row');
+    if (to >= 0 && label >= 0) moved[to] = label;
+  }
+  return moved;
 }

@@ -246,6 +246,25 @@ export const RELEVANCE_SCHEDULES = {
   tldrMlp: { share: 0.45, stepsMin: 50, stepsMax: 400 },
 } as const;
 
+/** Queries among the rows of a training (`--queries`). Source, if a line names no other: docs/benchmarks/query-encoder.md. */
+export const QUERY_ROWS = {
+  // Part of a batch's anchors that are queries. Half of them finds the same (.755 at 512 -> 64).
+  anchorShare: 0.9,
+  // Most queries. They are held beside the sample, and their neighbours are found by comparing all pairs. Chosen.
+  rowsMax: 10_000,
+} as const;
+
+/**
+ * Shares of the budget of the candidates that are fitted to queries; the others share the rest. Half of the time is for
+ * what queries of another kind gain from, half for the case that they are like the points. Chosen.
+ */
+export const QUERY_SCHEDULES = {
+  linear: { ...SCHEDULES.linear, share: 0.1 },
+  residual: { ...SCHEDULES.residual, share: 0.4 },
+  // TLDR keeps most of the time.
+  relevanceResidual: { ...SCHEDULES.residual, share: 0.1 },
+} as const;
+
 /**
  * The cost model that turns seconds into steps. It takes the place of a clock, so that the same seed gives
  * the same weights on every machine.

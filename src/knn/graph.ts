@@ -7,4 +7,6 @@ export interface KnnGraph {
   readonly method: 'exact' | 'reduced' | 'hnsw';
   /** Share of the true neighbours found, measured for a random part of the rows; 1 for exact search. */
   readonly recall: number;
+  /** How many of the rows, at the end, are queries (`addQueryRows`); none if absent. */
+  readonly queryRows?: number;
 }

@@ -5,7 +5,7 @@ import type { Encoder } from '../encoder/model.js';
 import { expectDefined, messageOf, TldrError } from '../core/errors.js';
 import { gatherRows, type Matrix } from '../core/matrix.js';
 import { throwIfAborted } from '../core/run-options.js';
-import { cleanSample, splitRows } from '../core/clean-and-split-sample.js';
+import { cleanSample, movedGains, movedLabels, splitRows } from '../core/clean-and-split-sample.js';
 import { PLAN_BUDGET_SECONDS } from '../hyper-parameters/fit-of-candidates.js';
 import type { SizingRow } from './sizing-row.js';
 import { measurePlan, type PlanSample } from './measure-configurations.js';
@@ -21,7 +21,6 @@ import {
 import type { DrawnSample, PlanOptions, PlanSetup } from './prepare-plan.js';
 import { SCRATCH_PREFIX } from './scratch-names.js';
 import type { Variant } from './variants.js';
-import { movedGains, movedLabels } from '../select/split-sample.js';
 import { storableVariants } from './storable-variants.js';
 import type { TrainEncoderOptions } from '../select/train-encoder-options.js';
 import { encoderFor } from '../select/judge-stored.js';

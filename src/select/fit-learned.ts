@@ -1,11 +1,14 @@
 import type { PrincipalAxes } from '../baselines/pca.js';
 import { pcaNetwork } from '../baselines/pca.js';
 import type { Distance } from '../core/distance.js';
-import { isTldrError, messageOf } from '../core/errors.js';
+import { expectDefined, isTldrError, messageOf } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
+import { QUERY_ROWS } from '../hyper-parameters/fit-of-candidates.js';
 import { buildKnnGraph } from '../knn/build-knn-graph.js';
 import type { KnnGraph } from '../knn/graph.js';
+import { addQueryRows } from '../knn/query-rows.js';
 import { resolveSettings } from '../train/run-training.js';
+import type { PreparedSample } from '../train/prepare-sample.js';
 import type { TrainState } from '../train/state.js';
 import { prepareInWorker, trainPrepared } from '../train/tldr.js';
 import type { TldrOptions, TrainSettings } from '../train/options.js';
@@ -35,6 +38,10 @@ interface LearnedRun {
   readonly compactDistance: Distance;
   /** Whether the user asked for this candidate by name or by settings, so that the run must not skip it. */
   readonly isAsked: (plan: TrainingSchedule) => boolean;
+  /** The rows of x, then queries to fit to, for the plans with queries; x is a part of it. */
+  readonly joined?: Matrix | null;
+  /** The neighbours of x, if they are known. */
+  readonly graph?: KnnGraph | undefined;
   /** All weights to start from, by the name of the plan: those of an earlier training of the same form. */
   readonly weights?: ReadonlyMap<string, readonly Float32Array[]>;
   readonly options: Omit<TrainEncoderOptions, 'seed'> & { readonly seed: number };
@@ -46,11 +53,9 @@ interface LearnedRun {
  * start from its result start from PCA.
  * @throws INVALID_DATA when a training diverges that the user asked for
  */
-export async function fitLearned(
-  x: Matrix,
-  { plans, geometry, axes, directions, compactDistance, isAsked, weights, options }: LearnedRun,
-): Promise<LearnedFits> {
-  const { dim, seed, engine, threads, neighbours, signal, log, onProgress, resume, onState } = options;
+export async function fitLearned(x: Matrix, run: LearnedRun): Promise<LearnedFits> {
+  const { plans, geometry, axes, directions, compactDistance, isAsked, weights, options } = run;
+  const { dim, seed, engine, threads, signal, log, onProgress, resume, onState } = options;
   const distance = geometry.fitDistance;
   const states = new Map<string, TrainState>(resume ?? []);
   const learned: Learned[] = [];
@@ -58,28 +63,14 @@ export async function fitLearned(
     plan,
     settings: resolveSettings(plan.settings),
   }));
-  const k = Math.max(...resolved.map(({ settings }) => settings.nNeighbors));
   const shared = { distance, seed, ...(threads === undefined ? {} : { threads }) };
-  const graph = await buildKnnGraph(x, {
-    ...shared,
-    k,
-    directions: directions.forNeighbors,
-    method: neighbours ?? 'auto',
-    signal,
-    log,
-    onProgress,
-  });
-  const compares = resolved.some(({ settings }) => settings.loss === 'neighbourhood-kl');
-  const prepared = await prepareInWorker(
-    x,
-    { distance, threads, directions: compares ? directions.forTraining : undefined },
-    { signal },
-  );
+  const { points, withQueries } = await materialOf(x, resolved, run);
+  const { shift } = points.prepared;
   const warm = options.from === undefined ? null : warmStartOf(options.from);
-  const { shift } = prepared;
   const starts = { learned, axes, dim, distance, weights, warm, directions: directions.forTraining, shift };
   for (const { plan, settings } of resolved) {
     const { init, ...initial } = await startOf(plan, starts);
+    const { prepared, graph } = plan.queries === true ? expectDefined(withQueries, 'the queries') : points;
     const training = trainPrepared(
       prepared,
       narrowed(graph, settings.nNeighbors),
@@ -111,6 +102,51 @@ export async function fitLearned(
     learned.push({ plan: { ...plan, init }, loss: settings.loss, result });
   }
   return { learned, states, finished: true };
+}
+
+/** A prepared sample and the neighbours of its rows. */
+interface Material {
+  readonly prepared: PreparedSample;
+  readonly graph: KnnGraph;
+}
+
+/** What all trainings read: the rows of x, and the same with queries if a training has queries among its rows. */
+async function materialOf(
+  x: Matrix,
+  resolved: readonly { readonly plan: TrainingSchedule; readonly settings: TrainSettings }[],
+  { geometry, directions, joined = null, graph: known, options }: LearnedRun,
+): Promise<{ readonly points: Material; readonly withQueries: Material | null }> {
+  const { seed, threads, neighbours, signal, log, onProgress } = options;
+  const distance = geometry.fitDistance;
+  const shared = { distance, ...(threads === undefined ? {} : { threads }), signal };
+  const k = Math.max(...resolved.map(({ settings }) => settings.nNeighbors));
+  const graph =
+    known !== undefined && known.k >= k
+      ? known
+      : await buildKnnGraph(x, {
+          ...shared,
+          seed,
+          k,
+          directions: directions.forNeighbors,
+          method: neighbours ?? 'auto',
+          log,
+          onProgress,
+        });
+  const compares = resolved.some(({ settings }) => settings.loss === 'neighbourhood-kl');
+  const all = joined !== null && resolved.some(({ plan }) => plan.queries) ? joined : x;
+  const { withQueries, ...prepared } = await prepareInWorker(
+    all,
+    {
+      distance,
+      threads,
+      directions: compares ? directions.forTraining : undefined,
+      queryRows: all.rows - x.rows,
+    },
+    { signal },
+  );
+  const points = { prepared, graph };
+  if (withQueries === undefined) return { points, withQueries: null };
+  return { points, withQueries: { prepared: withQueries, graph: await addQueryRows(graph, all, shared) } };
 }
 
 /** The part of the warning that names the trainings that should have started from the skipped candidate. */
@@ -166,9 +202,18 @@ export function learnedCandidate(
     network: result.network,
     // Barlow Twins does not train for a particular distance, so all are tried.
     distances: loss === 'barlow-twins' ? geometry.compactDistances : [compactDistance],
-    hyperParameters: { ...plainSettings(settings), steps: result.totalSteps, init: plan.init },
+    hyperParameters: {
+      ...plainSettings(settings),
+      steps: result.totalSteps,
+      init: plan.init,
+      ...queriesOf(result.graph),
+    },
     seconds: result.secondsPerStep * result.totalSteps,
   };
+}
+
+function queriesOf({ queryRows }: KnnGraph): Record<string, number> {
+  return queryRows === undefined ? {} : { queries: queryRows, anchorShare: QUERY_ROWS.anchorShare };
 }
 
 function plainSettings(settings: TrainSettings): Record<string, string | number> {

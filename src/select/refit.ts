@@ -1,6 +1,5 @@
 import { expectDefined } from '../core/errors.js';
 import type { Distance } from '../core/distance.js';
-import type { Matrix } from '../core/matrix.js';
 import { rotateOutput } from '../encoder/rotation.js';
 import { createBenchmark } from '../evaluate/neighbor-recall.js';
 import { mean } from '../evaluate/ranking.js';
@@ -53,32 +52,48 @@ const refitName = (name: string): string => `${name}, all rows`;
 export async function refitWinner(sample: RefitSample | null, first: FirstFit): Promise<Refitted> {
   const { winner, states, options } = first;
   const { candidate } = winner;
-  const reason = reasonAgainst(sample, candidate);
+  const reason = reasonAgainst(sample, first);
   if (options.refit === false || sample === null || reason !== null)
     return { candidate, report: null, reason: options.refit === false ? null : reason, states };
   const startedAtMs = performance.now();
-  const again = await fitAgain(sample.x, first);
+  const again = await fitAgain(sample, first);
   if (!again.finished) return { candidate: null, report: null, reason: null, states: again.states };
   if (again.candidate === null)
     return { candidate, report: null, reason: 'its training on all rows diverged', states: again.states };
   const seconds = (performance.now() - startedAtMs) / 1000;
-  const second = secondFit(again.candidate, candidate, { rows: sample.x.rows, steps: again.steps });
+  const fitQueries = sample.joined === undefined ? 0 : sample.joined.rows - sample.x.rows;
+  const second = secondFit(again.candidate, candidate, {
+    refitRows: sample.x.rows,
+    refitSteps: again.steps,
+    ...(fitQueries === 0 ? {} : { refitQueries: fitQueries }),
+  });
   const [before, after] = await scoresOf(sample, [candidate, second], first);
   // After `from`, nothing that finds less is shipped.
   const shipped = after >= before - (options.from === undefined ? REFIT.lossMax : 0);
   if (!shipped)
     options.log?.(
       'warn',
-      `${candidate.name} is shipped as it was first fitted: fitted to all rows, it finds less`,
+      `${candidate.name} is shipped as it was first fitted: fitted to all ${fitQueries === 0 ? 'rows' : 'queries'}, it finds less`,
     );
-  const { rows } = sample.x;
-  const report = { rows, steps: again.steps, seconds, queries: sample.kept.rows, before, after, shipped };
+  const report = {
+    rows: sample.x.rows,
+    fitQueries,
+    steps: again.steps,
+    seconds,
+    queries: sample.kept.rows,
+    before,
+    after,
+    shipped,
+  };
   return { candidate: shipped ? second : candidate, report, reason: null, states: again.states };
 }
 
-function reasonAgainst(sample: RefitSample | null, { name }: Candidate): string | null {
+function reasonAgainst(sample: RefitSample | null, { winner, learned }: FirstFit): string | null {
+  const { name } = winner.candidate;
   if (name === PREVIOUS) return 'the encoder that training went on from is saved unchanged';
-  if (sample === null) return 'its first fit had all rows already';
+  const fitsQueries = learned.some(({ plan }) => plan.name === name && plan.queries === true);
+  if (sample === null || (sample.joined !== undefined && !fitsQueries))
+    return 'its first fit had all rows already';
   return WITHOUT_ROWS.includes(name) ? `${name} does not depend on the rows` : null;
 }
 
@@ -86,13 +101,13 @@ function reasonAgainst(sample: RefitSample | null, { name }: Candidate): string 
 function secondFit(
   { network }: Candidate,
   first: Candidate,
-  { rows, steps }: { readonly rows: number; readonly steps: number },
+  again: Readonly<Record<string, number>>,
 ): Candidate {
   const { rotation } = first.hyperParameters;
   return {
     ...first,
     network: typeof rotation === 'number' ? rotateOutput(network, rotation) : network,
-    hyperParameters: { ...first.hyperParameters, refitRows: rows, refitSteps: steps },
+    hyperParameters: { ...first.hyperParameters, ...again },
   };
 }
 
@@ -104,24 +119,34 @@ interface Again {
   readonly finished: boolean;
 }
 
-async function fitAgain(x: Matrix, first: FirstFit): Promise<Again> {
+async function fitAgain(sample: RefitSample, first: FirstFit): Promise<Again> {
   const { winner, learned, states, geometry, options } = first;
   const { name } = winner.candidate;
   const parts = BLENDS.includes(name) ? blendParts(learned.map(({ plan }) => plan.name)) : [name];
   const trainings = learned.filter(({ plan }) => parts?.includes(plan.name) === true);
-  if (trainings.length > 0) return trainFurther(x, trainings, first);
-  const { candidates } = await fitClosedForms(x, { ...options, geometry, fitQueries: null }, options);
+  if (trainings.length > 0) return trainFurther(sample, trainings, first);
+  const { candidates } = await fitClosedForms(sample.x, { ...options, geometry, fitQueries: null }, options);
   return { candidate: named(candidates, name), states, steps: 0, finished: true };
 }
 
 /** The weights of the first trainings are the start, with the directions that their hidden layers read along. */
-async function trainFurther(x: Matrix, trainings: readonly Learned[], first: FirstFit): Promise<Again> {
+async function trainFurther(
+  { x, joined }: RefitSample,
+  trainings: readonly Learned[],
+  first: FirstFit,
+): Promise<Again> {
   const { winner, closed, options } = first;
   const { learned, states, finished } = await fitLearned(x, {
     ...first,
     plans: trainings.map(secondPlan),
     axes: closed.axes,
     directions: closed.directions,
+    joined: joined ?? null,
+    // The same rows have the same neighbours.
+    graph:
+      joined === undefined
+        ? undefined
+        : first.learned.find(({ plan }) => plan.queries !== true)?.result.graph,
     isAsked: () => false,
     weights: new Map(
       trainings.map(({ plan, result }) => [refitName(plan.name), result.state.parameters] as const),

@@ -6,11 +6,14 @@ import {
   checkNotTiny,
   gatherRows,
   matrix,
+  rowRange,
   type Matrix,
 } from '../core/matrix.js';
 import { sharedFloats, shareFloats } from '../core/worker-task.js';
 import {
   cleanSample,
+  movedGains,
+  movedLabels,
   splitRows,
   type CleanSample,
   type SampleFacts,
@@ -18,6 +21,7 @@ import {
 import { REFIT, SPLIT, UNSEEN } from '../hyper-parameters/choice-of-candidate.js';
 import { hasRelevant, rankingQuality, type Relevance } from '../evaluate/relevance.js';
 import { FOUND_K } from '../evaluate/neighbor-recall.js';
+import { joinQueries } from '../knn/query-rows.js';
 import { labelledPart, type RelevanceSets } from './measure-relevance.js';
 import { FIDELITY, type Objective } from './score-candidates.js';
 import type { TrainEncoderOptions } from './train-encoder-options.js';
@@ -30,10 +34,12 @@ export interface SplitSample {
   readonly selectionQueries: number;
   /** Rows of groups that nothing was fitted to, as rows to find and as queries; null if there are none. */
   readonly unseen: { readonly base: Matrix; readonly queries: Matrix } | null;
-  /** What the chosen candidate is fitted to again; null if all rows were for training. */
+  /** What the chosen candidate is fitted to again; null if the first fit had everything. */
   readonly refit: RefitSample | null;
   /** Real queries for fitting a query-aware candidate, not used for scoring; null if there are none. */
   readonly fitQueries: Matrix | null;
+  /** The rows of `train`, then of `fitQueries`, in the same memory as `train`; null if there are no such queries. */
+  readonly joined: Matrix | null;
   readonly objective: Objective;
   readonly objectiveName: string;
   /** Labels or judgements that are measured beside the choice; null if there are none. */
@@ -41,12 +47,14 @@ export interface SplitSample {
   readonly facts: SampleFacts;
 }
 
-/** All rows of a sample but a few. */
+/** All rows of a sample but a few, or all rows and all queries but a few. */
 export interface RefitSample {
   readonly x: Matrix;
-  /** The rows that are left out. They show whether the second fit is as good as the first one. */
+  /** The rows or queries that are left out. They show whether the second fit is as good as the first one. */
   readonly kept: Matrix;
   readonly objective: Objective;
+  /** x and then queries, if there are more queries than for the first fit; the first fit had all of x. */
+  readonly joined?: Matrix;
 }
 
 /**
@@ -113,6 +121,7 @@ export function splitSample(
     selectionQueries: parts.train.length,
     unseen: apart.size === 0 ? null : unseenPart(clean, { apart, train, seed }),
     fitQueries: null,
+    joined: null,
     beside: labelsBeside(options, { rowOf, rows: clean.rows, train, heldOut: Int32Array.from(order) }),
     facts,
     ...objectiveOf(options, { relevance, selectionQueries: parts.train.length }),
@@ -176,7 +185,7 @@ function refitSample(
   },
 ): RefitSample {
   const { train, apart, order, labels, options } = parts;
-  const keptRows = Math.min(REFIT.keptMax, Math.round(order.length * SPLIT.confirmShare));
+  const keptRows = keptRowsOf(order.length);
   const kept = order.slice(order.length - keptRows);
   const rows = Int32Array.from([
     ...train,
@@ -232,17 +241,53 @@ function withQueries(
           kind: 'qrels',
           gains: order.map((q) => movedGains(expectDefined(gains[q], 'the gains of a query'), rowOf)),
         };
+  const asked = gatherRows(queries, order);
   return {
-    train: { ...clean, data: shareFloats(clean.data) },
-    queries: gatherRows(queries, order),
+    ...queriesToFit(clean, { fitting: gatherRows(queries, fitting), asked, relevance, options }),
+    queries: asked,
     selectionQueries: parts.train.length,
     beside: judgementsBeside(relevance, options),
     unseen: null,
-    refit: null,
-    fitQueries: fitting.length === 0 ? null : gatherRows(queries, fitting),
     facts,
     ...objectiveOf(options, { relevance, selectionQueries: parts.train.length }),
   };
+}
+
+/**
+ * The rows to train on, joined with the queries to fit to. The second fit takes the judging queries in, except at most
+ * `REFIT.keptMax` of those that confirmed.
+ */
+function queriesToFit(
+  clean: Matrix,
+  parts: {
+    readonly fitting: Matrix;
+    readonly asked: Matrix;
+    readonly relevance: Relevance | null;
+    readonly options: TrainEncoderOptions;
+  },
+): Pick<SplitSample, 'train' | 'fitQueries' | 'joined' | 'refit'> {
+  const { fitting, asked, relevance, options } = parts;
+  if (fitting.rows === 0)
+    return {
+      train: { ...clean, data: shareFloats(clean.data) },
+      fitQueries: null,
+      joined: null,
+      refit: null,
+    };
+  const first = asked.rows - keptRowsOf(asked.rows);
+  const [joined, again] = joinQueries(clean, fitting, rowRange(asked, 0, first));
+  const train = rowRange(joined, 0, clean.rows);
+  const judged =
+    relevance?.kind !== 'qrels' || options.objective !== 'relevance'
+      ? FIDELITY
+      : byRelevance({ ...relevance, gains: relevance.gains.slice(first) });
+  const kept = rowRange(asked, first, asked.rows);
+  return { train, fitQueries: fitting, joined, refit: { x: train, kept, objective: judged, joined: again } };
+}
+
+/** Number of the confirming rows that take no part in the second fit either. */
+function keptRowsOf(judging: number): number {
+  return Math.min(REFIT.keptMax, Math.round(judging * SPLIT.confirmShare));
 }
 
 /** Number of real queries for fitting; 0 for distances that are not inner products. */
@@ -250,33 +295,6 @@ function fitCount(queries: number, { distance = 'cosine' }: TrainEncoderOptions)
   if (distance === 'euclid' || distance === 'manhattan') return 0;
   const count = Math.max(Math.floor(queries * SPLIT.fitShare), queries - SPLIT.heldOutMax);
   return count < SPLIT.fitMin ? 0 : count;
-}
-
-/** Converts gains to rows of the cleaned sample. A duplicate's gain goes to the row that was kept. */
-export function movedGains(
-  gains: ReadonlyMap<number, number>,
-  rowOf: Int32Array,
-): ReadonlyMap<number, number> {
-  const moved = new Map<number, number>();
-  for (const [row, gain] of gains) {
-    const to = rowOf[row] ?? -1;
-    if (to >= 0) moved.set(to, Math.max(gain, moved.get(to) ?? 0));
-  }
-  return moved;
-}
-
-/** Converts labels to rows of the cleaned sample. Of several labelled duplicates, the first decides. */
-export function movedLabels(
-  labels: Int32Array,
-  { rowOf, rows }: { readonly rowOf: Int32Array; readonly rows: number },
-): Int32Array {
-  const moved = new Int32Array(rows).fill(-1);
-  for (let i = rowOf.length - 1; i >= 0; i--) {
-    const to = expectDefined(rowOf[i], 'the row of the cleaned sample');
-    const label = expectDefined(labels[i], 'the label of a row');
-    if (to >= 0 && label >= 0) moved[to] = label;
-  }
-  return moved;
 }
 
 /**

@@ -110,6 +110,7 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
     axes: closed.axes,
     directions: closed.directions,
     compactDistance,
+    joined: split.joined,
     isAsked: ({ name }) => isExplicit(options) || name === ship,
     options: { ...options, seed },
   });
@@ -279,7 +280,7 @@ function planLearned(options: TrainEncoderOptions, inputs: PlanInputs, split: Sp
 function planTrainings(
   options: TrainEncoderOptions,
   { aim, geometry, start, directions }: PlanInputs & { readonly aim: Aim },
-  { train, refit }: SplitSample,
+  { train, refit, fitQueries }: SplitSample,
 ): readonly TrainingSchedule[] {
   if (isExplicit(options)) {
     const given = EXPLICIT.filter((name) => options[name] !== undefined);
@@ -296,6 +297,7 @@ function planTrainings(
     budgetSeconds: options.budgetSeconds ?? BUDGET_SECONDS,
     linearOnly: geometry.fitDistance === 'dot' || options.linearOnly === true,
     refitRows: options.refit === false ? null : (refit?.x.rows ?? null),
+    fitQueries: fitQueries?.rows ?? 0,
     ...start,
   });
   if (leftOut.length > 0)

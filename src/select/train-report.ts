@@ -47,6 +47,8 @@ export interface LearnedReport {
 export interface RefitReport {
   /** Rows of the second fit. */
   readonly rows: number;
+  /** Queries of the second fit; 0 if the chosen candidate is not fitted to queries. */
+  readonly fitQueries: number;
   /** Its training steps; 0 for a closed form. */
   readonly steps: number;
   readonly seconds: number;

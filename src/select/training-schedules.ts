@@ -6,6 +6,7 @@ import {
   DOT_LEARNING_RATE,
   FIRST_WEIGHTS_MAX,
   PERPLEXITY,
+  QUERY_SCHEDULES,
   RATE_DIM,
   RATE_DIRECTIONS,
   RELEVANCE_FLINEAR,
@@ -29,10 +30,12 @@ export interface TrainingSchedule {
   readonly name: string;
   readonly settings: Partial<TrainSettings>;
   readonly init: Start;
+  /** Whether queries are among the rows of the training. */
+  readonly queries?: boolean;
 }
 
-/** Start of a linear encoder or of a residual encoder's linear part: PCA, random, or the linear candidate. */
-export type Start = 'pca' | 'random' | 'neighbourhood-kl' | 'previous';
+/** Start of a linear encoder or of a residual encoder's linear part: PCA, random, or a linear candidate. */
+export type Start = 'pca' | 'random' | 'neighbourhood-kl' | 'neighbourhood-kl-queries' | 'previous';
 
 interface AutoPlan {
   readonly name: string;
@@ -46,6 +49,7 @@ interface AutoPlan {
    * anyway.
    */
   readonly optional?: boolean;
+  readonly queries?: boolean;
 }
 
 /**
@@ -119,8 +123,26 @@ const AUTO: Readonly<Record<Exclude<Aim, 'fidelity-labelled'>, readonly AutoPlan
   ],
 };
 
+/** The candidates that have queries among their rows, trained after the others. */
+const WITH_QUERIES: readonly AutoPlan[] = [
+  {
+    name: 'neighbourhood-kl-queries',
+    ...QUERY_SCHEDULES.linear,
+    init: 'neighbourhood-kl',
+    settings: KL,
+    queries: true,
+  },
+  {
+    name: 'neighbourhood-kl-residual-queries',
+    ...QUERY_SCHEDULES.residual,
+    init: 'neighbourhood-kl-queries',
+    settings: RESIDUAL_KL,
+    queries: true,
+  },
+];
+
 /** Names of all candidates that are trained. */
-export const LEARNED: readonly string[] = AUTO.fidelity.map(({ name }) => name);
+export const LEARNED: readonly string[] = [...AUTO.fidelity, ...WITH_QUERIES].map(({ name }) => name);
 
 const LABELLED: Readonly<Record<string, number>> = {
   tldr: LABELLED_SHARES.tldr,
@@ -128,9 +150,18 @@ const LABELLED: Readonly<Record<string, number>> = {
   'tldr-mlp': LABELLED_SHARES.tldrMlp,
 };
 
-function plansFor(aim: Aim): readonly AutoPlan[] {
-  if (aim !== 'fidelity-labelled') return AUTO[aim];
-  return AUTO.fidelity.map((plan) => ({ ...plan, share: LABELLED[plan.name] ?? plan.share }));
+function plansFor({ aim, fitQueries }: Pick<BudgetFacts, 'aim' | 'fitQueries'>): readonly AutoPlan[] {
+  const plans =
+    aim === 'fidelity-labelled'
+      ? AUTO.fidelity.map((plan) => ({ ...plan, share: LABELLED[plan.name] ?? plan.share }))
+      : AUTO[aim];
+  if (fitQueries === 0) return plans;
+  const { relevanceResidual } = QUERY_SCHEDULES;
+  const queried = WITH_QUERIES.map((plan) =>
+    aim === 'relevance' && plan.settings.encoder !== undefined ? { ...plan, ...relevanceResidual } : plan,
+  );
+  const rest = queried.reduce((left, { share }) => left - share, 1);
+  return [...plans.map((plan) => ({ ...plan, share: plan.share * rest })), ...queried];
 }
 
 /** The inputs that decide which trainings fit into a time budget. */
@@ -151,6 +182,8 @@ export interface BudgetFacts {
   readonly compactDistance: Distance;
   /** Recall@10 of uncentred PCA on the selection's queries. */
   readonly pcaRecall: number;
+  /** Queries that candidates are fitted to; 0 without such queries. */
+  readonly fitQueries: number;
 }
 
 /** The planned trainings, and the candidates that are not trained. */
@@ -186,7 +219,8 @@ export function plansForBudget(facts: BudgetFacts): BudgetedPlans {
   const plans: TrainingSchedule[] = [];
   const leftOut: string[] = [];
   const tooWide: string[] = [];
-  for (const { name, share, stepsMin, stepsMax, init, optional = false, settings } of plansFor(facts.aim)) {
+  for (const plan of plansFor(facts)) {
+    const { name, share, stepsMin, stepsMax, init, optional = false, settings, queries } = plan;
     const { encoder = 'linear' } = settings;
     if (linearOnly && encoder !== 'linear') continue;
     if (encoder !== 'linear' && firstLayerBytes(encoder, facts) > 4 * FIRST_WEIGHTS_MAX) {
@@ -203,11 +237,12 @@ export function plansForBudget(facts: BudgetFacts): BudgetedPlans {
     const steps = Math.max(stepsMin, Math.min(stepsMax, affordable));
     const perplexity = perplexityFor(facts.pcaRecall);
     // For the dot product, outputs have no fixed length, so training needs another rate.
-    const dot = facts.compactDistance === 'dot' && name === 'neighbourhood-kl';
+    const dot =
+      facts.compactDistance === 'dot' && settings.loss === 'neighbourhood-kl' && encoder === 'linear';
     const rate = dot ? DOT_LEARNING_RATE : defaults.learningRate;
     const learningRate = rate * rateShare(encoder, facts);
     const planned = { ...settings, learningRate, perplexity, steps, epochs: null };
-    plans.push({ name, init, settings: planned });
+    plans.push({ name, init, settings: planned, ...(queries === undefined ? {} : { queries }) });
   }
   return { plans, leftOut, tooWide };
 }
@@ -239,20 +274,22 @@ export function explicitPlan(
 
 /** The part of the budget for the steps of the first trainings. */
 function trainingSeconds(facts: BudgetFacts): number {
-  const { aim, budgetSeconds, refitRows, inputDim, threads } = facts;
-  const again = refitRows === null ? 0 : graphSeconds({ rows: refitRows, inputDim, threads });
+  const { budgetSeconds, refitRows, fitQueries, inputDim, threads } = facts;
+  // The second fit to more queries has the rows, and so the graph, of the first one.
+  const again =
+    refitRows === null || fitQueries > 0 ? 0 : graphSeconds({ rows: refitRows, inputDim, threads });
   const left = Math.max(
     budgetSeconds * COST.trainingShareMin,
     budgetSeconds - preparationSeconds(facts) - again,
   );
   if (refitRows === null) return left;
-  return left / (1 + REFIT.stepsShare * longestShare(aim));
+  return left / (1 + REFIT.stepsShare * longestShare(facts));
 }
 
 /** Share of the longest training that can be fitted again: of one candidate, or of both parts of a blend. */
-function longestShare(aim: Aim): number {
-  const plans = plansFor(aim);
-  const parts = aim === 'fidelity' ? null : blendParts(plans.map(({ name }) => name));
+function longestShare(facts: BudgetFacts): number {
+  const plans = plansFor(facts);
+  const parts = facts.aim === 'fidelity' ? null : blendParts(plans.map(({ name }) => name));
   const ofBlend = plans.filter(({ name }) => parts?.includes(name) === true);
   return Math.max(
     ...plans.map(({ share }) => share),

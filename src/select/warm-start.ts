@@ -23,6 +23,8 @@ export interface WarmStart {
   readonly weight: Matrix;
   /** The hidden layer of a residual encoder. Its weights are for all input dimensions, not for principal directions. */
   readonly hidden: HiddenWeights | null;
+  /** Whether queries were among the rows of its training. */
+  readonly queries: boolean;
 }
 
 /** @throws MISMATCH when an encoder has other dimensions or another distance than the training */
@@ -43,17 +45,19 @@ export function checkPrevious(
 
 /** Returns the weights to go on from, or in words why this kind of encoder cannot be trained further. */
 export function warmStartOf({ network, metadata, symmetric }: Encoder): WarmStart | string {
-  const { loss } = metadata.hyperParameters;
+  const { loss, queries: fitted } = metadata.hyperParameters;
+  const queries = fitted !== undefined;
   const [first, second, ...more] = network.layers;
   if (loss === undefined || !symmetric || first === undefined || more.length > 0)
     return `${metadata.method} is not learned in steps`;
   if (second === undefined) {
     if (first.bias !== null) return `${metadata.method} was folded into one layer with a bias`;
     const name = loss === 'barlow-twins' ? 'tldr' : 'neighbourhood-kl';
-    return { name, encoder: 'linear', weight: first.weight, hidden: null };
+    return { name, encoder: 'linear', weight: first.weight, hidden: null, queries };
   }
   const residual = loss === 'neighbourhood-kl' ? unfolded(network, metadata.distance) : null;
-  return residual ?? `a shift or a batch norm is part of the weights of ${metadata.method} now`;
+  if (residual !== null) return { ...residual, queries };
+  return `a shift or a batch norm is part of the weights of ${metadata.method} now`;
 }
 
 /**
@@ -61,7 +65,7 @@ export function warmStartOf({ network, metadata, symmetric }: Encoder): WarmStar
  * The linear part's b moves all outputs alike, which Euclid and Manhattan distances do not see; it is left out. Returns
  * null for any other network.
  */
-function unfolded(network: EncoderNetwork, distance: Distance): WarmStart | null {
+function unfolded(network: EncoderNetwork, distance: Distance): Omit<WarmStart, 'queries'> | null {
   const [first, second] = network.layers;
   const { inputDim, outputDim } = shapeOf(network);
   if (first?.bias == null || second === undefined || second.bias !== null) return null;
@@ -125,15 +129,20 @@ function shiftedBias({ weight, bias }: HiddenWeights, shift: Float64Array): Floa
   return Float32Array.from(sums);
 }
 
-/** Returns the one training that goes on from an encoder: a part of the usual steps, at a smaller rate. */
+/**
+ * Returns the one training that goes on from an encoder: a part of the usual steps, at a smaller rate. An encoder that was
+ * fitted to queries goes on with queries, if there are some to fit to.
+ */
 export function warmPlans(plans: readonly TrainingSchedule[], warm: WarmStart): TrainingSchedule[] {
-  const usual = plans.find(({ name }) => name === warm.name);
+  const same = plans.find(({ name }) => warm.queries && name === `${warm.name}-queries`);
+  const usual = same ?? plans.find(({ name }) => name === warm.name);
   const { steps, learningRate, ...settings } = usual?.settings ?? {};
   const loss = warm.name === 'tldr' ? 'barlow-twins' : 'neighbourhood-kl';
   return [
     {
-      name: warm.name,
+      name: same?.name ?? warm.name,
       init: 'previous',
+      ...(same === undefined ? {} : { queries: true }),
       settings: {
         loss,
         ...settings,

@@ -1,10 +1,13 @@
 import { Rng } from '../core/rng.js';
+import { QUERY_ROWS } from '../hyper-parameters/fit-of-candidates.js';
 
 /** The part of a neighbour graph that training reads: rows x k indices, -1 if there are fewer. */
 export interface Neighbors {
   readonly rows: number;
   readonly k: number;
   readonly neighbors: Int32Array;
+  /** How many of the rows, at the end, are queries: their neighbours are points, and points have none among them. */
+  readonly queryRows?: number;
 }
 
 /**
@@ -54,7 +57,8 @@ export function pairBatches(
 
 /**
  * Row indices of one step of neighbourhood-kl: random anchors, each followed by `neighborsPerAnchor` random
- * neighbours. The batch has `batchSize` distinct rows, or the whole sample if that is smaller.
+ * neighbours. The batch has `batchSize` distinct rows, or the whole sample if that is smaller. If there are queries among
+ * the rows, a fixed share of the anchors is drawn from them.
  */
 export function neighborhoodBatch(
   graph: Neighbors,
@@ -65,14 +69,29 @@ export function neighborhoodBatch(
   if (size === graph.rows) return Int32Array.from({ length: size }, (_, i) => i);
   const rng = rngFor(settings.seed, STEP_STREAM, step);
   const chosen = new Set<number>();
-  while (chosen.size < size) {
-    const anchor = rng.int(graph.rows);
+  const { queryRows = 0 } = graph;
+  const points = graph.rows - queryRows;
+  for (let anchors = 0; chosen.size < size; anchors++) {
+    const anchor = isQueryAnchor(anchors, queryRows) ? points + rng.int(queryRows) : rng.int(points);
     chosen.add(anchor);
     for (let i = 0; i < settings.neighborsPerAnchor && chosen.size < size; i++) {
       chosen.add(drawNeighbor(graph, anchor, rng));
     }
   }
   return Int32Array.from(chosen);
+}
+
+/** The values that stand for the graph in the fingerprint of a run. */
+export function hashedGraph({ neighbors, queryRows }: Neighbors): readonly (Int32Array | Float64Array)[] {
+  return queryRows === undefined
+    ? [neighbors]
+    : [neighbors, Float64Array.of(queryRows, QUERY_ROWS.anchorShare)];
+}
+
+/** Whether the anchor of this number in a batch is a query: they are spread evenly over the anchors. */
+function isQueryAnchor(anchor: number, queryRows: number): boolean {
+  const { anchorShare } = QUERY_ROWS;
+  return queryRows > 0 && Math.floor((anchor + 1) * anchorShare) > Math.floor(anchor * anchorShare);
 }
 
 function drawNeighbor({ neighbors, k }: Neighbors, anchor: number, rng: Rng): number {

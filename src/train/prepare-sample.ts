@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { normalizeRowsInPlace, squaredNorm, type Distance } from '../core/distance.js';
 import { TldrError } from '../core/errors.js';
-import { columnMeans, matrix, subtractFromRowsInPlace, type Matrix } from '../core/matrix.js';
+import { columnMeans, matrix, rowRange, subtractFromRowsInPlace, type Matrix } from '../core/matrix.js';
 import { THREADS } from '../core/run-options.js';
 import { sharedFloats, shareFloats } from '../core/worker-task.js';
 import { projectSample } from '../encoder/native-projector.js';
@@ -17,6 +17,8 @@ export interface PreparedSample {
   readonly rowNorm: number;
   /** SHA-256 over the values of `sample`, hex. */
   readonly digest: string;
+  /** The same with the queries that follow the rows; undefined without queries. */
+  readonly withQueries?: PreparedSample | undefined;
 }
 
 /** How a sample is prepared: it must be the same for all trainings that use it. */
@@ -25,6 +27,8 @@ export interface PrepareOptions {
   /** D x r: see `TldrOptions.directions`. */
   readonly directions?: Matrix | undefined;
   readonly threads?: number | undefined;
+  /** How many of the rows, at the end, are queries: they belong to `withQueries` alone. */
+  readonly queryRows?: number | undefined;
 }
 
 /**
@@ -35,17 +39,32 @@ export interface PrepareOptions {
  */
 export async function prepareSample(
   x: Matrix,
-  { distance, directions, threads = THREADS }: PrepareOptions,
+  { distance, directions, threads = THREADS, queryRows = 0 }: PrepareOptions,
 ): Promise<PreparedSample> {
   const { sample, shift } = comparable(x, distance);
-  const { buffer, byteOffset, byteLength } = sample.data;
-  return {
+  const all = {
     sample,
     shift,
     coordinates: directions === undefined ? undefined : await along(directions, sample, threads),
-    rowNorm: Math.sqrt(squaredNorm(sample.data) / sample.rows) || 1,
+  };
+  const points = described(firstRows(all, x.rows - queryRows));
+  return queryRows === 0 ? points : { ...points, withQueries: described(all) };
+}
+
+type Views = Pick<PreparedSample, 'sample' | 'shift' | 'coordinates'>;
+
+function firstRows({ sample, shift, coordinates }: Views, rows: number): Views {
+  const first = (of: Matrix): Matrix => rowRange(of, 0, rows);
+  return { sample: first(sample), shift, coordinates: coordinates && first(coordinates) };
+}
+
+function described(views: Views): PreparedSample {
+  const { data, rows } = views.sample;
+  return {
+    ...views,
+    rowNorm: Math.sqrt(squaredNorm(data) / rows) || 1,
     digest: createHash('sha256')
-      .update(new Uint8Array(buffer, byteOffset, byteLength))
+      .update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
       .digest('hex'),
   };
 }

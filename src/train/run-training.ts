@@ -4,7 +4,7 @@ import type { EncoderNetwork } from '../encoder/network.js';
 import { expectDefined, TldrError } from '../core/errors.js';
 import { row, type Matrix } from '../core/matrix.js';
 import type { Log, Progress } from '../core/run-options.js';
-import { neighborhoodBatch, pairBatches, rngFor, type Neighbors } from './batches.js';
+import { hashedGraph, neighborhoodBatch, pairBatches, rngFor, type Neighbors } from './batches.js';
 import { barlowTwins, neighbourhoodKl } from './losses.js';
 import {
   createModel,
@@ -388,7 +388,7 @@ function runFingerprint(
   hash.update(JSON.stringify({ settings, outputDim, distance, compactDistance, seed, engine, rows, cols }));
   for (const { buffer, byteOffset, byteLength } of [
     by === 'digest' ? Buffer.from(digest) : sample.data,
-    graph.neighbors,
+    ...hashedGraph(graph),
     initialWeight?.data ?? new Float32Array(0),
     ...(initialHidden === undefined ? [] : [initialHidden.weight, initialHidden.bias, initialHidden.output]),
     directions?.data ?? new Float32Array(0),

@@ -16,14 +16,14 @@ import type { TrainTask } from './training-worker.js';
  */
 export async function prepareInWorker(
   x: Matrix,
-  { distance, directions, threads }: PrepareOptions,
+  { distance, directions, threads, queryRows }: PrepareOptions,
   { signal }: RunOptions = {},
 ): Promise<PreparedSample> {
   const name = (i: number): string => `row ${i} of the training sample`;
   checkFinite(x, name);
   if (distance !== 'cosine') checkMagnitude(x, name);
   const shared = { ...x, data: shareFloats(x.data) };
-  const task: PrepareTask = { x: shared, options: { distance, directions, threads } };
+  const task: PrepareTask = { x: shared, options: { distance, directions, threads, queryRows } };
   const file = new URL('./prepare-worker.js', import.meta.url);
   return (await runInWorker({ file, data: task, signal })) as PreparedSample;
 }

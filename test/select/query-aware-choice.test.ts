@@ -67,3 +67,49 @@ test.each<[string, { queries?: Matrix; distance?: 'euclid' }]>([
   if (options.queries !== undefined)
     expect(report!.heldOutQueries + report!.confirmQueries).toBe(options.queries.rows);
 });
+
+const LEARNED = 'neighbourhood-kl-queries';
+const planned = {
+  dim: 6,
+  seed: 1,
+  threads: 1,
+  distance: 'dot',
+  queries: shifted,
+  budgetSeconds: 0.1,
+} as const;
+
+test('a map that is learned from points and queries competes, and is fitted again to the queries that chose it', async () => {
+  const { report, candidates } = await trainEncoder(points, { ...planned, ship: LEARNED });
+  const names = report!.training.map(({ name }) => name);
+  // Dot products need linear maps.
+  expect(names).toEqual(['neighbourhood-kl', 'tldr', LEARNED]);
+  const { symmetric, metadata } = candidates.get(LEARNED)!;
+  expect(symmetric).toBe(true);
+  expect(metadata.hyperParameters).toMatchObject({ queries: 100, anchorShare: 0.9 });
+  expect(report!.refit).toMatchObject({ rows: 900, fitQueries: 233, queries: 67 });
+});
+
+test.each([LEARNED, `${LEARNED}, all rows`])(
+  'stopped in the training %s, it goes on to the very same encoder, with the same queries only',
+  async (name) => {
+    const options = { ...planned, ship: LEARNED };
+    const controller = new AbortController();
+    const stopped = await trainEncoder(points, {
+      ...options,
+      signal: controller.signal,
+      onProgress: ({ step, done }) => {
+        if (step === `training ${name}` && done === 10) controller.abort();
+      },
+    });
+    expect(stopped.encoder).toBeNull();
+    expect([...stopped.states.keys()].at(-1)).toBe(name);
+    const resume = stopped.states;
+    const resumed = await trainEncoder(points, { ...options, resume });
+    const whole = await trainEncoder(points, options);
+    expect(resumed.encoder!.fingerprint).toBe(whole.encoder!.fingerprint);
+    const others = rowsOf(300, 5, falling);
+    await expect(trainEncoder(points, { ...options, resume, queries: others })).rejects.toMatchObject({
+      code: 'MISMATCH',
+    });
+  },
+);

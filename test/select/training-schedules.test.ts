@@ -13,6 +13,7 @@ const facts: BudgetFacts = {
   refitRows: null,
   compactDistance: 'cosine',
   pcaRecall: 0.7,
+  fitQueries: 0,
 };
 
 const namesOf = (changed: Partial<BudgetFacts>): string[] =>
@@ -47,6 +48,33 @@ test("the default budget has room for TLDR's three encoders", () => {
     ['tldr-flinear', 'random', 'flinear-1-512'],
     ['tldr-mlp', 'random', 'mlp-1-512'],
   ]);
+});
+
+test('queries to fit to get half of the time; without them, no candidate needs them', () => {
+  const [without, queried] = [0, 300].map(
+    (fitQueries) => plansForBudget({ ...facts, fitQueries, budgetSeconds: 170 }).plans,
+  );
+  const steps = (plans: typeof without, name: string): number =>
+    plans!.find((plan) => plan.name === name)!.settings.steps!;
+  expect(without!.some(({ queries }) => queries)).toBe(false);
+  expect(queried!.slice(0, without!.length).map(({ name }) => name)).toEqual(
+    without!.map(({ name }) => name),
+  );
+  expect(queried!.slice(without!.length).map(({ name, init, queries }) => [name, init, queries])).toEqual([
+    ['neighbourhood-kl-queries', 'neighbourhood-kl', true],
+    ['neighbourhood-kl-residual-queries', 'neighbourhood-kl-queries', true],
+  ]);
+  const residual = 'neighbourhood-kl-residual';
+  expect(steps(queried, residual) / steps(without, residual)).toBeCloseTo(0.5, 2);
+  expect(steps(queried, `${residual}-queries`)).toBeGreaterThan(steps(queried, residual));
+});
+
+test('for the dot product, only the linear map is fitted to queries, at the rate for dot products', () => {
+  const dot = { ...facts, linearOnly: true, compactDistance: 'dot' as const, fitQueries: 300 };
+  const { plans } = plansForBudget(dot);
+  expect(plans.map(({ name }) => name)).toEqual(['neighbourhood-kl', 'tldr', 'neighbourhood-kl-queries']);
+  expect(plans[2]!.settings.learningRate).toBe(plans[0]!.settings.learningRate);
+  expect(plans[0]!.settings.learningRate).toBe(0.003);
 });
 
 test('for relevance, TLDR gets the time that neighbourhood-KL gets for fidelity', () => {

@@ -1,6 +1,8 @@
 const WORDS: Readonly<Record<string, string>> = {
   'neighbourhood-kl': 'learned, linear',
   'neighbourhood-kl-residual': 'learned, residual',
+  'neighbourhood-kl-queries': 'learned with queries, linear',
+  'neighbourhood-kl-residual-queries': 'learned with queries, residual',
   tldr: 'TLDR',
   'tldr-flinear': 'TLDR, factorised',
   'tldr-mlp': 'TLDR, hidden layer',

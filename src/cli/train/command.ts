@@ -38,9 +38,10 @@ see them. A second table shows what every candidate and the full vectors reach b
 
 With --for, recall is that of the stored codes, and the compact space is rotated so that these find more.
 
-With 90 or more --queries of a cosine or dot-product space, a third of them trains two more candidates,
-leanvec-sphering and leanvec-sphering-0.1 (which trusts the queries more): one map for points, another for
-queries.
+With 90 or more --queries of a cosine or dot-product space, a third of them trains four more candidates. In
+neighbourhood-kl-queries and neighbourhood-kl-residual-queries, points and queries share one map.
+leanvec-sphering and leanvec-sphering-0.1 (which trusts the queries more) have one map for points and another
+for queries.
 
 --loss, --preset and the other training settings replace the planned trainings by a single one of your own.
 

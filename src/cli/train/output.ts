@@ -128,7 +128,7 @@ export function printReport(
   );
   if (report.fitQueries > 0)
     run.say(
-      `leanvec-sphering was trained with ${report.fitQueries} other queries, which do not measure recall`,
+      `${report.fitQueries} other queries are for the candidates with queries to learn from: they do not measure recall`,
     );
   const measured = relevanceTable(report, verbose);
   const tables = [
@@ -203,12 +203,14 @@ function storedWords({
 /** Returns one sentence about the second fit, or why there is none; null if none was asked for. */
 export function refitWords({ refit, notRefitted, objective }: TrainReport): string | null {
   if (refit === null) return notRefitted === null ? null : `not fitted again to all rows: ${notRefitted}`;
-  const { rows, steps, queries, before, after, shipped } = refit;
-  const count = rows.toLocaleString('en-US');
-  const figures = `${before.toFixed(3)} before, ${after.toFixed(3)} after (${objective} of ${queries} rows that neither fit saw, found among all others)`;
-  if (!shipped) return `not fitted again to all ${count} rows, since it then finds less: ${figures}`;
+  const { rows, fitQueries, steps, queries, before, after, shipped } = refit;
+  const kind = fitQueries > 0 ? 'queries' : 'rows';
+  const count = (fitQueries > 0 ? fitQueries : rows).toLocaleString('en-US');
+  const found = fitQueries > 0 ? 'that neither fit saw' : 'that neither fit saw, found among all others';
+  const figures = `${before.toFixed(3)} before, ${after.toFixed(3)} after (${objective} of ${queries} ${kind} ${found})`;
+  if (!shipped) return `not fitted again to all ${count} ${kind}, since it then finds less: ${figures}`;
   const how = steps === 0 ? '' : ` with ${steps} more steps`;
-  return `fitted again to all ${count} other rows${how}: ${figures}; all other figures are from before`;
+  return `fitted again to all ${count} other ${kind}${how}: ${figures}; all other figures are from before`;
 }
 
 function sayLeadOverFull(run: ConsoleRun, lead: readonly [number, number], objective: string): void {

@@ -143,7 +143,7 @@ function factsOf(report: TrainReport, source: string): [string, string][] {
     ...(report.fitQueries === 0
       ? []
       : [
-          ['Query-aware candidate', `fitted to ${formatNumber(report.fitQueries)} other queries`] as [
+          ['Candidates with queries', `fitted to ${formatNumber(report.fitQueries)} other queries`] as [
             string,
             string,
           ],
