@@ -14,7 +14,7 @@ export interface LegendItem {
   readonly label: string;
   /** A CSS colour, such as var(--c1). */
   readonly colour: string;
-  readonly shape: 'disc' | 'circle' | 'square' | 'diamond' | 'triangle' | 'star' | 'bar' | 'line';
+  readonly shape: 'disc' | 'circle' | 'square' | 'diamond' | 'triangle' | 'star' | 'bar' | 'swatch' | 'line';
 }
 
 /** A chart of the report: SVG for each width of screen, with a summary in one sentence. */

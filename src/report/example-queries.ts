@@ -31,7 +31,7 @@ function renderSide(title: string, results: readonly ExampleResult[], otherwise:
     const tag = onBothSides ? '' : ` <span class="tag">${escapeHtml(otherwise)}</span>`;
     return `<li${onBothSides ? '' : ' class="one-sided"'}>${escapeHtml(shorten(text))}${tag}</li>`;
   });
-  return `<div><h4>${escapeHtml(title)}</h4>\n<ol>${items.join('\n')}</ol></div>`;
+  return `<div><h3>${escapeHtml(title)}</h3>\n<ol>${items.join('\n')}</ol></div>`;
 }
 
 /** The text on one line, cut at a blank if it is long. */

@@ -14,6 +14,7 @@ const SHAPES: Readonly<Record<LegendItem['shape'], string>> = {
   triangle: '<path d="M7 2 12 11.5H2Z" fill="currentColor"/>',
   star: '<path d="M7 .6 8.6 5.2 13.4 5.2 9.5 8.2 10.9 12.9 7 10.1 3.1 12.9 4.5 8.2.6 5.2 5.4 5.2Z" fill="currentColor"/>',
   bar: '<rect x="2" y="2" width="10" height="10" rx="2" fill="currentColor"/>',
+  swatch: '<rect y="4" width="14" height="6" rx="3" fill="currentColor"/>',
   line: '<path d="M0 7H14" stroke="currentColor" stroke-width="2.5"/>',
 };
 
@@ -83,7 +84,7 @@ const MANY_COLUMNS = 7;
  * are aligned to the right.
  */
 function renderRows(label: string, table: ResultTable): string {
-  const texts = table.rows.map((row) => cellTexts(table, row));
+  const texts = table.rows.map(({ cells }) => cellTexts(table, { cells }));
   const classes = table.columns.map(([, format], i) => {
     if (format !== undefined) return ' class="number"';
     const isLong = texts.some((cells) => expectDefined(cells[i], 'a cell').length > WRAP_LENGTH);
@@ -93,13 +94,16 @@ function renderRows(label: string, table: ResultTable): string {
   const head = table.columns.map(
     ([name], i) => `<th role="columnheader" scope="col"${classOf(i)}>${escapeHtml(name)}</th>`,
   );
-  const body = table.rows.map(({ picked }, at) => {
+  // A star that says no more than the tag beside it is left out.
+  const hasStars = table.rows.some(({ starred, picked }) => starred === true && picked === undefined);
+  const body = table.rows.map(({ picked, starred }, at) => {
     const content = expectDefined(texts[at], 'the texts of a row').map((text, i) => {
       const [name] = expectDefined(table.columns[i], 'a column');
       if (i > 0)
         return `<td role="cell" data-head="${escapeHtml(name)}"${classOf(i)}>${escapeHtml(text)}</td>`;
       const tag = picked === undefined ? '' : ` <span class="tag">${escapeHtml(picked)}</span>`;
-      return `<th role="rowheader" scope="row"${classOf(i)}>${escapeHtml(text)}${tag}</th>`;
+      const star = hasStars ? `<span class="star">${starred === true ? '*' : ''}</span> ` : '';
+      return `<th role="rowheader" scope="row"${classOf(i)}>${star}${escapeHtml(text)}${tag}</th>`;
     });
     return `<tr role="row"${picked === undefined ? '' : ' class="picked"'}>${content.join('')}</tr>`;
   });
@@ -121,20 +125,28 @@ export function renderCommands(commands: readonly string[]): string {
     const button = command.startsWith('#')
       ? ''
       : '<button type="button" class="copy" aria-live="polite" hidden>Copy</button>';
-    // Lines break between words only, not behind the dashes of a flag.
-    const words = command.split(' ').map((word) => `<span>${escapeHtml(word)}</span>`);
-    return `<div class="command"><code>${words.join(' ')}</code>${button}</div>`;
+    const kind = command.includes('\n') ? 'command code' : 'command';
+    return `<div class="${kind}"><code>${command.split('\n').map(renderWords).join('\n')}</code>${button}</div>`;
   });
   return `<div class="commands">\n${lines.join('\n')}\n</div>`;
 }
 
-/** Steps in their order, each with its commands. */
-export function renderSteps(steps: readonly PageStep[]): string {
+/** A line of code that breaks between words only, not behind the dashes of a flag. */
+function renderWords(line: string): string {
+  return line
+    .split(' ')
+    .map((word) => (word === '' ? '' : `<span>${escapeHtml(word)}</span>`))
+    .join(' ');
+}
+
+/** Steps in their order, or ways of which one is enough, each with its commands. */
+export function renderSteps(steps: readonly PageStep[], kind: 'steps' | 'ways' = 'steps'): string {
   if (steps.length === 0) return '';
   const items = steps.map(
     ({ text, commands }) => `<li><p>${escapeHtml(text)}</p>\n${renderCommands(commands)}</li>`,
   );
-  return `<ol class="steps">\n${items.join('\n')}\n</ol>`;
+  const list = kind === 'steps' ? 'ol' : 'ul';
+  return `<${list} class="${kind}">\n${items.join('\n')}\n</${list}>`;
 }
 
 /** A list of terms and values; `note` is shown below a value in smaller type. */

@@ -65,7 +65,7 @@ export interface MemoryBars {
   readonly note: string;
 }
 
-/** What the reader can do now: a sentence, and the commands for it, in order. */
+/** What the reader can do now: a sentence, and the commands for it, in order. A command may be code of several lines. */
 export interface PageStep {
   readonly text: string;
   readonly commands: readonly string[];
@@ -121,8 +121,12 @@ export interface ReportInput {
   readonly figures?: readonly KeyFigure[];
   readonly memory?: MemoryBars;
   readonly next?: readonly PageStep[];
+  /** Ways to reach one aim, of which the reader takes one, each with its commands or code. */
+  readonly ways?: { readonly title: string; readonly ways: readonly PageStep[] };
   /** The chart of recall and memory. */
   readonly pareto?: readonly ReportParetoRow[];
+  /** How the chart's numbers relate to those of the verdict, if they were measured otherwise. */
+  readonly paretoNote?: string;
   readonly recallPerDim?: readonly RecallPerDim[];
   /** The charts of recall@10 and relevance, one for each set of labels or judgements. */
   readonly relevanceFronts?: readonly RelevanceFront[];

@@ -46,7 +46,7 @@ interface ParetoChart {
 }
 
 /** The chart of recall against bytes of RAM, with a mark for each configuration. */
-export function paretoFigure(canvas: Canvas, rows: readonly ReportParetoRow[]): ReportFigure {
+export function paretoFigure(canvas: Canvas, rows: readonly ReportParetoRow[], note?: string): ReportFigure {
   const summary = summarize(rows);
   const stored = [
     ...new Set(rows.filter(({ kind }) => kind !== 'current').map(({ datatype }) => datatype)),
@@ -57,7 +57,7 @@ export function paretoFigure(canvas: Canvas, rows: readonly ReportParetoRow[]): 
   return {
     title: 'Recall and memory',
     summary,
-    hint: 'Further up is better, further left is smaller. The axis of recall is logarithmic in what is missed, so that its top can be read. Vertical bars are 95 % intervals over queries.',
+    hint: `Higher is better, and further left needs less RAM. The scale of recall is stretched towards the top, where settings differ by little. Vertical bars are 95 % intervals over queries.${note === undefined ? '' : ` ${note}`}`,
     legend: legendOf(rows, stored),
     narrow: drawPareto(canvas, chart, NARROW),
     medium: drawPareto(canvas, chart, MEDIUM),
@@ -74,7 +74,7 @@ function legendOf(rows: readonly ReportParetoRow[], stored: readonly string[]): 
   const legend: LegendItem[] = [];
   if (rows.some((row) => row.chosen)) legend.push({ label: 'chosen', colour: CHOSEN_COLOUR, shape: 'star' });
   for (const datatype of stored)
-    legend.push({ label: datatype, colour: colourNamed(stored, datatype), shape: 'bar' });
+    legend.push({ label: `stored as ${datatype}`, colour: colourNamed(stored, datatype), shape: 'swatch' });
   for (const { kind, label, shape } of KINDS)
     if (rows.some((row) => row.kind === kind))
       legend.push({ label, colour: kind === 'current' ? 'var(--ink)' : 'var(--muted)', shape });

@@ -168,13 +168,15 @@ function numberWord(k: number): string {
 }
 
 function summarizePerQuery(methods: readonly PerQuery[], k: number): string {
-  const few = methods.map(({ values }) => formatPercent(shareOf(values, (value) => value < 0.4999)));
-  const all = methods.map(({ name, values }, i) => {
-    const share = formatPercent(shareOf(values, (value) => value > 0.999));
-    const found = `find ${k === 1 ? 'the nearest' : `all ${numberWord(k)} neighbours`}`;
-    return i === 0 ? `With ${name} ${share} of the queries ${found}` : `with ${name} ${share}`;
-  });
-  return `${listOf(all)}; ${listOf(few)} find fewer than half.`;
+  const few = methods.map(({ values }) => shareOf(values, (value) => value < 0.4999));
+  const all = methods.map(({ values }) => shareOf(values, (value) => value > 0.999));
+  const list = (shares: readonly number[]): string =>
+    listOf(methods.map(({ name }, i) => `${formatPercent(shares[i] ?? Number.NaN)} (${name})`));
+  const found = k === 1 ? 'the nearest' : `all ${numberWord(k)} neighbours`;
+  const rest = few.every((share) => share === 0)
+    ? 'No query finds fewer than half.'
+    : `Queries that find fewer than half: ${list(few)}.`;
+  return `Queries that find ${found}: ${list(all)}. ${rest}`;
 }
 
 /** Joins texts: a, b and c. */

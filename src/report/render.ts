@@ -39,10 +39,11 @@ const TONES = {
  * of `input`. All text is escaped.
  */
 export async function renderReport(input: ReportInput): Promise<string> {
-  const { tables = [], facts, next = [], examples, reproduce } = input;
+  const { tables = [], facts, next = [], ways, examples, reproduce } = input;
   const { first, further } = await drawFigures(input);
   const terms = facts.map(([term, value]) => ({ term, value }));
   const details = [
+    ways === undefined ? '' : renderSubsection(ways.title, renderSteps(ways.ways, 'ways')),
     ...tables.map((table) => renderSubsection(table.title, renderTable(table))),
     renderSubsection('Data', renderTerms('facts', terms)),
     renderSubsection('How to get these numbers again', renderCommands(reproduce)),
@@ -94,7 +95,7 @@ async function drawFigures(input: ReportInput): Promise<Figures> {
   const canvas = await openCanvas();
   const colourOf = assignColours(input);
   const first = [
-    pareto.length === 0 ? null : paretoFigure(canvas, pareto),
+    pareto.length === 0 ? null : paretoFigure(canvas, pareto, input.paretoNote),
     map === undefined ? null : mapFigure(canvas, map),
     ...relevanceFronts.map((front) => relevanceFrontFigure(canvas, front)),
   ].filter((figure) => figure !== null);
@@ -127,9 +128,9 @@ function renderHeader(input: ReportInput): string {
 <p class="tone tone-${tone}"><svg width="20" height="20" viewBox="0 0 16 16" fill="none" stroke="currentColor" stroke-width="1.6" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true"><circle cx="8" cy="8" r="7"/><path d="${icon}"/></svg>${escapeHtml(label)}</p>
 <h2 class="headline">${escapeHtml(headline)}</h2>
 ${lead === undefined ? '' : `<p class="lead">${escapeHtml(lead)}</p>`}
-${list === '' ? '' : `<ul class="details">${list}</ul>`}
 </div>
 ${memory === undefined ? '' : renderMemoryBars(memory)}
+${list === '' ? '' : `<ul class="details">${list}</ul>`}
 ${renderTerms('figures', figures)}
 </section>`;
 }

@@ -72,7 +72,9 @@ section { margin-top: 64px; }
 .fill.after { background: var(--accent); }
 @media (min-width: 900px) {
   .with-memory { display: grid; grid-template-columns: minmax(0, 1fr) minmax(300px, 380px); column-gap: 44px; align-items: start; }
-  .with-memory .memory { margin-top: 4px; }
+  .with-memory { grid-template-rows: auto 1fr auto; }
+  .with-memory .memory { margin-top: 4px; grid-column: 2; grid-row: 1 / span 2; }
+  .with-memory .details { grid-column: 1; grid-row: 2; }
   .with-memory .figures { grid-column: 1 / -1; }
 }
 .details { list-style: none; margin-top: 18px; max-width: 72ch; }
@@ -121,6 +123,8 @@ figcaption .muted { font-size: 0.875rem; margin-top: 4px; }
   content: counter(step); position: absolute; left: 0; top: 0; width: 28px; height: 28px; border-radius: 99px;
   background: var(--accent-soft); color: var(--accent); font-size: 0.875rem; font-weight: 650; line-height: 28px; text-align: center;
 }
+.ways { list-style: none; display: grid; grid-template-columns: minmax(0, 1fr); gap: 18px; }
+.ways p { margin-bottom: 8px; max-width: 72ch; }
 .steps p { padding-top: 2px; margin-bottom: 8px; max-width: 72ch; }
 
 .examples { display: grid; gap: 12px; }
@@ -135,7 +139,7 @@ figcaption .muted { font-size: 0.875rem; margin-top: 4px; }
 .found { flex: none; font-size: 0.875rem; font-weight: 600; font-variant-numeric: tabular-nums; }
 .found.all { color: var(--good); } .found.some { color: var(--caution); }
 .sides { display: grid; grid-template-columns: minmax(0, 1fr); gap: 16px 36px; padding: 14px 18px 18px; }
-.sides h4 { color: var(--muted); margin-bottom: 6px; }
+.sides h3 { font-size: 0.875rem; font-weight: 600; color: var(--muted); margin-bottom: 6px; }
 .sides ol { padding-left: 1.9em; font-size: 0.875rem; line-height: 1.5; }
 .sides li { padding: 3px 0 3px 4px; }
 .sides li::marker { color: var(--muted); font-variant-numeric: tabular-nums; }
@@ -158,7 +162,9 @@ figcaption .muted { font-size: 0.875rem; margin-top: 4px; }
 .scroll:focus-visible, summary:focus-visible, .copy:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 table { border-collapse: collapse; width: 100%; font-size: 0.875rem; line-height: 1.45; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
 th, td { padding: 10px; text-align: left; vertical-align: top; border-top: 1px solid var(--line); white-space: nowrap; }
-thead th { border-top: 0; font-weight: 600; color: var(--muted); vertical-align: bottom; }
+thead th { border-top: 0; font-weight: 600; color: var(--muted); vertical-align: bottom; white-space: normal; }
+.many tbody th { white-space: normal; min-width: 16ch; }
+.star { display: inline-block; width: 1.1ch; color: var(--accent); }
 tbody th { font-weight: 500; }
 th:first-child { padding-left: 20px; } td:last-child, th:last-child { padding-right: 20px; }
 td.number + td:not(.number), th.number + th:not(.number) { padding-left: 22px; }
@@ -174,13 +180,14 @@ summary { cursor: pointer; font-size: 0.9375rem; color: var(--accent); width: fi
 details[open] summary { margin-bottom: 10px; }
 
 .facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 300px), 1fr)); column-gap: 40px; border-top: 1px solid var(--line); }
-.facts div { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 2px 24px; padding: 10px 0; border-bottom: 1px solid var(--line); font-size: 0.9375rem; }
-.facts dt { color: var(--muted); }
+.facts div { padding: 10px 0; border-bottom: 1px solid var(--line); font-size: 0.9375rem; }
+.facts dt { color: var(--muted); font-size: 0.8125rem; }
 .facts dt, .facts dd { min-width: 0; }
-.facts dd { margin-left: auto; text-align: right; font-variant-numeric: tabular-nums; }
-.commands { display: grid; gap: 8px; }
+.facts dd { font-variant-numeric: tabular-nums; }
+.commands { display: grid; grid-template-columns: minmax(0, 1fr); gap: 8px; }
 .command { display: flex; align-items: flex-start; gap: 10px; padding: 10px 12px 10px 16px; border: 1px solid var(--line); border-radius: 10px; background: var(--surface); }
 .command code { flex: 1; min-width: 0; padding: 2px 0 2px 3ch; text-indent: -3ch; font: 0.875rem/1.6 ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; white-space: pre-wrap; }
+.code code { padding-left: 0; text-indent: 0; }
 .command code span { display: inline-block; max-width: 100%; text-indent: 0; vertical-align: top; }
 .copy { flex: none; min-width: 5.6em; padding: 4px 10px; border-radius: 7px; border: 1px solid var(--line); background: var(--page); color: var(--ink); font: 600 0.8125rem/1.5 inherit; font-family: inherit; cursor: pointer; }
 .copy:hover { border-color: var(--accent); color: var(--accent); }

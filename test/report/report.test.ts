@@ -217,7 +217,9 @@ describe('renderReport', () => {
     for (const table of input.tables!) {
       for (const row of table.rows) {
         // A tag stands between the name of a picked row and its values.
-        const [name, ...values] = cellTexts(table, row).map((cell) => cell.replaceAll('\u00A0', ' '));
+        const [name, ...values] = cellTexts(table, { cells: row.cells }).map((cell) =>
+          cell.replaceAll('\u00A0', ' '),
+        );
         expect(text).toContain(name!.trim());
         expect(text).toContain(` ${values.join(' ')} `);
       }
@@ -226,6 +228,24 @@ describe('renderReport', () => {
     expect(text).toContain('6.81 ms');
     for (const [term, value] of input.facts) expect(text).toContain(`${term} ${value}`);
     for (const command of input.reproduce) expect(text).toContain(command);
+  });
+
+  test('shows no star where the tag of the row says the same', async () => {
+    const rows = [
+      { cells: ['first'], starred: true, picked: 'saved' },
+      { cells: ['second'], starred: false },
+    ];
+    const table = { title: 'Candidates', columns: [['candidate']] as const, rows };
+    const text = textOf(await renderReport({ ...MINIMAL_REPORT, tables: [table] }));
+    expect(text).toContain('candidate first saved second');
+  });
+
+  test('keeps the lines of code, which its copy button copies', async () => {
+    const code = 'const a = {\n  b: "c",\n};';
+    const ways = { title: 'How clients connect', ways: [{ text: 'By code.', commands: [code] }] };
+    const html = await renderReport({ ...MINIMAL_REPORT, ways });
+    const shown = /<code>(.*?)<\/code>/s.exec(html)?.[1] ?? '';
+    expect(shown.replace(/<\/?span>/g, '').replaceAll('&quot;', '"')).toBe(code);
   });
 
   test('folds rows away, says how many they are, and stars, tags and notes the others', async () => {
@@ -237,7 +257,7 @@ describe('renderReport', () => {
           columns: [['size'], ['recall', 3], ['interval', 3], ['bytes', 'bytes'], ['shift', 'signed']],
           rows: [
             { cells: ['small', 0.9, [0.88, 0.92], 1.5e9, 0.01], starred: true, picked: 'chosen' },
-            { cells: ['large', Number.NaN, null, undefined, -0.01], starred: false },
+            { cells: ['large', Number.NaN, null, undefined, -0.01], starred: true },
             { cells: ['middle', 0.5, [0.4, 0.6], 1, 0], starred: false, folded: true },
           ],
           note: 'how it was measured',
@@ -245,7 +265,7 @@ describe('renderReport', () => {
       ],
     });
     const text = textOf(html);
-    expect(text).toContain('* small chosen 0.900 0.880 - 0.920 1.5 GB +0.0100 large - - - -0.0100 How');
+    expect(text).toContain('* small chosen 0.900 0.880 - 0.920 1.5 GB +0.0100 * large - - - -0.0100 How');
     expect(text).toContain('How it was measured. 1 more row size recall');
     expect(html.indexOf('middle')).toBeGreaterThan(html.indexOf('<details>'));
     expect(html).toContain('scope="col" class="number">recall</th>');

@@ -57,7 +57,7 @@ export function comparisonPage(comparison: CollectionComparison, words: Evaluati
   const details = [
     ...(full === undefined
       ? []
-      : [`The full collection as it is configured finds ${percent(recallAt(full, k))}.`]),
+      : [`The full collection, searched by its own index, finds ${percent(recallAt(full, k))}.`]),
     ...(strata === null || weakest === undefined
       ? []
       : [
@@ -190,12 +190,17 @@ function verdictOf(
       judged,
       ...(recall === undefined
         ? []
-        : [
-            `95 % interval ${recall.interval.map(percent).join(' to ')}; half of the queries find ${recall.median === 1 ? 'all of them' : `${percent(recall.median)} or more`}, the worst one ${percent(recall.min)}.`,
-          ]),
+        : [`The 95 % interval is ${recall.interval.map(percent).join(' to ')}. ${queriesWords(recall)}`]),
       ...details,
     ],
   };
+}
+
+/** Returns what the middle query and the worst query find. */
+function queriesWords({ median, min }: { readonly median: number; readonly min: number }): string {
+  if (min === 1) return 'Every query finds all of them.';
+  const half = median === 1 ? 'all of them' : `${percent(median)} or more`;
+  return `Half of the queries find ${half}; the worst query finds ${percent(min)}.`;
 }
 
 /** True if a tier of mean agreement (top1, top10) fails. */

@@ -127,7 +127,7 @@ function memoryTable({ points, bytes }: CollectionComparison): ResultTable {
     estimate?.vectorsDiskBytes,
   ];
   return {
-    title: 'Bytes',
+    title: 'Memory and disk',
     columns: [
       ['estimate of memory'],
       ['points', 'whole', 3],

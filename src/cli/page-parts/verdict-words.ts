@@ -18,14 +18,15 @@ const ALMOST_ALL = 0.999;
  * @param bytes of what `of` names; null if they are not known
  */
 export function searchHeadline(share: number, bytes: BeforeAndAfter | null, of = 'RAM'): string {
-  const found = `Search finds ${shareWords(share)} of the same results`;
+  const found = `Search finds ${shareWords(share)}`;
   return bytes === null ? found : `${found} with ${savingWords(bytes, of)}`;
 }
 
 /** A share that is not all of it is not rounded up to all of it. */
 function shareWords(share: number): string {
-  if (share === 1) return 'all';
-  return share > ALMOST_ALL ? `more than ${formatPercent(ALMOST_ALL, 1)}` : formatPercent(share, 1);
+  if (share === 1) return 'the same results';
+  const part = share > ALMOST_ALL ? `more than ${formatPercent(ALMOST_ALL, 1)}` : formatPercent(share, 1);
+  return `${part} of the same results`;
 }
 
 function savingWords({ before, after }: BeforeAndAfter, of: string): string {

@@ -5,7 +5,7 @@ import { FILL_STEP, MEASURE_STEP } from '../../plan/measure-configurations.js';
 import { defaultDims, preparePlan, type PlanOptions, type PlanSetup } from '../../plan/prepare-plan.js';
 import { fullStorageAsGood, PROPOSED_RECALL, proposalsOf, type Proposal } from '../../plan/proposals.js';
 import { runPlan } from '../../plan/run-plan.js';
-import type { SizingRow } from '../../plan/sizing-row.js';
+import { planReportRows, type SizingRow } from '../../plan/sizing-row.js';
 import { formatBytes } from '../../report/format.js';
 import type { ResultTable } from '../../report/result-table.js';
 import type { StorageKind } from '../../store/collection.js';
@@ -102,6 +102,7 @@ export async function measure(work: ShrinkWork): Promise<ShrinkSizing> {
     proposals: proposals.map((one) => proposedOf(one, { work, setup, seconds })),
     alternative: alternativeTo(proposals, rows),
     table: plainTable(sizingTable(result, null)),
+    settings: planReportRows(rows, null),
   };
   await progress.save({ sizing, scratch: null });
   return sizing;

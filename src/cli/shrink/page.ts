@@ -1,3 +1,4 @@
+import { sentence } from '../../report/html.js';
 import type { ReportInput } from '../../report/input.js';
 import type { Evaluation } from '../evaluate/run-evaluate.js';
 import type { ConnectOutcome } from './evaluate-and-connect.js';
@@ -26,18 +27,25 @@ export function shrinkPage({
 }: ShrinkPageParts): ReportInput {
   const page = evaluation.page([]);
   const { choice, training } = state;
+  const chosen = sizing.proposals.find(({ name }) => name === choice);
+  const { settings = [] } = sizing;
   return {
     ...page,
     title: `${collection}, shrunk`,
+    pareto: settings.map((row) => ({
+      ...row,
+      chosen: row.label === chosen?.figures.label && row.oversampling === chosen.row.oversampling,
+    })),
+    paretoNote: 'This chart is from the sample that was measured before the migration.',
+    ways: {
+      title: 'How clients connect',
+      ways: connection.ways.map(({ title, lines }) => ({
+        text: sentence(title),
+        commands: [lines.join('\n')],
+      })),
+    },
     tables: [
       proposalTable(sizing, choice),
-      {
-        title: 'How clients connect',
-        columns: [['way'], ['code or command']],
-        rows: connection.ways.flatMap(({ title, lines }) =>
-          lines.map((line, i) => ({ cells: [i === 0 ? title : '', line] })),
-        ),
-      },
       ...(page.tables ?? []),
       ...(training === null || training.table === null ? [] : [training.table]),
       sizing.table,

@@ -52,6 +52,20 @@ const PROPOSED = v.object({
   seconds: v.nullable(v.number()),
 });
 
+const SETTING = v.object({
+  label: v.string(),
+  dim: v.number(),
+  datatype: v.string(),
+  oversampling: v.number(),
+  recallAt10: v.number(),
+  interval: v.tuple([v.number(), v.number()]),
+  ramBytes: v.number(),
+  diskBytes: v.number(),
+  latencyMs: v.number(),
+  kind: v.picklist(['current', 'full', 'compact']),
+  onFrontier: v.boolean(),
+});
+
 /** What the flags ask for. A run can only go on with the same. */
 const REQUEST = v.object({
   collection: v.string(),
@@ -81,6 +95,8 @@ const STATE = v.object({
       /** What the database's own storage of full vectors reaches, in words; null if it does not matter. */
       alternative: v.nullable(v.string()),
       table: TABLE,
+      /** All configurations, for the page's chart; absent in the state of an earlier version. */
+      settings: v.exactOptional(v.array(SETTING)),
     }),
   ),
   choice: v.nullable(NAME),

@@ -55,15 +55,19 @@ export function trainingPage(parts: TrainingPageParts): ReportInput {
       name,
       measure,
       fullVectors,
-      points: candidates.map((one) => ({ ...one, chosen: one.name === report.shipped })),
+      points: candidates.map((one) => ({
+        ...one,
+        name: candidateLabel(one.name),
+        chosen: one.name === report.shipped,
+      })),
     })),
     perQuery: shownPerQuery.map((name) => ({
-      name,
+      name: candidateLabel(name),
       values: expectDefined(details.perQuery.get(name), `the queries of ${name}`),
     })),
     ...(shown === undefined || shown[1].length === 0
       ? {}
-      : { lossCurve: { name: shown[0], values: shown[1] } }),
+      : { lossCurve: { name: candidateLabel(shown[0]), values: shown[1] } }),
     ...(map === null ? {} : { map }),
     reproduce: [command],
     tables: [candidateTable(report), ...(measured === null ? [] : [measured]), ...oldAndNewTables(report)],
@@ -88,15 +92,22 @@ function verdictOf({ report, commandFor }: TrainingPageParts): ReportVerdict {
     headline: searchHeadline(shipped.r10At100, memory.pairs[0] ?? null, 'RAM for vectors'),
     lead: `That is the two-stage layout with ${report.outputDim} of ${report.inputDim} dimensions: search by compact vectors in RAM, then the first 100 results ordered by full vectors on disk. Without the second stage, search finds ${share(shipped.recallAt10)}.`,
     details: [
-      `Saved is the candidate ${candidateLabel(report.shipped)}.`,
+      `The saved encoder is “${candidateLabel(report.shipped)}”.`,
       ...(chosen
         ? []
         : [`--ship named it; another candidate does better: ${best.toFixed(3)} ${report.objective}.`]),
       leadWords(report),
-      `On queries that took no part in choosing it finds ${share(shipped.confirmed.recallAt10)}; by ${report.objective}, which chose it, it is ${(report.confirmedGap * 100).toFixed(1)} points below the best candidate there.`,
-      ...relevanceWords(report, commandFor),
+      `On queries that took no part in the choice, it finds ${share(shipped.confirmed.recallAt10)} without the second stage${gapWords(report)}.`,
+      ...relevanceWords(report, commandFor).map((line) => line.replaceAll(/`([^`]*)`/g, '“$1”')),
     ],
   };
+}
+
+/** How far the saved candidate is from the best one, on the queries that took no part in the choice. */
+function gapWords({ confirmedGap, objective }: TrainReport): string {
+  const points = (confirmedGap * 100).toFixed(1);
+  if (points === '0.0') return ', and no candidate is clearly better there';
+  return `; by ${objective}, the best candidate there is ${points} points better`;
 }
 
 /** The bytes of full and of compact vectors, for whole numbers of millions of points. */

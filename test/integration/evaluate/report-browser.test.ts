@@ -143,9 +143,10 @@ const MEASURE = `(() => {
     return labels[i].filter(({ box }) => box.left < card.left || box.right > card.right).map(({ text }) => text);
   });
   // Words of labels that stand on two lines, and boxes that hide a part of their content beside their edge.
+  // Where rows are blocks, the head of the table is for screen readers only.
+  const isSeen = (element) => isShown(element) && (element.closest('thead')?.getClientRects()[0]?.width ?? 2) > 1;
   const broken = [...document.querySelectorAll('h1, h2, h3, h4, dt, dd, th, summary, .legend span, .tag')]
-    // Where rows are blocks, the head of the table is for screen readers only.
-    .filter((element) => isShown(element) && (element.closest('thead')?.getClientRects()[0]?.width ?? 2) > 1)
+    .filter(isSeen)
     .flatMap((element) => {
       const walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
       const found = [];
@@ -178,6 +179,19 @@ const MEASURE = `(() => {
     broken,
     hidden,
     overflow: document.scrollingElement.scrollWidth - innerWidth,
+    // Cells and code whose text is wider than their box.
+    spilled: [...document.querySelectorAll('th, td, dd, code, li, p')]
+      .filter((element) => isSeen(element) && getComputedStyle(element).display !== 'inline')
+      .filter((element) => element.scrollWidth > element.clientWidth + 1)
+      .map((element) => element.textContent.slice(0, 60)),
+    // Headings that stand more than one level below the heading before them.
+    skipped: [...document.querySelectorAll('h1, h2, h3, h4')]
+      .map((heading) => ({ level: Number(heading.localName[1]), text: heading.textContent }))
+      .filter(({ level }, i, all) => level > (i === 0 ? 0 : all[i - 1].level) + 1)
+      .map(({ text }) => text),
+    unnamed: [...document.querySelectorAll('svg')].filter(
+      (svg) => svg.getAttribute('aria-hidden') !== 'true' && (svg.getAttribute('role') !== 'img' || !svg.getAttribute('aria-label')),
+    ).length,
   };
 })()`;
 
@@ -191,6 +205,9 @@ interface Measured {
   readonly overlapping: readonly string[];
   readonly clipped: readonly string[];
   readonly overflow: number;
+  readonly spilled: readonly string[];
+  readonly skipped: readonly string[];
+  readonly unnamed: number;
 }
 
 const executablePath = await findBrowser();
@@ -259,6 +276,8 @@ if (executablePath === null) {
         const { overlapping, clipped, broken, hidden } = measured;
         expect({ where, overlapping, clipped }).toEqual({ where, overlapping: [], clipped: [] });
         expect({ where, broken, hidden }).toEqual({ where, broken: [], hidden: [] });
+        const { spilled, skipped, unnamed } = measured;
+        expect({ where, spilled, skipped, unnamed }).toEqual({ where, spilled: [], skipped: [], unnamed: 0 });
       }
     });
 
@@ -280,6 +299,27 @@ if (executablePath === null) {
         expect(measured.charts).toHaveLength(1);
         expect(measured.charts[0]!.marks).toBeGreaterThan(3);
       }
+    });
+
+    test('shows memory before and after next to the verdict, before its details', async () => {
+      const path = join(folder, 'order.html');
+      await writeFile(path, await renderReport(fullReport()));
+      const page = await browser.newPage();
+      await page.goto(pathToFileURL(path).href);
+      for (const width of WIDTHS) {
+        await page.setViewportSize({ width, height: 900 });
+        const places = await page.evaluate<{ left: number; top: number; bottom: number }[]>(
+          `['.headline', '.memory', '.verdict > .details'].map((name) => {
+            const { left, top, bottom } = document.querySelector(name).getBoundingClientRect();
+            return { left, top, bottom };
+          })`,
+        );
+        const [headline, memory, details] = places;
+        expect(details!.top).toBeGreaterThanOrEqual(headline!.bottom);
+        if (width < 900) expect(details!.top).toBeGreaterThanOrEqual(memory!.bottom);
+        else expect(memory!.top).toBeLessThan(headline!.bottom);
+      }
+      await page.close();
     });
 
     test('can be read without script, and copies a command with it', async () => {

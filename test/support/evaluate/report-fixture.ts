@@ -84,6 +84,17 @@ export function fullReport(): ReportInput {
         ],
       },
     ],
+    ways: {
+      title: 'How clients connect',
+      ways: [
+        {
+          text: 'The wrapper, in a JavaScript process.',
+          commands: [
+            `const client = await withProjection(new QdrantClient({ host: "qdrant.internal" }), {\n  collections: { "support-articles": {"target":"support-articles_128","encoder":"enc.onnx","oversampling":10} },\n});`,
+          ],
+        },
+      ],
+    },
     examples: exampleQueries(rng),
     reproduce: [
       'qdrant-tldr train support-articles --dim 128 --out enc.onnx --seed 0',
@@ -92,6 +103,7 @@ export function fullReport(): ReportInput {
     tables: [
       candidates(),
       settings(),
+      configurations(),
       {
         title: 'Recall by kind of query',
         columns: [['Kind'], ['Queries', 'whole'], ['Today', 3], ['Compact', 3], ['Difference', 'signed']],
@@ -141,6 +153,45 @@ function settings(): ResultTable {
       picked: chosen ? 'chosen' : undefined,
       folded: !onFrontier,
     })),
+  };
+}
+
+/** As many columns as the widest table of a command has. */
+function configurations(): ResultTable {
+  return {
+    title: 'Configurations',
+    columns: [
+      ['configuration'],
+      ['rescored'],
+      ['predicted', 3],
+      ['95 % interval', 3],
+      ['at 20,000', 3],
+      ['nDCG@10', 3],
+      ['RAM/million', 'bytes'],
+      ['RAM', 'bytes'],
+      ['disk', 'bytes'],
+      ['ms p50', 1],
+      ['p95', 1],
+    ],
+    rows: paretoRows().map(
+      ({ label, oversampling, recallAt10, interval, ramBytes, diskBytes, onFrontier }) => ({
+        cells: [
+          `${label}, m 16`,
+          `${oversampling}x`,
+          recallAt10,
+          interval,
+          recallAt10,
+          recallAt10,
+          ramBytes,
+          ramBytes,
+          diskBytes,
+          11.4,
+          112.5,
+        ],
+        starred: onFrontier,
+      }),
+    ),
+    note: '* no other configuration has at least this recall for less RAM',
   };
 }
 
