@@ -48,9 +48,7 @@ interface ParetoChart {
 /** The chart of recall against bytes of RAM, with a mark for each configuration. */
 export function paretoFigure(canvas: Canvas, rows: readonly ReportParetoRow[], note?: string): ReportFigure {
   const summary = summarize(rows);
-  const stored = [
-    ...new Set(rows.filter(({ kind }) => kind !== 'current').map(({ datatype }) => datatype)),
-  ].sort();
+  const stored = storagesWithColour(rows);
   const colourOf = (row: ReportParetoRow): string =>
     row.kind === 'current' ? 'var(--ink)' : colourNamed(stored, row.datatype);
   const chart = { rows, colourOf, summary };
@@ -66,8 +64,16 @@ export function paretoFigure(canvas: Canvas, rows: readonly ReportParetoRow[], n
   };
 }
 
+/** The kinds of storage with a colour of their own: at most as many as there are colours, those of the best rows first. */
+function storagesWithColour(rows: readonly ReportParetoRow[]): string[] {
+  const measured = rows.filter(({ kind }) => kind !== 'current');
+  const best = [...measured].sort((a, b) => Number(isProminent(b)) - Number(isProminent(a)));
+  return [...new Set(best.map(({ datatype }) => datatype))].slice(0, PALETTE_SIZE).sort();
+}
+
 function colourNamed(stored: readonly string[], datatype: string): string {
-  return `var(--c${(Math.max(0, stored.indexOf(datatype)) % PALETTE_SIZE) + 1})`;
+  const index = stored.indexOf(datatype);
+  return index < 0 ? 'var(--other)' : `var(--c${index + 1})`;
 }
 
 function legendOf(rows: readonly ReportParetoRow[], stored: readonly string[]): LegendItem[] {
@@ -75,6 +81,8 @@ function legendOf(rows: readonly ReportParetoRow[], stored: readonly string[]): 
   if (rows.some((row) => row.chosen)) legend.push({ label: 'chosen', colour: CHOSEN_COLOUR, shape: 'star' });
   for (const datatype of stored)
     legend.push({ label: `stored as ${datatype}`, colour: colourNamed(stored, datatype), shape: 'swatch' });
+  if (rows.some(({ kind, datatype }) => kind !== 'current' && !stored.includes(datatype)))
+    legend.push({ label: 'stored otherwise', colour: 'var(--other)', shape: 'swatch' });
   for (const { kind, label, shape } of KINDS)
     if (rows.some((row) => row.kind === kind))
       legend.push({ label, colour: kind === 'current' ? 'var(--ink)' : 'var(--muted)', shape });

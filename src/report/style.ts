@@ -5,7 +5,7 @@ function rowsAsBlocks(box: string): string {
   ${box} thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
   ${box} tr { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 126px), 1fr)); gap: 8px 14px; padding: 12px 16px; border-top: 1px solid var(--line); }
   ${box} tbody tr:first-child { border-top: 0; }
-  ${box} th, ${box} td, ${box} .number { min-width: 0; max-width: none; padding: 0; border: 0; text-align: left; white-space: normal; }
+  ${box} th, ${box} td, ${box} .number, ${box} td.number + td:not(.number) { min-width: 0; max-width: none; padding: 0; border: 0; text-align: left; white-space: normal; }
   ${box} th { grid-column: 1 / -1; font-weight: 650; overflow-wrap: break-word; }
   ${box} td { display: flex; flex-direction: column; overflow-wrap: break-word; }
   ${box} td::before { content: attr(data-head); font-size: 0.75rem; color: var(--muted); }

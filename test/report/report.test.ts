@@ -230,6 +230,24 @@ describe('renderReport', () => {
     for (const command of input.reproduce) expect(text).toContain(command);
   });
 
+  test('gives no two kinds of storage the same colour', async () => {
+    const pareto = Array.from({ length: 11 }, (_, i) => ({
+      ...ROW,
+      label: `row ${i}`,
+      datatype: `storage-${String(i).padStart(2, '0')}`,
+      ramBytes: 1e6 * (i + 1),
+      chosen: i === 10,
+      onFrontier: i === 10,
+    }));
+    const html = await renderReport({ ...MINIMAL_REPORT, pareto });
+    const legend = /<ul class="legend">(.*?)<\/ul>/s.exec(html)?.[1] ?? '';
+    const entries = [...legend.matchAll(/color: ([^"]*)".*?<span [^>]*>stored (?:as )?([^<]*)</g)];
+    const colours = entries.map(([, colour]) => colour);
+    expect(colours).toHaveLength(9);
+    expect(new Set(colours).size).toBe(9);
+    expect(entries.map(([, , name]) => name)).toEqual(expect.arrayContaining(['storage-10', 'otherwise']));
+  });
+
   test('shows no star where the tag of the row says the same', async () => {
     const rows = [
       { cells: ['first'], starred: true, picked: 'saved' },

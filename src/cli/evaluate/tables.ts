@@ -132,7 +132,7 @@ function memoryTable({ points, bytes }: CollectionComparison): ResultTable {
       ['estimate of memory'],
       ['points', 'whole', 3],
       ['RAM', 'bytes'],
-      ['of it the index', 'bytes', 2],
+      ['index alone', 'bytes', 2],
       ['disk (vectors)', 'bytes', 1],
     ],
     rows: plainRows([

@@ -184,6 +184,10 @@ const MEASURE = `(() => {
       .filter((element) => isSeen(element) && getComputedStyle(element).display !== 'inline')
       .filter((element) => element.scrollWidth > element.clientWidth + 1)
       .map((element) => element.textContent.slice(0, 60)),
+    // Values of a row that is a block, but which do not begin at the edge of their place.
+    indented: [...document.querySelectorAll('td')]
+      .filter((cell) => isShown(cell) && getComputedStyle(cell).display === 'flex' && getComputedStyle(cell).paddingLeft !== '0px')
+      .map((cell) => cell.textContent),
     // Headings that stand more than one level below the heading before them.
     skipped: [...document.querySelectorAll('h1, h2, h3, h4')]
       .map((heading) => ({ level: Number(heading.localName[1]), text: heading.textContent }))
@@ -206,6 +210,7 @@ interface Measured {
   readonly clipped: readonly string[];
   readonly overflow: number;
   readonly spilled: readonly string[];
+  readonly indented: readonly string[];
   readonly skipped: readonly string[];
   readonly unnamed: number;
 }
@@ -276,8 +281,14 @@ if (executablePath === null) {
         const { overlapping, clipped, broken, hidden } = measured;
         expect({ where, overlapping, clipped }).toEqual({ where, overlapping: [], clipped: [] });
         expect({ where, broken, hidden }).toEqual({ where, broken: [], hidden: [] });
-        const { spilled, skipped, unnamed } = measured;
-        expect({ where, spilled, skipped, unnamed }).toEqual({ where, spilled: [], skipped: [], unnamed: 0 });
+        const { spilled, indented, skipped, unnamed } = measured;
+        expect({ where, spilled, indented, skipped, unnamed }).toEqual({
+          where,
+          spilled: [],
+          indented: [],
+          skipped: [],
+          unnamed: 0,
+        });
       }
     });
 
