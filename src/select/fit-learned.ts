@@ -7,9 +7,10 @@ import { QUERY_ROWS } from '../hyper-parameters/fit-of-candidates.js';
 import { buildKnnGraph } from '../knn/build-knn-graph.js';
 import type { KnnGraph } from '../knn/graph.js';
 import { addQueryRows } from '../knn/query-rows.js';
-import { resolveSettings } from '../train/run-training.js';
+import type { Deadline } from '../train/deadline.js';
 import type { PreparedSample } from '../train/prepare-sample.js';
-import type { TrainState } from '../train/state.js';
+import { resolveSettings } from '../train/run-training.js';
+import type { TimeLimit, TrainState } from '../train/state.js';
 import { prepareInWorker, trainPrepared } from '../train/tldr.js';
 import type { TldrOptions, TrainSettings } from '../train/options.js';
 import type { Candidate, Geometry } from './candidate.js';
@@ -25,6 +26,8 @@ export interface LearnedFits {
    */
   readonly learned: readonly Learned[];
   readonly states: ReadonlyMap<string, TrainState>;
+  /** Names of the candidates for which the deadline leaves no time. */
+  readonly leftOut: readonly string[];
   /** False if the signal fired before the last training ended. */
   readonly finished: boolean;
 }
@@ -44,31 +47,39 @@ interface LearnedRun {
   readonly graph?: KnnGraph | undefined;
   /** All weights to start from, by the name of the plan: those of an earlier training of the same form. */
   readonly weights?: ReadonlyMap<string, readonly Float32Array[]>;
+  readonly deadline: Deadline;
   readonly options: Omit<TrainEncoderOptions, 'seed'> & { readonly seed: number };
 }
 
 /**
  * Runs the planned trainings one after the other on the same neighbour graph and the same prepared sample; x
  * lies in shared memory. If a training diverges, it is skipped with a warning, and trainings that should
- * start from its result start from PCA.
+ * start from its result start from PCA. If the deadline leaves no time for a training, it is left out.
  * @throws INVALID_DATA when a training diverges that the user asked for
  */
 export async function fitLearned(x: Matrix, run: LearnedRun): Promise<LearnedFits> {
-  const { plans, geometry, axes, directions, compactDistance, isAsked, weights, options } = run;
-  const { dim, seed, engine, threads, signal, log, onProgress, resume, onState } = options;
+  const { plans, geometry, axes, directions, compactDistance, isAsked, weights, deadline, options } = run;
+  const { dim, seed, engine, threads, signal, log, onProgress } = options;
+  const states = new Map<string, TrainState>(options.resume ?? []);
+  const saving = savingStates(states, options);
+  const material = await materialInTime(x, run);
+  if (material === null)
+    return { learned: [], states, leftOut: plans.map(({ name }) => name), finished: true };
+  const { points, withQueries } = material;
+  const [learned, leftOut]: [Learned[], string[]] = [[], []];
   const distance = geometry.fitDistance;
-  const states = new Map<string, TrainState>(resume ?? []);
-  const learned: Learned[] = [];
-  const resolved = plans.map((plan) => ({
-    plan,
-    settings: resolveSettings(plan.settings),
-  }));
-  const shared = { distance, seed, ...(threads === undefined ? {} : { threads }) };
-  const { points, withQueries } = await materialOf(x, resolved, run);
-  const { shift } = points.prepared;
   const warm = options.from === undefined ? null : warmStartOf(options.from);
+  const { shift } = points.prepared;
   const starts = { learned, axes, dim, distance, weights, warm, directions: directions.forTraining, shift };
-  for (const { plan, settings } of resolved) {
+  for (const [i, plan] of plans.entries()) {
+    const settings = resolveSettings(plan.settings);
+    const resume = states.get(plan.name);
+    const limit = resume === undefined ? limitOf(plan, plans.slice(i + 1), run) : undefined;
+    if (limit === null) {
+      leftOut.push(plan.name);
+      continue;
+    }
+    const startedAtMs = performance.now();
     const { init, ...initial } = await startOf(plan, starts);
     const { prepared, graph } = plan.queries === true ? expectDefined(withQueries, 'the queries') : points;
     const training = trainPrepared(
@@ -76,18 +87,22 @@ export async function fitLearned(x: Matrix, run: LearnedRun): Promise<LearnedFit
       narrowed(graph, settings.nNeighbors),
       {
         ...settings,
-        ...shared,
+        distance,
+        seed,
         outputDim: dim,
         compactDistance,
+        ...(threads === undefined ? {} : { threads }),
         ...(engine === undefined ? {} : { engine }),
         ...initial,
         ...(directions.forTraining === undefined ? {} : { directions: directions.forTraining }),
       },
       {
-        resume: states.get(plan.name),
+        resume,
+        limit,
         signal,
         log,
         onProgress: (progress) => onProgress?.({ ...progress, step: `training ${plan.name}` }),
+        onState: (state) => saving.save(plan.name, state),
       },
     );
     const result = await training.catch((error: unknown) => {
@@ -95,13 +110,65 @@ export async function fitLearned(x: Matrix, run: LearnedRun): Promise<LearnedFit
       log?.('warn', `${plan.name} is skipped: ${messageOf(error)}${startsInstead(plan, plans)}`);
       return null;
     });
+    await saving.saved();
     if (result === null) continue;
     states.set(plan.name, result.state);
-    await onState?.(states);
-    if (!result.finished) return { learned, states, finished: false };
+    await options.onState?.(states);
+    if (!result.finished) return { learned, states, leftOut, finished: false };
     learned.push({ plan: { ...plan, init }, loss: settings.loss, result });
+    const { totalSteps: steps, secondsPerStep } = result;
+    if (resume === undefined)
+      deadline.trained(plan.timed, { steps, secondsPerStep, seconds: secondsSince(startedAtMs) });
   }
-  return { learned, states, finished: true };
+  return { learned, states, leftOut, finished: true };
+}
+
+const secondsSince = (startedAtMs: number): number => (performance.now() - startedAtMs) / 1000;
+
+/** The time of a training: undefined if its steps end it, null if there is none left for it. */
+function limitOf(
+  plan: TrainingSchedule,
+  later: readonly TrainingSchedule[],
+  { deadline, isAsked }: LearnedRun,
+): TimeLimit | undefined | null {
+  const { timed } = plan;
+  if (!deadline.isSet || timed === undefined) return undefined;
+  const others = later.flatMap((one) => (one.timed === undefined ? [] : [one.timed]));
+  const seconds = isAsked(plan) ? deadline.secondsAtLeast(timed, others) : deadline.secondsFor(timed, others);
+  return seconds === null ? null : { seconds, spentSeconds: 0, sampleRows: deadline.sampleRows };
+}
+
+/** Saves the states of a training that runs, one after the other. */
+function savingStates(
+  states: Map<string, TrainState>,
+  { onState }: Pick<TrainEncoderOptions, 'onState'>,
+): { readonly save: (name: string, state: TrainState) => void; readonly saved: () => Promise<void> } {
+  let pending = Promise.resolve();
+  return {
+    save: (name, state) => {
+      states.set(name, state);
+      pending = pending.then(() => onState?.(states));
+      // `saved` throws it.
+      pending.catch(() => undefined);
+    },
+    saved: () => pending,
+  };
+}
+
+/** What all trainings read; null if the deadline leaves no time for trainings. */
+async function materialInTime(x: Matrix, run: LearnedRun): Promise<TrainingMaterial | null> {
+  const { plans, deadline, isAsked, options } = run;
+  const isNeeded = plans.some((plan) => isAsked(plan) || plan.timed === undefined);
+  const limit = isNeeded ? undefined : deadline.signalForTrainings();
+  const signal = AbortSignal.any([options.signal, limit].filter((one) => one !== undefined));
+  const limited = { ...run, options: { ...options, signal } };
+  try {
+    return await deadline.measure('graph', () => materialOf(x, limited));
+  } catch (error) {
+    if (limit?.aborted === true && options.signal?.aborted !== true && isTldrError(error, 'ABORTED'))
+      return null;
+    throw error;
+  }
 }
 
 /** A prepared sample and the neighbours of its rows. */
@@ -110,12 +177,17 @@ interface Material {
   readonly graph: KnnGraph;
 }
 
-/** What all trainings read: the rows of x, and the same with queries if a training has queries among its rows. */
+/** The rows of x, and the same with queries if a training has queries among its rows. */
+interface TrainingMaterial {
+  readonly points: Material;
+  readonly withQueries: Material | null;
+}
+
 async function materialOf(
   x: Matrix,
-  resolved: readonly { readonly plan: TrainingSchedule; readonly settings: TrainSettings }[],
-  { geometry, directions, joined = null, graph: known, options }: LearnedRun,
-): Promise<{ readonly points: Material; readonly withQueries: Material | null }> {
+  { plans, geometry, directions, joined = null, graph: known, options }: LearnedRun,
+): Promise<TrainingMaterial> {
+  const resolved = plans.map((plan) => ({ plan, settings: resolveSettings(plan.settings) }));
   const { seed, threads, neighbours, signal, log, onProgress } = options;
   const distance = geometry.fitDistance;
   const shared = { distance, ...(threads === undefined ? {} : { threads }), signal };

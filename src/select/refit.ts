@@ -4,6 +4,8 @@ import { rotateOutput } from '../encoder/rotation.js';
 import { createBenchmark } from '../evaluate/neighbor-recall.js';
 import { mean } from '../evaluate/ranking.js';
 import { REFIT } from '../hyper-parameters/choice-of-candidate.js';
+import { DEADLINE } from '../hyper-parameters/deadline.js';
+import type { Deadline } from '../train/deadline.js';
 import { resolveSettings } from '../train/run-training.js';
 import type { TrainState } from '../train/state.js';
 import { blendParts, BLENDS, fitBlends } from './blend-candidates.js';
@@ -26,6 +28,7 @@ export interface FirstFit {
   readonly geometry: Geometry;
   /** Distance of the compact space for which learned candidates were trained. */
   readonly compactDistance: Distance;
+  readonly deadline: Deadline;
   readonly options: TrainEncoderOptions & { readonly seed: number };
 }
 
@@ -52,14 +55,16 @@ const refitName = (name: string): string => `${name}, all rows`;
 export async function refitWinner(sample: RefitSample | null, first: FirstFit): Promise<Refitted> {
   const { winner, states, options } = first;
   const { candidate } = winner;
-  const reason = reasonAgainst(sample, first);
+  const reason = reasonAgainst(sample, first) ?? (hasTime(first) ? null : NO_TIME);
   if (options.refit === false || sample === null || reason !== null)
     return { candidate, report: null, reason: options.refit === false ? null : reason, states };
   const startedAtMs = performance.now();
   const again = await fitAgain(sample, first);
   if (!again.finished) return { candidate: null, report: null, reason: null, states: again.states };
-  if (again.candidate === null)
-    return { candidate, report: null, reason: 'its training on all rows diverged', states: again.states };
+  if (again.candidate === null) {
+    const why = again.leftOut ? NO_TIME : 'its training on all rows diverged';
+    return { candidate, report: null, reason: why, states: again.states };
+  }
   const seconds = (performance.now() - startedAtMs) / 1000;
   const fitQueries = sample.joined === undefined ? 0 : sample.joined.rows - sample.x.rows;
   const second = secondFit(again.candidate, candidate, {
@@ -86,6 +91,38 @@ export async function refitWinner(sample: RefitSample | null, first: FirstFit): 
     shipped,
   };
   return { candidate: shipped ? second : candidate, report, reason: null, states: again.states };
+}
+
+const NO_TIME = 'too little of the time budget was left';
+
+/** Whether a good part of the second fit can be done before the deadline. */
+function hasTime(first: FirstFit): boolean {
+  const { deadline, options } = first;
+  if (!deadline.isSet) return true;
+  const trainings = trainingsOf(first);
+  const seconds = trainings.reduce((sum, { result }) => sum + result.secondsPerStep * result.totalSteps, 0);
+  const graphSeconds = deadline.secondFit.graph * deadline.took('graph');
+  const needed =
+    trainings.length === 0
+      ? deadline.took('closed forms')
+      : graphSeconds + seconds * REFIT.stepsShare * DEADLINE.secondFitShareMin;
+  // Of the time that was kept, only that of the report and of two more scores is needed now.
+  deadline.secondFit = { training: 0, graph: 0 };
+  deadline.afterwards = DEADLINE.endShare * deadline.budgetSeconds + 2 * deadline.took('scores');
+  if (options.refit === false || isGoingOn(first)) return true;
+  return needed < deadline.leftSeconds - deadline.afterwards;
+}
+
+/** Whether an interrupted run began the second fit. */
+function isGoingOn({ states, learned }: FirstFit): boolean {
+  return learned.some(({ plan: { name } }) => states.has(refitName(name)));
+}
+
+/** The trainings that the winner came from; none for a closed form. */
+function trainingsOf({ winner, learned }: FirstFit): readonly Learned[] {
+  const { name } = winner.candidate;
+  const parts = BLENDS.includes(name) ? blendParts(learned.map(({ plan }) => plan.name)) : [name];
+  return learned.filter(({ plan }) => parts?.includes(plan.name) === true);
 }
 
 function reasonAgainst(sample: RefitSample | null, { winner, learned }: FirstFit): string | null {
@@ -117,16 +154,17 @@ interface Again {
   readonly states: ReadonlyMap<string, TrainState>;
   readonly steps: number;
   readonly finished: boolean;
+  /** Whether the deadline left no time for it. */
+  readonly leftOut: boolean;
 }
 
 async function fitAgain(sample: RefitSample, first: FirstFit): Promise<Again> {
-  const { winner, learned, states, geometry, options } = first;
+  const { winner, states, geometry, options } = first;
   const { name } = winner.candidate;
-  const parts = BLENDS.includes(name) ? blendParts(learned.map(({ plan }) => plan.name)) : [name];
-  const trainings = learned.filter(({ plan }) => parts?.includes(plan.name) === true);
+  const trainings = trainingsOf(first);
   if (trainings.length > 0) return trainFurther(sample, trainings, first);
   const { candidates } = await fitClosedForms(sample.x, { ...options, geometry, fitQueries: null }, options);
-  return { candidate: named(candidates, name), states, steps: 0, finished: true };
+  return { candidate: named(candidates, name), states, steps: 0, finished: true, leftOut: false };
 }
 
 /** The weights of the first trainings are the start, with the directions that their hidden layers read along. */
@@ -136,7 +174,7 @@ async function trainFurther(
   first: FirstFit,
 ): Promise<Again> {
   const { winner, closed, options } = first;
-  const { learned, states, finished } = await fitLearned(x, {
+  const { learned, states, finished, ...others } = await fitLearned(x, {
     ...first,
     plans: trainings.map(secondPlan),
     axes: closed.axes,
@@ -154,14 +192,16 @@ async function trainFurther(
     options: { ...options, resume: first.states },
   });
   const steps = learned.reduce((sum, { result }) => sum + result.totalSteps, 0);
-  if (!finished || learned.length < trainings.length) return { candidate: null, states, steps, finished };
+  const leftOut = others.leftOut.length > 0;
+  if (!finished || learned.length < trainings.length)
+    return { candidate: null, states, steps, finished, leftOut };
   const fitted = learned.map((one, i) => {
     const { plan } = expectDefined(trainings[i], 'the first training');
     return learnedCandidate({ ...one, plan }, first);
   });
   const { name } = winner.candidate;
   const blends = BLENDS.includes(name) ? await fitBlends(x, fitted, options) : [];
-  return { candidate: named([...fitted, ...blends], name), states, steps, finished };
+  return { candidate: named([...fitted, ...blends], name), states, steps, finished, leftOut };
 }
 
 function secondPlan({ plan, result }: Learned): TrainingSchedule {

@@ -18,7 +18,7 @@ import { CLOSED_FORMS } from './fit-closed-forms.js';
 import { BLENDS } from './blend-candidates.js';
 import type { LabelField } from './measure-relevance.js';
 import { firstLayerBytes, LEARNED } from './training-schedules.js';
-import { NEIGHBOUR_SEARCHES, type NeighbourSearch } from './neighbour-searches.js';
+import { NEIGHBOUR_SEARCHES, type NeighbourSearch } from '../knn/neighbour-searches.js';
 
 export type { NeighbourSearch };
 
@@ -49,11 +49,13 @@ export interface TrainEncoderOptions extends RunOptions, Partial<TrainSettings> 
   readonly linearOnly?: boolean;
   /** Number of held-out rows for scoring; a third of them only confirms the choice. */
   readonly heldOut?: number;
-  /**
-   * Time budget of the learned candidates, in seconds. Explicit training settings replace them by a single
-   * one.
-   */
+  /** Time budget in seconds. Explicit training settings replace the planned trainings, and it, by a single training. */
   readonly budgetSeconds?: number;
+  /**
+   * Whether the seed alone decides the result (default). A cost model then turns the budget into steps. If false, the
+   * budget is a deadline: the clock ends each training, and the fit of all candidates ends with it on any machine.
+   */
+  readonly deterministic?: boolean;
   /**
    * The objective of the selection: agreement with the full vectors' neighbours, or with labels or
    * judgements.
@@ -86,7 +88,7 @@ export interface TrainEncoderOptions extends RunOptions, Partial<TrainSettings> 
   readonly source?: string;
   /** States of finished or started trainings of an earlier run, by candidate. */
   readonly resume?: ReadonlyMap<string, TrainState> | undefined;
-  /** Called with the states to save: after each training, and when a training is stopped. */
+  /** Called with the states to save: every twenty seconds, after each training, and when a training is stopped. */
   readonly onState?: ((states: ReadonlyMap<string, TrainState>) => void | Promise<void>) | undefined;
 }
 

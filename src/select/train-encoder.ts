@@ -31,6 +31,7 @@ import {
   withoutWorse,
 } from './warm-start.js';
 import { unseenRows } from './unseen-groups.js';
+import type { Deadline } from '../train/deadline.js';
 import { cleanForTraining, splitSample, type SplitSample } from './split-sample.js';
 import type { Directions } from './principal-directions.js';
 import { explicitPlan, plansForBudget, type Aim, type TrainingSchedule } from './training-schedules.js';
@@ -41,6 +42,7 @@ import {
   isExplicit,
   type TrainEncoderOptions,
 } from './train-encoder-options.js';
+import { deadlineOf, keepTime, sampleInTime, sayLeftOut, timeReport } from './time-budget.js';
 import { checkTrainMemory } from './train-memory.js';
 import { refitWinner } from './refit.js';
 import { trainReport, type Learned, type ReportParts, type TrainReport } from './train-report.js';
@@ -89,55 +91,57 @@ export interface TrainDetails {
  */
 export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Promise<TrainEncoderResult> {
   const { distance = 'cosine', seed = 0, ship = 'best', from } = options;
-  checkTrainOptions(options, x.cols);
-  checkTrainMemory({ rows: x.rows, inputDim: x.cols, outputDim: options.dim });
-  const clean = cleanForTraining(x, distance);
-  const unseen = isJudgedByRows(options) ? await unseenRows(clean.x, { ...options, distance, seed }) : null;
-  const split = splitSample(clean, options, unseen);
+  checkTraining(x, options);
+  const deadline = deadlineOf(options);
+  const split = await divided(x, { ...options, deadline, distance, seed });
   const { train } = split;
   const geometry = geometryOf(train, distance, options.compactDistance);
-  const closed = await fitClosedForms(train, { ...options, ...split, seed, geometry }, options);
+  const closed = await deadline.measure('closed forms', () =>
+    fitClosedForms(train, { ...options, ...split, seed, geometry }, options),
+  );
   const benchmarks = await createBenchmarks(split, { ...options, distance });
   const judgeOptions = { ...options, ...split, seed, ship };
-  const start = await judgeStart(benchmarks, closed.candidates, judgeOptions);
+  const start = await deadline.measure('scores', () =>
+    judgeStart(benchmarks, closed.candidates, judgeOptions),
+  );
   const { compactDistance } = start;
   const { plans, blends } = planLearned(options, { geometry, start, directions: closed.directions }, split);
   const others = [...closed.candidates, ...previousCandidates(from)];
   checkShip(ship, [...namesOf(plans), ...blends, ...namesOf(others)]);
-  const { learned, states, finished } = await fitLearned(train, {
+  keepTime(deadline, split, { ...options, candidates: others.length + plans.length + blends.length });
+  const { learned, states, finished, leftOut } = await fitLearned(train, {
     plans,
     geometry,
-    axes: closed.axes,
-    directions: closed.directions,
+    ...closed,
     compactDistance,
     joined: split.joined,
     isAsked: ({ name }) => isExplicit(options) || name === ship,
+    deadline,
     options: { ...options, seed },
   });
   if (!finished) return stoppedWith(states);
+  sayLeftOut(options, leftOut);
   const trained = learned.map((one) => learnedCandidate(one, { geometry, compactDistance }));
   const fitted = [...(await withBlends(train, trained, { ...options, blends })), ...others];
-  // A training may have been skipped, and a blend with it.
   checkShip(ship, namesOf(fitted));
   const judgement = await judgeFitted(benchmarks, fitted, judgeOptions);
   const { judged, confirmed, winner } = judgement;
-  const first = { winner, learned, states, closed, geometry, compactDistance };
+  const first = { winner, learned, states, closed, geometry, compactDistance, deadline };
   const refitted = await refitWinner(split.refit, { ...first, options: { ...options, seed } });
   if (refitted.candidate === null) return stoppedWith(refitted.states);
-  const full =
-    options.objective === 'relevance' ? await scoreFullVectors(benchmarks.benchmark, judgeOptions) : null;
   const relevance = await measureRelevance(split, { ...options, judged, winner, distance, seed });
   const fingerprint = dataFingerprint(train);
   const report = trainReport({
     ...judgement,
     refit: refitted.report,
     notRefitted: refitted.reason,
-    full,
+    full: await fullVectors(options, benchmarks, judgeOptions),
     relevance,
     objectiveName: split.objectiveName,
     learned,
     inputDim: x.cols,
     trainRows: train.rows,
+    time: timeReport(deadline, leftOut),
     fitQueries: split.fitQueries?.rows ?? 0,
     facts: split.facts,
     previous: oldAndNew(from, plans[0]?.name, { ...split, judged, confirmed, asked: options.queries }),
@@ -154,6 +158,33 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
     candidates,
     details: detailsOf(judged, learned),
   };
+}
+
+function checkTraining({ rows, cols }: Matrix, options: TrainEncoderOptions): void {
+  checkTrainOptions(options, cols);
+  checkTrainMemory({ rows, inputDim: cols, outputDim: options.dim });
+}
+
+/** The sample, cleaned and divided, with as many rows as there is time for. */
+async function divided(
+  x: Matrix,
+  options: TrainEncoderOptions & {
+    readonly deadline: Deadline;
+    readonly distance: Distance;
+    readonly seed: number;
+  },
+): Promise<SplitSample> {
+  const clean = await sampleInTime(cleanForTraining(x, options.distance), options);
+  return splitSample(clean, options, isJudgedByRows(options) ? await unseenRows(clean.x, options) : null);
+}
+
+/** What the full vectors reach; null for recall@10, of which they have 1. */
+async function fullVectors(
+  { objective }: TrainEncoderOptions,
+  { benchmark }: Benchmarks,
+  options: ScoreOptions,
+): Promise<ReportParts['full']> {
+  return objective === 'relevance' ? scoreFullVectors(benchmark, options) : null;
 }
 
 /** Scores the candidates, chooses one, and rotates its compact space if it will be stored as codes. */
@@ -287,8 +318,10 @@ function planTrainings(
     const settings = Object.fromEntries(given.map((name) => [name, options[name]]));
     return [explicitPlan(settings, options.init)];
   }
+  const byClock = options.deterministic === false && options.from === undefined;
   const { plans, leftOut, tooWide } = plansForBudget({
     aim,
+    byClock,
     rows: train.rows,
     inputDim: train.cols,
     directions: directions.forTraining?.cols ?? null,
@@ -300,8 +333,7 @@ function planTrainings(
     fitQueries: fitQueries?.rows ?? 0,
     ...start,
   });
-  if (leftOut.length > 0)
-    options.log?.('info', `the time budget is too small for ${leftOut.join(' and ')}: not trained`);
+  sayLeftOut(options, leftOut);
   if (tooWide.length > 0) {
     options.log?.(
       'info',

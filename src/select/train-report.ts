@@ -60,6 +60,17 @@ export interface RefitReport {
   readonly shipped: boolean;
 }
 
+/** How a time budget was kept that is a deadline. */
+export interface TimeReport {
+  readonly budgetSeconds: number;
+  /** Seconds that the fit of all candidates took, with the choice and the second fit. */
+  readonly seconds: number;
+  /** Names of the candidates for which no time was left. */
+  readonly leftOut: readonly string[];
+  /** Distinct rows that were used. They are fewer than the sample has if more would have taken too long. */
+  readonly sampleRows: number;
+}
+
 /** The scores of all candidates, and which was chosen. */
 export interface TrainReport {
   readonly shipped: string;
@@ -87,6 +98,8 @@ export interface TrainReport {
   readonly stored: StoredReport | null;
   /** Distance of the shipped candidate to the best on the confirmation queries; 0 if it is the best. */
   readonly confirmedGap: number;
+  /** Null if the seed alone, or settings of the caller's own, decided how long trainings were. */
+  readonly time: TimeReport | null;
   readonly inputDim: number;
   readonly outputDim: number;
   readonly trainRows: number;
@@ -126,6 +139,7 @@ export interface ReportParts {
   readonly stored: StoredReport | null;
   readonly objectiveName: string;
   readonly learned: readonly Learned[];
+  readonly time: TimeReport | null;
   readonly inputDim: number;
   readonly trainRows: number;
   readonly fitQueries: number;
@@ -158,6 +172,7 @@ export function trainReport(parts: ReportParts): TrainReport {
     relevance: parts.relevance,
     stored: parts.stored,
     confirmedGap: bestConfirmed - mean(shipped.scores),
+    time: parts.time,
     inputDim,
     outputDim: shapeOf(winner.candidate.network).outputDim,
     trainRows,

@@ -20,9 +20,11 @@ import {
   TLDR_MLP,
 } from '../hyper-parameters/fit-of-candidates.js';
 import { LABELLED_SHARES } from '../hyper-parameters/blend.js';
+import { DEADLINE } from '../hyper-parameters/deadline.js';
 import { REFIT } from '../hyper-parameters/choice-of-candidate.js';
 import { directionsFor } from '../knn/build-knn-graph.js';
 import { blendParts } from './blend-candidates.js';
+import type { TimedTraining } from '../train/deadline.js';
 import { defaultSettings, type LossName, type TrainSettings } from '../train/options.js';
 
 /** A planned training: the candidate's name, its start, and settings that differ from the loss's defaults. */
@@ -32,6 +34,8 @@ export interface TrainingSchedule {
   readonly init: Start;
   /** Whether queries are among the rows of the training. */
   readonly queries?: boolean;
+  /** What a deadline gives it time by; absent for explicit settings. */
+  readonly timed?: TimedTraining;
 }
 
 /** Start of a linear encoder or of a residual encoder's linear part: PCA, random, or a linear candidate. */
@@ -174,6 +178,8 @@ export interface BudgetFacts {
   readonly outputDim: number;
   readonly threads: number;
   readonly budgetSeconds: number;
+  /** Whether the clock ends each training. All of them are then planned, with as many steps as are of use. */
+  readonly byClock: boolean;
   /** Only linear encoders: dot products of vectors of different lengths need a linear map without bias. */
   readonly linearOnly: boolean;
   /** Rows of the second fit of the chosen candidate; null without a second fit. */
@@ -214,7 +220,7 @@ export function firstLayerBytes(encoder: string, dims: { inputDim: number; outpu
 
 /** Plans the learned candidates, with as many steps as the time budget allows. */
 export function plansForBudget(facts: BudgetFacts): BudgetedPlans {
-  const { linearOnly } = facts;
+  const { linearOnly, byClock } = facts;
   const left = trainingSeconds(facts);
   const plans: TrainingSchedule[] = [];
   const leftOut: string[] = [];
@@ -230,11 +236,12 @@ export function plansForBudget(facts: BudgetFacts): BudgetedPlans {
     const defaults = { ...defaultSettings(settings.loss), ...settings };
     const seconds = stepSeconds(defaults, facts);
     const affordable = Math.floor((left * share) / seconds);
-    if (optional && affordable < stepsMin) {
+    if (optional && affordable < stepsMin && !byClock) {
       leftOut.push(name);
       continue;
     }
-    const steps = Math.max(stepsMin, Math.min(stepsMax, affordable));
+    const steps = byClock ? stepsMax : Math.max(stepsMin, Math.min(stepsMax, affordable));
+    const timed = { share, stepSeconds: seconds, stepsMin: optional ? stepsMin : DEADLINE.stepsMin };
     const perplexity = perplexityFor(facts.pcaRecall);
     // For the dot product, outputs have no fixed length, so training needs another rate.
     const dot =
@@ -242,7 +249,7 @@ export function plansForBudget(facts: BudgetFacts): BudgetedPlans {
     const rate = dot ? DOT_LEARNING_RATE : defaults.learningRate;
     const learningRate = rate * rateShare(encoder, facts);
     const planned = { ...settings, learningRate, perplexity, steps, epochs: null };
-    plans.push({ name, init, settings: planned, ...(queries === undefined ? {} : { queries }) });
+    plans.push({ name, init, settings: planned, timed, ...(queries === undefined ? {} : { queries }) });
   }
   return { plans, leftOut, tooWide };
 }
@@ -308,11 +315,13 @@ function graphSeconds({
 }
 
 /** Estimated time of the neighbour graph and of PCA, in seconds at the nominal speed. */
-function preparationSeconds(facts: BudgetFacts): number {
-  const { rows, inputDim, threads } = facts;
+export function preparationSeconds(
+  facts: Pick<BudgetFacts, 'rows' | 'inputDim' | 'threads'> & { readonly graphs?: number },
+): number {
+  const { rows, inputDim, threads, graphs = 1 } = facts;
   const moments = (4 * rows * inputDim * inputDim) / (COST.flopsPerThread * threads);
   const eigen = COST.eigenSeconds * Math.min(1, inputDim / DIRECTIONS.most) ** 3;
-  return graphSeconds(facts) + moments + eigen + COST.startSeconds;
+  return graphs * graphSeconds(facts) + moments + eigen + COST.startSeconds;
 }
 
 /** Estimated time of a step, forward and backward, in seconds at the nominal speed. */

@@ -143,6 +143,7 @@ export function warmPlans(plans: readonly TrainingSchedule[], warm: WarmStart): 
       name: same?.name ?? warm.name,
       init: 'previous',
       ...(same === undefined ? {} : { queries: true }),
+      ...(usual?.timed === undefined ? {} : { timed: usual.timed }),
       settings: {
         loss,
         ...settings,

@@ -1,10 +1,9 @@
-import { createHash } from 'node:crypto';
 import type { Distance } from '../core/distance.js';
 import type { EncoderNetwork } from '../encoder/network.js';
 import { expectDefined, TldrError } from '../core/errors.js';
 import { row, type Matrix } from '../core/matrix.js';
 import type { Log, Progress } from '../core/run-options.js';
-import { hashedGraph, neighborhoodBatch, pairBatches, rngFor, type Neighbors } from './batches.js';
+import { neighborhoodBatch, pairBatches, rngFor, type Neighbors } from './batches.js';
 import { barlowTwins, neighbourhoodKl } from './losses.js';
 import {
   createModel,
@@ -19,11 +18,15 @@ import { createOnnxExecutor } from './onnx-executor.js';
 import { adam, lars, learningRateAt } from './optimizers.js';
 import type { Executor, Ops, Optimizer, StepDefinition } from './ops.js';
 import { calibrateTemperature } from './temperature.js';
-import type { TrainState } from './state.js';
+import { TrainingPace } from './pace.js';
+import { checkEarlierState, runFingerprint } from './run-fingerprint.js';
+import type { TimeLimit, TrainState } from './state.js';
 import type { PreparedSample } from './prepare-sample.js';
 import { checkSettings, defaultSettings, type TldrOptions, type TrainSettings } from './options.js';
 
 const INITIAL_STREAM = 0;
+/** Time between two states that are saved while a training runs. */
+const STATE_SECONDS = 20;
 
 /** What the caller gives the training loop: a log, callbacks, and a state to resume from. */
 export interface TrainControl {
@@ -32,6 +35,13 @@ export interface TrainControl {
   /** Called between steps. If it returns true, the run ends early and returns its state. */
   readonly shouldStop?: () => boolean | Promise<boolean>;
   readonly resume?: TrainState | undefined;
+  /** Ends the run when its time is used up, if the steps are not done before. */
+  readonly limit?: TimeLimit | undefined;
+  /** Milliseconds of the clock that the limit and the saved states go by. */
+  readonly nowMs?: () => number;
+  /** Called every `stateEverySeconds` with the state to save, so that a killed run can go on. */
+  readonly onState?: (state: TrainState) => void;
+  readonly stateEverySeconds?: number;
 }
 
 /** The result of a training run. */
@@ -41,8 +51,9 @@ export interface TrainOutcome {
    */
   readonly network: EncoderNetwork;
   readonly state: TrainState;
-  /** False if `shouldStop` ended the run before the last step. */
+  /** False if `shouldStop` ended the run before the last step, or before its time was used up. */
   readonly finished: boolean;
+  /** Steps of the whole run; if its time ran out, those that were done. */
   readonly totalSteps: number;
   readonly secondsPerStep: number;
   readonly engine: string;
@@ -87,17 +98,20 @@ export async function runTraining(
   const fingerprint = runFingerprint(described, 'digest');
   const { resume } = control;
   if (resume !== undefined && resume.fingerprint !== fingerprint) checkEarlierState(resume, described);
+  const pace = new TrainingPace(plan.totalSteps, resume?.limit ?? control.limit, control.nowMs);
   const executor = await openExecutor(plan, { options, rowNorm: prepared.rowNorm, control });
   try {
     const lossHistory = [...(resume?.lossHistory ?? [])];
     const first = resume?.step ?? 0;
-    const startedAtMs = performance.now();
-    const step = await runSteps(executor, plan, { first, lossHistory, control });
-    const secondsPerStep = (performance.now() - startedAtMs) / 1000 / Math.max(1, step - first);
-    const state: TrainState = { ...(await executor.values()), step, fingerprint, lossHistory };
+    const { nowMs = () => performance.now() } = control;
+    const startedAtMs = nowMs();
+    const steps = { first, lossHistory, control, fingerprint, pace, nowMs };
+    const { step, finished } = await runSteps(executor, plan, steps);
+    const secondsPerStep = (nowMs() - startedAtMs) / 1000 / Math.max(1, step - first);
+    const state = await stateAfter(step, executor, steps);
     checkFinite(state.parameters, settings);
-    const { totalSteps, tau } = plan;
-    const finished = step === totalSteps;
+    const { tau } = plan;
+    const totalSteps = finished ? step : plan.totalSteps;
     const { sample, shift } = prepared;
     const directions = settings.loss === 'neighbourhood-kl' ? options.directions : undefined;
     const layers = finished ? foldEncoder(plan.model, state.parameters, { sample, shift, directions }) : [];
@@ -319,13 +333,23 @@ async function openExecutor(
   return createOnnxExecutor(executorOptions);
 }
 
+/** How a run goes through its steps. */
+interface Steps {
+  readonly first: number;
+  readonly lossHistory: number[];
+  readonly control: TrainControl;
+  readonly fingerprint: string;
+  readonly pace: TrainingPace;
+  readonly nowMs: () => number;
+}
+
 async function runSteps(
   executor: Executor,
   plan: RunPlan,
-  run: { first: number; lossHistory: number[]; control: TrainControl },
-): Promise<number> {
+  run: Steps,
+): Promise<{ readonly step: number; readonly finished: boolean }> {
   const { settings, totalSteps, definition, views } = plan;
-  const { control, lossHistory } = run;
+  const { control, lossHistory, pace, nowMs } = run;
   const batch = views.map(({ cols }) => new Float32Array(definition.batchRows * cols));
   const warmUpSteps = Math.round(settings.warmUpShare * totalSteps);
   const schedule = {
@@ -334,67 +358,42 @@ async function runSteps(
     totalSteps,
     floor: settings.learningRateFloor,
   };
+  let savedAtMs = nowMs();
   let step = run.first;
-  for (; step < totalSteps; step++) {
-    if ((await control.shouldStop?.()) === true) break;
+  for (let at = pace.at(step); at < totalSteps; at = pace.at(step)) {
+    if ((await control.shouldStop?.()) === true) return { step, finished: false };
     const rows = plan.batchAt(step);
     views.forEach((view, v) => rows.forEach((index, i) => batch[v]?.set(row(view, index), i * view.cols)));
-    const loss = await executor.step(batch, learningRateAt(step, schedule), step + 1);
-    if (!Number.isFinite(loss)) {
-      throw new TldrError(
-        'INVALID_DATA',
-        step === 0
-          ? `the loss of the first training step is ${loss}: in float32 these rows are too large or too much alike to be compared; leave out dimensions that have one large value in all rows, or scale the vectors`
-          : `training diverged: the loss of step ${step + 1} is ${loss}; try a smaller learning rate than ${settings.learningRate}`,
-      );
-    }
+    const loss = await executor.step(batch, learningRateAt(at, schedule), step + 1);
+    checkLoss(loss, step, settings);
     lossHistory.push(loss);
-    control.onProgress?.({ step: 'training', done: step + 1, total: totalSteps, unit: 'steps' }, loss);
+    step++;
+    control.onProgress?.({ step: 'training', done: step, total: pace.total(step), unit: 'steps' }, loss);
+    if (nowMs() - savedAtMs < 1000 * (control.stateEverySeconds ?? STATE_SECONDS)) continue;
+    control.onState?.(await stateAfter(step, executor, run));
+    savedAtMs = nowMs();
   }
-  return step;
+  pace.end();
+  return { step, finished: true };
 }
 
-/** Everything that must be the same for a run to be resumed. */
-interface DescribedRun {
-  readonly options: TldrOptions;
-  readonly settings: TrainSettings;
-  readonly prepared: PreparedSample;
-  readonly graph: Neighbors;
+async function stateAfter(
+  step: number,
+  executor: Executor,
+  { fingerprint, lossHistory, pace }: Steps,
+): Promise<TrainState> {
+  const { limit } = pace;
+  const timed = limit === undefined ? {} : { limit };
+  return { ...(await executor.values()), step, fingerprint, lossHistory: [...lossHistory], ...timed };
 }
 
-/**
- * The state was saved by a version that hashed the values of the sample for each training.
- * @throws MISMATCH when it belongs to another run
- */
-function checkEarlierState(state: TrainState, run: DescribedRun): void {
-  const expected = runFingerprint(run, 'values');
-  if (state.fingerprint === expected) return;
+/** @throws INVALID_DATA when the loss of a step is not finite */
+function checkLoss(loss: number, step: number, { learningRate }: TrainSettings): void {
+  if (Number.isFinite(loss)) return;
   throw new TldrError(
-    'MISMATCH',
-    'this checkpoint belongs to another run: its sample or its settings differ',
-    { expected, got: state.fingerprint },
+    'INVALID_DATA',
+    step === 0
+      ? `the loss of the first training step is ${loss}: in float32 these rows are too large or too much alike to be compared; leave out dimensions that have one large value in all rows, or scale the vectors`
+      : `training diverged: the loss of step ${step + 1} is ${loss}; try a smaller learning rate than ${learningRate}`,
   );
-}
-
-/** SHA-256, hex, over the run, with the sample's digest or its values. */
-function runFingerprint(
-  { options, settings, prepared: { sample, digest }, graph }: DescribedRun,
-  by: 'digest' | 'values',
-): string {
-  const { outputDim, distance, compactDistance = distance, seed, engine = 'onnx' } = options;
-  const { initialWeight, initialHidden, initialParameters: given = [], directions } = options;
-  const { rows, cols } = sample;
-  const hash = createHash('sha256');
-  hash.update(JSON.stringify({ settings, outputDim, distance, compactDistance, seed, engine, rows, cols }));
-  for (const { buffer, byteOffset, byteLength } of [
-    by === 'digest' ? Buffer.from(digest) : sample.data,
-    ...hashedGraph(graph),
-    initialWeight?.data ?? new Float32Array(0),
-    ...(initialHidden === undefined ? [] : [initialHidden.weight, initialHidden.bias, initialHidden.output]),
-    directions?.data ?? new Float32Array(0),
-    ...given,
-  ]) {
-    hash.update(new Uint8Array(buffer, byteOffset, byteLength));
-  }
-  return hash.digest('hex');
 }

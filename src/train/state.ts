@@ -4,6 +4,15 @@ import { checkJson } from '../core/check-schema.js';
 import { expectDefined, TldrError } from '../core/errors.js';
 import type { StepValues } from './ops.js';
 
+/** The time of a run that ends by the clock. */
+export interface TimeLimit {
+  readonly seconds: number;
+  /** Seconds that were used already; as many as there are once the run has ended. */
+  readonly spentSeconds: number;
+  /** Rows of the sample that the run was given. A run that goes on takes as many. */
+  readonly sampleRows: number;
+}
+
 /** The state of a run between two steps. With the same sample and options, it decides all further steps. */
 export interface TrainState extends StepValues {
   /** Steps done. Random numbers depend only on seed and step, so no generator state is needed. */
@@ -11,6 +20,8 @@ export interface TrainState extends StepValues {
   /** Fingerprint of the options and the sample that the state belongs to. */
   readonly fingerprint: string;
   readonly lossHistory: readonly number[];
+  /** Absent if only the number of steps ends the run. */
+  readonly limit?: TimeLimit;
 }
 
 const MAGIC = 'TLDRTRN1';
@@ -18,6 +29,7 @@ const MAGIC = 'TLDRTRN1';
 const SLOTS_MAX = 16;
 
 const COUNT = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const SECONDS = v.pipe(v.number(), v.finite(), v.minValue(0));
 const HEADER = v.object({
   step: v.pipe(v.number(), v.safeInteger()),
   fingerprint: v.string(),
@@ -25,6 +37,7 @@ const HEADER = v.object({
   lossHistory: v.array(v.nullable(v.number())),
   sizes: v.array(COUNT),
   slots: v.pipe(COUNT, v.maxValue(SLOTS_MAX)),
+  limit: v.optional(v.object({ seconds: SECONDS, spentSeconds: SECONDS, sampleRows: COUNT })),
 });
 
 /**
@@ -56,6 +69,8 @@ export function trainStateParts(state: TrainState): Buffer[] {
       lossHistory: state.lossHistory,
       sizes: state.parameters.map(({ length }) => length),
       slots: expectDefined(state.slots[0], 'the optimizer slots of the first parameter').length,
+      // JSON leaves it out if it is undefined.
+      limit: state.limit,
     }),
   );
   const length = Buffer.alloc(4);
@@ -107,7 +122,7 @@ export function parseTrainState(bytes: Uint8Array): TrainState {
     parameters.push(take(size));
     slots.push(Array.from({ length: header.slots }, () => take(size)));
   }
-  const { step, fingerprint } = header;
+  const { step, fingerprint, limit } = header;
   const lossHistory = header.lossHistory.map((loss) => loss ?? Number.NaN);
-  return { step, fingerprint, lossHistory, parameters, slots };
+  return { step, fingerprint, lossHistory, parameters, slots, ...(limit === undefined ? {} : { limit }) };
 }

@@ -7,7 +7,7 @@ import { resolveSettings, type TrainOutcome } from './run-training.js';
 import type { TldrOptions } from './options.js';
 import type { PreparedSample, PrepareOptions } from './prepare-sample.js';
 import type { PrepareTask } from './prepare-worker.js';
-import type { TrainState } from './state.js';
+import type { TimeLimit, TrainState } from './state.js';
 import type { TrainTask } from './training-worker.js';
 
 /**
@@ -34,6 +34,10 @@ export interface TldrRun extends RunOptions {
   readonly graph?: KnnGraph;
   /** Continues from a state of the same run. */
   readonly resume?: TrainState | undefined;
+  /** Ends the training when its time is used up. Default: its steps end it. */
+  readonly limit?: TimeLimit | undefined;
+  /** Called with the state to save, every twenty seconds while the training runs. */
+  readonly onState?: ((state: TrainState) => void) | undefined;
 }
 
 /** The result of `trainTldr`: the network, and a state from which training can go on. */
@@ -76,7 +80,7 @@ export async function trainPrepared(
   prepared: PreparedSample,
   graph: KnnGraph,
   options: TldrOptions,
-  { signal, log, onProgress, resume }: Omit<TldrRun, 'graph'> = {},
+  { signal, log, onProgress, resume, limit, onState }: Omit<TldrRun, 'graph'> = {},
 ): Promise<TldrResult> {
   // A worker can receive plain data only, but the caller's object may hold more.
   const { outputDim, distance, seed, threads, engine, compactDistance } = options;
@@ -93,7 +97,7 @@ export async function trainPrepared(
       compactDistance,
     }).filter(([, value]) => value !== undefined),
   );
-  const task: TrainTask = { prepared, graph, options: { ...plain, ...optional }, resume };
+  const task: TrainTask = { prepared, graph, options: { ...plain, ...optional }, resume, limit };
   const result = await runInWorker({
     file: new URL('./training-worker.js', import.meta.url),
     data: task,
@@ -102,6 +106,7 @@ export async function trainPrepared(
     resultWhenStopped: true,
     onEvent: (event) => {
       if (isLogEvent(event)) log?.(event.level, event.message);
+      else if (isStateEvent(event)) onState?.(event.state);
     },
   });
   return { ...(result as TrainOutcome), graph };
@@ -109,4 +114,8 @@ export async function trainPrepared(
 
 function isLogEvent(event: unknown): event is { level: 'debug' | 'info' | 'warn'; message: string } {
   return typeof event === 'object' && event !== null && 'level' in event && 'message' in event;
+}
+
+function isStateEvent(event: unknown): event is { state: TrainState } {
+  return typeof event === 'object' && event !== null && 'state' in event;
 }

@@ -3,7 +3,7 @@ import { errorMessage, isStopped, workerTask } from '../core/worker-task.js';
 import type { Neighbors } from './batches.js';
 import type { PreparedSample } from './prepare-sample.js';
 import { runTraining } from './run-training.js';
-import type { TrainState } from './state.js';
+import type { TimeLimit, TrainState } from './state.js';
 import type { TldrOptions } from './options.js';
 
 /** The task that `trainTldr` gives its worker; the sample lies in shared memory. */
@@ -12,12 +12,15 @@ export interface TrainTask {
   readonly graph: Neighbors;
   readonly options: TldrOptions;
   readonly resume: TrainState | undefined;
+  readonly limit: TimeLimit | undefined;
 }
 
 async function work(port: NonNullable<typeof parentPort>): Promise<void> {
-  const { prepared, graph, options, resume } = workerTask() as TrainTask;
+  const { prepared, graph, options, resume, limit } = workerTask() as TrainTask;
   const outcome = await runTraining(prepared, graph, options, {
     resume,
+    limit,
+    onState: (state) => port.postMessage({ kind: 'event', event: { state } }),
     log: (level, message) => port.postMessage({ kind: 'event', event: { level, message } }),
     onProgress: (progress, loss) => {
       port.postMessage({ kind: 'progress', progress });

@@ -1,6 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { cleanSample } from '../../src/core/clean-and-split-sample.js';
 import { matrix } from '../../src/core/matrix.js';
+import { Deadline } from '../../src/train/deadline.js';
 import { Rng } from '../../src/core/rng.js';
 import { geometryOf } from '../../src/select/candidate.js';
 import { fitClosedForms } from '../../src/select/fit-closed-forms.js';
@@ -47,6 +48,7 @@ async function fit(
     directions: closed.directions,
     compactDistance: 'cosine',
     isAsked: ({ name }) => name === asked,
+    deadline: new Deadline(Number.POSITIVE_INFINITY),
     options: {
       ...options,
       log: (level, message) => {

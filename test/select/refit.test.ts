@@ -1,5 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { matrix, type Matrix } from '../../src/core/matrix.js';
+import { Deadline } from '../../src/train/deadline.js';
 import { Rng } from '../../src/core/rng.js';
 import { rotateOutput } from '../../src/encoder/rotation.js';
 import { geometryOf, type Candidate } from '../../src/select/candidate.js';
@@ -90,7 +91,8 @@ async function firstFit(x: Matrix, changed: Partial<FirstFit['options']> = {}): 
   const geometry = geometryOf(x, 'cosine');
   const closed = await fitClosedForms(x, { ...options, geometry, fitQueries: null });
   const candidate = closed.candidates.find(({ name }) => name === 'pca')!;
-  const shared = { closed, geometry, options, learned: [], states: new Map() };
+  const deadline = new Deadline(Number.POSITIVE_INFINITY);
+  const shared = { closed, geometry, options, deadline, learned: [], states: new Map() };
   return { ...shared, winner: scored(candidate), compactDistance: 'cosine' };
 }
 

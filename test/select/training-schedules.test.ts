@@ -9,6 +9,7 @@ const facts: BudgetFacts = {
   outputDim: 64,
   threads: 2,
   budgetSeconds: 120,
+  byClock: false,
   linearOnly: false,
   refitRows: null,
   compactDistance: 'cosine',

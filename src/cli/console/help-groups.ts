@@ -22,6 +22,7 @@ const GROUP_OF: Readonly<Partial<Record<string, Group>>> = {
 
 /** Flags of `train` that replace what it decides by itself. */
 const TRAINING_DETAILS: readonly string[] = [
+  '--deterministic',
   '--loss',
   '--preset',
   '--encoder',

@@ -60,11 +60,12 @@ export function shrinkCommand(): Command {
     .addOption(
       new Option(
         '--budget <time>',
-        'planned time of the training, such as 90s or 10m; the sizing takes half of it',
+        'time in which the training ends, such as 90s or 10m; the trainings of the sizing take half of it',
       )
         .argParser(seconds)
         .default(BUDGET_SECONDS, '2m'),
     )
+    .option('--deterministic', 'let the seed alone decide how long the training is, not the clock')
     .option('--switch <alias>', 'at the end, let this alias lead to the new collection')
     .option('--seed <n>', 'seed of everything random', seedNumber, 0)
     .option('--threads <n>', `threads (default: ${THREADS})`, wholeNumber)

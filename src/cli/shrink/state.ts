@@ -77,6 +77,8 @@ const REQUEST = v.object({
   sample: v.number(),
   seed: v.number(),
   budget: v.number(),
+  /** Present if the clock decides nothing. */
+  deterministic: v.optional(v.boolean()),
 });
 
 const STATE = v.object({
@@ -156,11 +158,12 @@ export async function writeShrinkState(path: string, state: ShrinkState): Promis
  * @throws MISMATCH naming the flags that differ, with both values
  */
 export function checkSameRequest(path: string, began: ShrinkRequest, asked: ShrinkRequest): void {
-  const values = new Map<string, string | number | null>(Object.entries(began));
-  const different = Object.entries(asked).filter(([key, value]) => values.get(key) !== value);
+  const [before, now] = [new Map(Object.entries(began)), new Map(Object.entries(asked))];
+  const keys = [...new Set([...before.keys(), ...now.keys()])];
+  const different = keys.filter((key) => before.get(key) !== now.get(key));
   if (different.length === 0) return;
   const words = different.map(
-    ([key, value]) => `${key}: began with ${shown(values.get(key))}, got ${shown(value)}`,
+    (key) => `${key}: began with ${shown(before.get(key))}, got ${shown(now.get(key))}`,
   );
   throw new TldrError(
     'MISMATCH',
@@ -168,6 +171,6 @@ export function checkSameRequest(path: string, began: ShrinkRequest, asked: Shri
   );
 }
 
-function shown(value: string | number | null | undefined): string {
+function shown(value: string | number | boolean | null | undefined): string {
   return value === null || value === undefined ? 'none' : String(value);
 }

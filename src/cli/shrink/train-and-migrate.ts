@@ -27,6 +27,7 @@ export function trainLine(work: ShrinkWork): ShellCommand {
   return trainingLine(deploymentOf(work), [
     ...(trains ? [['--queries', flags.queries] as const] : []),
     ['--budget', `${flags.budget}s`],
+    ...(flags.deterministic === true ? [['--deterministic', null] as const] : []),
     ['--seed', flags.seed],
     ['--checkpoint', files.checkpoint],
   ]);

@@ -22,6 +22,7 @@ export interface ShrinkFlags extends GlobalFlags {
   readonly queries?: string;
   readonly sample: number;
   readonly budget: number;
+  readonly deterministic?: boolean;
   readonly switch?: string;
   readonly seed: number;
   readonly report?: string;
@@ -76,7 +77,7 @@ export class ShrinkProgress {
 /** Returns what the flags ask for. */
 export function requestOf(
   collection: string,
-  { vector, layout, target, queries, sample, seed, budget }: ShrinkFlags,
+  { vector, layout, target, queries, sample, seed, budget, deterministic = false }: ShrinkFlags,
   { endpoint }: Pick<CopyTarget, 'endpoint'>,
 ): ShrinkRequest {
   return {
@@ -89,6 +90,7 @@ export function requestOf(
     sample,
     seed,
     budget,
+    ...(deterministic ? { deterministic } : {}),
   };
 }
 

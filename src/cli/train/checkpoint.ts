@@ -18,6 +18,8 @@ export interface TrainCheckpoint {
   /** Ids of the sample in its order, as text; null if the sample came from a file. */
   readonly sampleIds: readonly string[] | null;
   readonly states: ReadonlyMap<string, TrainState>;
+  /** Hash of the command that it belongs to; absent in a file that the user named. */
+  readonly request?: string | undefined;
 }
 
 /** Larger checkpoints are neither written nor read. */
@@ -35,6 +37,7 @@ const HEADER = v.object({
       'expected a list of ids as text',
     ),
   ),
+  request: v.optional(v.string()),
   states: v.array(
     v.object({ name: v.string(), sizeBytes: v.pipe(v.number(), v.safeInteger(), v.minValue(0)) }),
   ),
@@ -47,7 +50,7 @@ const HEADER = v.object({
  */
 export async function writeCheckpoint(
   path: string,
-  { sampleIds, states }: TrainCheckpoint,
+  { sampleIds, states, request }: TrainCheckpoint,
   maxBytes = CHECKPOINT_BYTES_MAX,
 ): Promise<void> {
   const bodies = [...states].map(([name, state]) => {
@@ -57,6 +60,7 @@ export async function writeCheckpoint(
   const header = Buffer.from(
     JSON.stringify({
       sampleIds,
+      request,
       states: bodies.map(({ name, sizeBytes }) => ({ name, sizeBytes })),
     }),
   );
@@ -165,7 +169,7 @@ async function readParts({ path, sizeBytes, read }: OpenCheckpoint): Promise<Tra
     states.set(state.name, parseTrainState(await read(at, state.sizeBytes)));
     at += state.sizeBytes;
   }
-  return { sampleIds: header.sampleIds, states };
+  return { sampleIds: header.sampleIds, states, request: header.request };
 }
 
 function damaged(path: string, why: string): TldrError {

@@ -2,7 +2,7 @@ import { THREADS } from '../../core/run-options.js';
 import { Command, Option } from 'commander';
 import { SAMPLE_POINTS } from '../../hyper-parameters/fit-of-candidates.js';
 import { DISTANCES } from '../../core/distance.js';
-import { NEIGHBOUR_SEARCHES } from '../../select/neighbour-searches.js';
+import { NEIGHBOUR_SEARCHES } from '../../knn/neighbour-searches.js';
 import { STORED_FORMS } from '../../store/collection.js';
 import { decimal, seconds, seedNumber, wholeNumber, withGlobalFlags } from '../console/options.js';
 import { withRelevanceFlags } from './relevance-flags.js';
@@ -10,7 +10,8 @@ import type { TrainFlags } from './run-train.js';
 
 const HELP = `
 Reads   a random sample of the collection (--sample), or a .npy file (--input); it changes neither
-Writes  the encoder file (--out), and if you ask for them a page of results (--report) and a --checkpoint
+Writes  the encoder file (--out), and if you ask for it a page of results (--report). While it runs, it keeps its
+        state in a file beside --out (or in --checkpoint): after Ctrl-C or a crash, the same command goes on
 
 Examples:
   qdrant-tldr train docs --dim 96 --out enc.onnx
@@ -43,6 +44,9 @@ neighbourhood-kl-queries and neighbourhood-kl-residual-queries, points and queri
 leanvec-sphering and leanvec-sphering-0.1 (which trusts the queries more) have one map for points and another
 for queries.
 
+Training ends within --budget on any machine, and saves the best candidate so far. For the same encoder each time,
+give --deterministic, or settings of your own such as --steps: then the clock decides nothing.
+
 --loss, --preset and the other training settings replace the planned trainings by a single one of your own.
 
 Documentation: docs/train.md (how it chooses), docs/quality.md (candidates), docs/evaluate.md (labels, qrels,
@@ -64,7 +68,11 @@ export function trainCommand(): Command {
     .option('--sample <n>', 'points to learn from', wholeNumber, SAMPLE_POINTS)
     .option('--seed <n>', 'seed of everything random', seedNumber, 0)
     .option('--auto', 'train every candidate within --budget and save the best (the default)')
-    .option('--budget <time>', 'planned time of all trainings, such as 90s, 2m or 1h (default: 2m)', seconds)
+    .option('--budget <time>', 'time in which training ends, such as 90s, 2m or 1h (default: 2m)', seconds)
+    .option(
+      '--deterministic',
+      'let the seed alone decide, not the clock: --budget is then a plan, no deadline',
+    )
     .option('--from <file>', 'go on from this encoder file, in a part of the time, and compare both')
     .option('--ship <name>', 'candidate to save: best, or a name from the table', 'best')
     .option(
@@ -96,16 +104,8 @@ export function trainCommand(): Command {
         'how the compact vectors will be stored (migrate --datatype, --quantization): candidates are scored in that form',
       ).choices([...STORED_FORMS]),
     )
-    .option('--no-refit', 'save the encoder as it was measured, without a second fit to all rows')
-    .option('--report <file>', 'write a self-contained HTML report')
-    .option(
-      '--color-by <field>',
-      "payload field that colours the report's map, auto (default: one that suits) or none",
-    )
-    .option('--checkpoint <file>', 'file for the training state; if it exists, training continues from it')
-    .option('--force', 'replace existing --out and --report files')
-    .option('--dry-run', 'check everything and write nothing')
-    .option('--threads <n>', `threads (default: ${THREADS})`, wholeNumber);
+    .option('--no-refit', 'save the encoder as it was measured, without a second fit to all rows');
+  addOutputFlags(command);
   withRelevanceFlags(command, {
     labels: 'one label per row of --input, or lines id<TAB>label for a collection',
     fields: ', or several with commas; for fidelity, which only measures them, also auto (default) or none',
@@ -116,6 +116,23 @@ export function trainCommand(): Command {
   );
   command.addHelpText('after', HELP);
   return withGlobalFlags(command);
+}
+
+/** Adds what is written beside the encoder, and how. */
+function addOutputFlags(command: Command): void {
+  command
+    .option('--report <file>', 'write a self-contained HTML report')
+    .option(
+      '--color-by <field>',
+      "payload field that colours the report's map, auto (default: one that suits) or none",
+    )
+    .option(
+      '--checkpoint <file>',
+      'file for the training state that stays; if it exists, training continues from it (default: one beside --out, removed at the end)',
+    )
+    .option('--force', 'replace existing --out and --report files')
+    .option('--dry-run', 'check everything and write nothing')
+    .option('--threads <n>', `threads (default: ${THREADS})`, wholeNumber);
 }
 
 /** Adds the training settings; any of them replaces the planned trainings by a single one. */

@@ -3,6 +3,7 @@ import { isWithinNoise, type TrainReport } from '../../select/train-report.js';
 import type { StoredReport } from '../../select/judge-stored.js';
 import type { ResultRow, ResultTable } from '../../report/result-table.js';
 import { sayTables } from '../console/show-results.js';
+import { durationText } from '../console/progress/line.js';
 import type { ConsoleRun } from '../console/command-output.js';
 import { formatBytes } from '../../report/format.js';
 import type { MemoryBeforeAndAfter } from '../console/compact-memory.js';
@@ -148,6 +149,8 @@ export function printReport(
       `the saved candidate compared with the better PCA: ${points.join(' to ')} points of ${report.objective} (95 %, same queries); on the confirming queries ${(report.confirmedGap * 100).toFixed(1)} points below the best candidate`,
     );
   }
+  const time = timeWords(report, verbose);
+  if (time !== null) run.say(time);
   if (report.stored !== null) run.say(storedWords(report.stored));
   const refitted = refitWords(report);
   if (refitted !== null) run.say(refitted);
@@ -198,6 +201,23 @@ function storedWords({
   const turned =
     rotation === 0 ? 'no rotation finds more' : `with rotation ${rotation}; ${plain} without a rotation`;
   return `all figures are those of vectors stored as ${storedAs}. On the confirming queries the saved candidate has recall@10 ${now}, ${turned}; ${whole} if stored as float32`;
+}
+
+/** Returns how the time budget was used; null if it was no deadline. */
+export function timeWords({ time, sample }: TrainReport, technical = false): string | null {
+  if (time === null) return null;
+  const { budgetSeconds, seconds, leftOut, sampleRows } = time;
+  const distinct = sample.rows - sample.zeroRows - sample.duplicateRows;
+  const names = leftOut.map((name) => candidateLabel(name, technical)).join(', ');
+  return [
+    `fitted in ${durationText(seconds)} (budget: ${durationText(budgetSeconds)})`,
+    ...(leftOut.length === 0 ? [] : [`no time was left for ${names}`]),
+    ...(sampleRows === distinct
+      ? []
+      : [
+          `${sampleRows.toLocaleString('en-US')} of ${distinct.toLocaleString('en-US')} rows were used, since more would have taken too long`,
+        ]),
+  ].join('; ');
 }
 
 /** Returns one sentence about the second fit, or why there is none; null if none was asked for. */

@@ -14,7 +14,7 @@ import type { TrainDetails } from '../../select/train-encoder.js';
 import type { RelevanceReport } from '../../select/measure-relevance.js';
 import { isWithinNoise, type TrainReport } from '../../select/train-report.js';
 import { candidateLabel } from './candidate-names.js';
-import { candidateTable, oldAndNewTables, refitWords } from './output.js';
+import { candidateTable, oldAndNewTables, refitWords, timeWords } from './output.js';
 import { relevanceTable, relevanceWords } from './relevance-output.js';
 
 /** Numbers of points for which the page says how much memory vectors take. */
@@ -141,6 +141,7 @@ function leadWords({ leadOverPca, objective }: TrainReport): string {
 function factsOf(report: TrainReport, source: string): [string, string][] {
   const { sample, graph } = report;
   const refitted = refitWords(report);
+  const time = timeWords(report);
   return [
     ['Source', source],
     ['Vectors sampled', formatNumber(sample.rows)],
@@ -161,6 +162,7 @@ function factsOf(report: TrainReport, source: string): [string, string][] {
         ]),
     ['Chosen by', report.objective],
     ...(refitted === null ? [] : [['Second fit', refitted] as [string, string]]),
+    ...(time === null ? [] : [['Time', time] as [string, string]]),
     ...(graph === null
       ? []
       : [

@@ -1,9 +1,10 @@
 import { adapterFor } from '../adapters.js';
 import { projectStep, sameCommandWithout } from '../console/next-commands.js';
 import { shellCommand } from '../console/shell-command.js';
+import { durationText } from '../console/progress/line.js';
 import { trainStages } from '../console/progress/stages.js';
 import { checkWritable } from '../../core/write-file.js';
-import { expectDefined, TldrError } from '../../core/errors.js';
+import { expectDefined, isTldrError, messageOf, TldrError } from '../../core/errors.js';
 import { cleanForTraining, splitSample } from '../../select/split-sample.js';
 import {
   checkTrainOptions,
@@ -22,6 +23,7 @@ import {
   type LossName,
   type OptimizerName,
 } from '../../train/options.js';
+import { BUDGET_SECONDS } from '../../hyper-parameters/fit-of-candidates.js';
 import type { StorageKind } from '../../store/collection.js';
 import type { Config } from '../../config/load.js';
 import { writePage } from '../console/show-results.js';
@@ -31,9 +33,10 @@ import { withConsole } from '../console/command-body.js';
 import { areDifferent, checkOutput, commandLine } from '../console/check-output.js';
 import type { MemoryBeforeAndAfter } from '../console/compact-memory.js';
 import { candidateLabel } from './candidate-names.js';
-import { checkCheckpointSize, readCheckpoint, writeCheckpoint } from './checkpoint.js';
+import { checkCheckpointSize, readCheckpoint, writeCheckpoint, type TrainCheckpoint } from './checkpoint.js';
 import { namingFlags } from './flags-in-errors.js';
 import { given } from './given.js';
+import { keptPath, KeptState } from './kept-state.js';
 import { labelFieldChoice } from './label-fields.js';
 import { relevanceCommandWords } from './relevance-output.js';
 import { loadTraining, type TrainInputFlags } from './input.js';
@@ -52,6 +55,7 @@ export interface TrainFlags extends GlobalFlags, TrainInputFlags {
   readonly out: string;
   readonly auto?: boolean;
   readonly budget?: number;
+  readonly deterministic?: boolean;
   readonly compactDistance?: Distance | 'auto';
   readonly loss?: LossName;
   readonly encoder?: string;
@@ -115,18 +119,44 @@ export async function train(
     );
   }
   await checkFiles(flags);
-  const checkpoint =
-    flags.checkpoint === undefined ? null : await readCheckpoint(flags.checkpoint, undefined, run.signal);
+  const { checkpoint } = flags;
+  const isOn = checkpoint === undefined && flags.dryRun !== true;
+  const kept = await KeptState.open(collection, { ...flags }, { run, isOn });
+  const named = checkpoint === undefined ? null : await readCheckpoint(checkpoint, undefined, run.signal);
   const linearOnly = isForSql(collection, flags, { config, settings });
   if (linearOnly)
     run.say(
       'only linear encoders compete, since the database can compute them itself; --ship <candidate> or a training flag lets others compete',
     );
   run.expectStages(trainStages(flags, Object.keys(settings).length === 0));
+  const job = { collection, flags, settings, kept, linearOnly, run, config };
+  if (kept.checkpoint === null) return trainFrom(named, job);
+  try {
+    return await trainFrom(kept.checkpoint, job);
+  } catch (error) {
+    if (!isTldrError(error, 'MISMATCH')) throw error;
+    await kept.setAside(`is of no use (${messageOf(error)})`);
+    return trainFrom(null, job);
+  }
+}
+
+/** What a training is made of. */
+interface TrainJob extends Surroundings {
+  readonly collection: string | undefined;
+  readonly flags: TrainFlags;
+  readonly settings: Partial<TrainEncoderOptions>;
+  readonly kept: KeptState;
+  readonly linearOnly: boolean;
+}
+
+/** Trains from the begin, or goes on from a checkpoint. */
+async function trainFrom(checkpoint: TrainCheckpoint | null, job: TrainJob): Promise<TrainReport | null> {
+  const { collection, flags, settings, kept, linearOnly, run, config } = job;
   const options: TrainEncoderOptions = {
     ...settings,
     ...given({ budgetSeconds: flags.budget, compactDistance: flags.compactDistance, engine: flags.engine }),
     ...given({ neighbours: flags.neighbours, storedAs: flags.for, heldOut: flags.heldOut }),
+    deterministic: flags.deterministic === true,
     dim: flags.dim,
     linearOnly,
     refit: flags.refit,
@@ -153,6 +183,7 @@ export async function train(
   run.say(
     `${sample.x.rows.toLocaleString('en-US')} vectors of ${sample.x.cols} dimensions (${sample.distance}) from ${sample.source}`,
   );
+  if (Object.keys(settings).length === 0) run.say(timeToExpect(flags));
   if (flags.dryRun === true) {
     // Training begins with this split. It finds too few rows, rows that are not finite, a wrong --held-out.
     const { x, distance } = sample;
@@ -161,17 +192,18 @@ export async function train(
     sayDryRun(sample, flags, run);
     return null;
   }
-  return trainAndSave(sample, { ...learned, collection, flags, options, run, url: config.url });
+  return trainAndSave(sample, { ...learned, collection, flags, options, kept, run, url: config.url });
 }
 
 /** @throws INVALID_ARGUMENT, ALREADY_EXISTS when a file cannot be written */
 async function checkFiles(flags: TrainFlags): Promise<void> {
-  const files = [flags.out, flags.report, flags.checkpoint].filter((path) => path !== undefined);
+  const { out, report, checkpoint } = flags;
+  const files = [out, report, checkpoint ?? keptPath(out)].filter((path) => path !== undefined);
   if (!(await areDifferent(files))) {
     throw new TldrError('INVALID_ARGUMENT', '--out, --report and --checkpoint must be different files');
   }
-  if (flags.checkpoint !== undefined && flags.dryRun !== true) await checkWritable(flags.checkpoint);
-  for (const path of [flags.out, flags.report]) {
+  if (checkpoint !== undefined && flags.dryRun !== true) await checkWritable(checkpoint);
+  for (const path of [out, report]) {
     if (path !== undefined)
       await checkOutput(path, { force: flags.force === true, dryRun: flags.dryRun === true });
   }
@@ -185,6 +217,14 @@ function isForSql(
 ): boolean {
   const isFree = flags.ship === 'best' && flags.from === undefined && Object.keys(settings).length === 0;
   return isFree && collection !== undefined && adapterFor(config.url).encoderScript !== undefined;
+}
+
+/** Says how long the fit of all candidates will take. */
+function timeToExpect({ budget = BUDGET_SECONDS, deterministic }: TrainFlags): string {
+  const time = durationText(budget);
+  return deterministic === true
+    ? `training takes about ${time} on a machine of the speed that it is planned for; a slower one takes longer (--deterministic)`
+    : `training ends within about ${time} (--budget)`;
 }
 
 function checkColorBy({ colorBy, report, input }: TrainFlags): void {
@@ -217,6 +257,7 @@ interface TrainingParts {
   readonly collection: string | undefined;
   readonly flags: TrainFlags;
   readonly options: TrainEncoderOptions;
+  readonly kept: KeptState;
   readonly relevance: TrainRelevance;
   readonly memory: MemoryBeforeAndAfter | null;
   readonly colours: MapColours;
@@ -228,7 +269,7 @@ interface TrainingParts {
 
 async function trainAndSave(
   { x, distance, source, ids, keys }: TrainSample,
-  { collection, flags, options, relevance, memory, colours, canMigrate, run, url }: TrainingParts,
+  { collection, flags, options, kept, relevance, memory, colours, canMigrate, run, url }: TrainingParts,
 ): Promise<TrainReport> {
   const { checkpoint } = flags;
   const { encoder, report, details } = await trainEncoder(x, {
@@ -237,30 +278,30 @@ async function trainAndSave(
     distance,
     source,
     onState: async (states) => {
-      if (checkpoint === undefined) return;
       const sampleIds = ids === null || keys === null ? null : ids.map((id) => keys.format(id));
-      await writeCheckpoint(checkpoint, { sampleIds, states });
+      if (checkpoint === undefined) await kept.save({ sampleIds, states });
+      else await writeCheckpoint(checkpoint, { sampleIds, states });
     },
   });
   if (encoder === null || report === null || details === null) {
     const how =
-      checkpoint === undefined
+      checkpoint === undefined && !kept.isKept
         ? 'next time, give --checkpoint <file> to be able to continue'
         : 'run the same command again to continue';
     throw new TldrError('ABORTED', `stopped while training; ${how}`);
   }
   await encoder.save(flags.out);
+  await kept.remove();
   const commandFor = (set: RelevanceReport): string =>
     commandLine(relevanceCommandWords(process.argv.slice(2), set));
   const lookedFor = labelFieldChoice(flags) === 'auto';
   printReport(run, report, { commandFor, lookedFor, verbose: flags.verbose === true });
   if (flags.report !== undefined) {
-    const shown = gatherRows(x, rowsOfMap(x.rows, flags.seed));
     const page = trainingPage({
       report,
       details,
       encoder,
-      map: await sampleMap(shown, encoder, { colours, run }),
+      map: await sampleMap(gatherRows(x, rowsOfMap(x.rows, flags.seed)), encoder, { colours, run }),
       next: canMigrate || collection === undefined ? stepsAfterTraining(collection, flags, url) : [],
       source,
       command: commandLine(),

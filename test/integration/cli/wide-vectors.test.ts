@@ -60,7 +60,8 @@ beforeAll(async () => {
 
 afterAll(() => place.end());
 
-const train = ['train', '--dim', '8', '--out', 'wide.onnx', '--budget', '1s', '--force', '--json'];
+const train = ['train', '--dim', '8', '--out', 'wide.onnx', '--force', '--json'];
+const planned = ['--budget', '1s', '--deterministic'];
 
 async function fillCollection(name: string, x: Matrix, distance: string): Promise<void> {
   await place.rest('PUT', `/collections/${name}`, { vectors: { size: x.cols, distance } });
@@ -80,7 +81,7 @@ describe('memory grows with rows x dimensions', () => {
       yield await Promise.resolve(x);
     };
     await writeNpy(join(place.cwd, 'wide.npy'), x, blocks());
-    const result = await place.cli(...train, '--input', 'wide.npy');
+    const result = await place.cli(...train, ...planned, '--input', 'wide.npy');
     expect(result.stderr).not.toContain('error');
     expect(result.code).toBe(0);
     await expectPeakBelow(PEAK_BYTES_MAX);
@@ -95,7 +96,7 @@ describe('memory grows with rows x dimensions', () => {
     await expectPeakBelow(PEAK_BYTES_MAX);
     expect((await readNpy(join(place.cwd, 'z.npy'))).data).toEqual(encoder.project(x).data);
     const tfjs = ['--input', 'wide.npy', '--engine', 'tfjs', '--loss', 'neighbourhood-kl', '--steps', '2'];
-    const other = await place.cli(...train.filter((flag) => !['--budget', '1s'].includes(flag)), ...tfjs);
+    const other = await place.cli(...train, ...tfjs);
     expect(other.code).toBe(0);
     await expectPeakBelow(PEAK_BYTES_MAX);
     expect(other.stdout).toContain('"engine":"tfjs');
@@ -118,7 +119,7 @@ describe('memory grows with rows x dimensions', () => {
   test('a collection of the most dimensions that the server takes', async () => {
     const x = wideRows(ROWS, DIM_MAX);
     await fillCollection('widest', x, 'Dot');
-    const result = await place.cli(...train, 'widest');
+    const result = await place.cli(...train, ...planned, 'widest');
     expect(result.code).toBe(0);
     await expectPeakBelow(PEAK_BYTES_MAX);
     const encoder = await Encoder.load(join(place.cwd, 'wide.onnx'));

@@ -44,7 +44,9 @@ test('the proposals are a question, which arrow keys answer; the alias is asked 
 
   const stopped = await shrink(['--yes'], /Which one\?/, CTRL_C);
   expect(stopped).toMatchObject({ code: 130 });
-  expect(stopped.lines.join('\n')).toMatch(/qdrant-tldr shrink docs --budget 1s --sample 400 --yes$/);
+  expect(stopped.lines.join('\n')).toMatch(
+    /qdrant-tldr shrink docs --budget 1s --deterministic --sample 400 --yes$/,
+  );
   expect(await stateNow()).toMatchObject({ choice: null, sizing: expect.anything() });
 
   const chosen = await shrink(['--yes'], /Which one\?/, DOWN + ENTER);

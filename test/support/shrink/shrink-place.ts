@@ -12,7 +12,7 @@ const DIM = 32;
 /** Points of `docs`. */
 export const DOCS_POINTS = 500;
 /** Keeps a run small. */
-export const SMALL = ['--budget', '1s', '--sample', '400'] as const;
+export const SMALL = ['--budget', '1s', '--deterministic', '--sample', '400'] as const;
 
 /** Opens a server with the collection `docs` of real embeddings, which the alias `search` leads to. */
 export async function openShrinkPlace(name: string): Promise<CliPlace> {

@@ -1,0 +1,28 @@
+/** How a time budget is kept where the clock decides. All chosen. */
+export const DEADLINE = {
+  // Start and end of a training (worker thread, engine, folded weights), in seconds, until one has been measured.
+  startSeconds: 0.5,
+  // A training that would have fewer steps than this is left out.
+  stepsMin: 10,
+  // All that is not training may take this part of the budget; otherwise fewer rows are used.
+  preparationShareMax: 1 / 2,
+  // Worker threads that are started one after the other beside the trainings.
+  threadStarts: 36,
+  // Searches of all held-out queries: of 8 closed forms by three distances, of the others by one.
+  searches: 32,
+  // Time for each query and row of such a search, at the nominal speed.
+  secondsPerPair: 1.3e-8,
+  // Time to clean and to copy a value of the sample, at the nominal speed.
+  secondsPerValue: 5e-7,
+  // Fewest rows that a budget reduces a sample to: too few for unseen groups, whose clusters take many threads.
+  rowsMin: 1_500,
+  // Each reduction keeps this part of the rows.
+  rowsFactor: Math.SQRT1_2,
+  // Rows and columns of the product that measures it.
+  measuredRows: 4_096,
+  measuredColumns: 256,
+  // Part of the budget that is kept for the report and the file.
+  endShare: 0.02,
+  // The second fit is left out if it could have less than this part of its steps.
+  secondFitShareMin: 0.25,
+} as const;

@@ -1,0 +1,101 @@
+import type { CleanSample } from '../core/clean-and-split-sample.js';
+import type { Matrix } from '../core/matrix.js';
+import { THREADS } from '../core/run-options.js';
+import { REFIT, SPLIT } from '../hyper-parameters/choice-of-candidate.js';
+import { DEADLINE } from '../hyper-parameters/deadline.js';
+import { BUDGET_SECONDS } from '../hyper-parameters/fit-of-candidates.js';
+import { Deadline } from '../train/deadline.js';
+import { measureSpeed, rowsInTime, withFewerRows } from '../train/fewer-rows.js';
+import type { SplitSample } from './split-sample.js';
+import { isExplicit, type TrainEncoderOptions } from './train-encoder-options.js';
+import type { TrainReport } from './train-report.js';
+import { preparationSeconds } from './training-schedules.js';
+
+/** The deadline of a run; none if the seed, or settings of the caller's own, decide how long trainings are. */
+export function deadlineOf({ resume, ...options }: TrainEncoderOptions): Deadline {
+  if (options.deterministic !== false || isExplicit(options)) return new Deadline(Number.POSITIVE_INFINITY);
+  const limits = [...(resume?.values() ?? [])].flatMap(({ limit }) => (limit === undefined ? [] : [limit]));
+  const spent = limits.reduce((sum, { spentSeconds }) => sum + spentSeconds, 0);
+  return new Deadline(options.budgetSeconds ?? BUDGET_SECONDS, spent);
+}
+
+/** The sample, or a random part of it if neighbour graph and PCA of all rows would take too much of the time. */
+export async function sampleInTime(
+  clean: CleanSample,
+  {
+    deadline,
+    gains,
+    resume,
+    ...options
+  }: TrainEncoderOptions & { readonly deadline: Deadline; readonly seed: number },
+): Promise<CleanSample> {
+  const { rows } = clean.x;
+  deadline.sampleRows = rows;
+  if (!deadline.isSet) return clean;
+  const needed = new Set(
+    (gains ?? []).flatMap((ofQuery) =>
+      [...ofQuery.keys()].map((row) => clean.rowOf[row] ?? -1).filter((row) => row >= 0),
+    ),
+  );
+  const before = [...(resume?.values() ?? [])].find(({ limit }) => limit !== undefined)?.limit?.sampleRows;
+  deadline.sampleRows = before ?? (await rowsBefore(deadline, clean.x, options));
+  if (deadline.sampleRows < rows)
+    options.log?.(
+      'info',
+      `fitting to ${deadline.sampleRows.toLocaleString('en-US')} of ${rows.toLocaleString('en-US')} rows: on this machine, more do not fit into the time budget`,
+    );
+  return withFewerRows(clean, deadline.sampleRows, { ...options, needed });
+}
+
+/** The number of rows whose preparation and choice leave enough time for trainings, at the speed of this machine. */
+async function rowsBefore(
+  deadline: Deadline,
+  x: Matrix,
+  { threads = THREADS, signal, refit, heldOut, queries }: TrainEncoderOptions,
+): Promise<number> {
+  const { preparationShareMax, threadStarts, searches, secondsPerPair, secondsPerValue } = DEADLINE;
+  const graphs = refit === false ? 1 : 2;
+  const limit = preparationShareMax * deadline.budgetSeconds;
+  const asked = heldOut ?? queries?.rows ?? SPLIT.heldOutMax;
+  const nominal = (rows: number): number => {
+    const judging = Math.min(asked, SPLIT.heldOutShare * rows);
+    const searched = (searches * judging * rows * secondsPerPair * THREADS) / threads;
+    return (
+      preparationSeconds({ rows, inputDim: x.cols, threads, graphs }) +
+      searched +
+      rows * x.cols * secondsPerValue
+    );
+  };
+  const { slowness, startSeconds } = await measureSpeed(x, { threads, signal });
+  deadline.slowness = slowness;
+  // The nominal speed is not doubted for being exceeded: other parts of the work may be slower than products.
+  const factor = Math.max(1, slowness);
+  return rowsInTime(x.rows, limit, (rows) => factor * nominal(rows) + threadStarts * startSeconds);
+}
+
+/** Keeps time for the choice of a candidate, and for the second fit. */
+export function keepTime(
+  deadline: Deadline,
+  { train, refit: sample }: SplitSample,
+  { candidates, refit, storedAs }: TrainEncoderOptions & { readonly candidates: number },
+): void {
+  if (!deadline.isSet) return;
+  // With codes, candidates are scored with and without rotations.
+  const scores = candidates * (storedAs === undefined ? 1 : 2);
+  deadline.afterwards = DEADLINE.endShare * deadline.budgetSeconds + scores * deadline.took('scores');
+  if (refit === false || sample === null) return;
+  deadline.secondFit = { training: REFIT.stepsShare, graph: (sample.x.rows / train.rows) ** 2 };
+}
+
+/** Names the candidates for which the budget is too small. */
+export function sayLeftOut({ log }: TrainEncoderOptions, leftOut: readonly string[]): void {
+  if (leftOut.length > 0)
+    log?.('info', `the time budget is too small for ${leftOut.join(' and ')}: not trained`);
+}
+
+/** Returns how the budget was kept; null if it was no deadline. */
+export function timeReport(deadline: Deadline, leftOut: readonly string[]): TrainReport['time'] {
+  if (!deadline.isSet) return null;
+  const { budgetSeconds, tookSeconds: seconds, sampleRows } = deadline;
+  return { budgetSeconds, seconds, leftOut, sampleRows };
+}
