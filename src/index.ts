@@ -95,7 +95,13 @@ export type { NeighbourSearch, TrainEncoderOptions } from './select/train-encode
 export type { LabelField, MeasuredCandidate, RelevanceReport } from './select/measure-relevance.js';
 export type { OldAndNew } from './select/warm-start.js';
 export type { HiddenWeights } from './train/model.js';
-export type { CandidateReport, TrainReport, LearnedReport, RefitReport } from './select/train-report.js';
+export type {
+  CandidateReport,
+  TrainReport,
+  LearnedReport,
+  RefitReport,
+  TimeReport,
+} from './select/train-report.js';
 export {
   REFERENCE,
   type TrainSettings,
@@ -104,7 +110,7 @@ export {
   type OptimizerName,
   type TldrOptions,
 } from './train/options.js';
-export { parseTrainState, serializeTrainState, type TrainState } from './train/state.js';
+export { parseTrainState, serializeTrainState, type TimeLimit, type TrainState } from './train/state.js';
 export { trainTldr, type TldrResult, type TldrRun } from './train/tldr.js';
 export type { PerQuery } from './core/recall-per-query.js';
 export type { SampleFacts } from './core/clean-and-split-sample.js';

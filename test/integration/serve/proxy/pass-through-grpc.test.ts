@@ -210,8 +210,13 @@ describe('what is not served', () => {
         limit: 500,
         withPayload: { selectorOptions: { case: 'enable', value: true } },
       });
+      const dense = { data: [1] };
       const refused = await points
-        .search({ collectionName, vector: [1], limit: 1n })
+        .query({
+          collectionName,
+          query: { variant: { case: 'nearest', value: { variant: { case: 'dense', value: dense } } } },
+          limit: 1n,
+        })
         .catch((error: unknown) => [Reflect.get(error as object, 'code') as unknown, String(error)]);
       return { result, refused };
     };
