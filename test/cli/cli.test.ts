@@ -187,7 +187,7 @@ describe('train', () => {
     const { code, json } = await runCli(args, { cwd });
     expect(code).toBe(0);
     const page = await readFile(join(cwd, 'page.html'), 'utf8');
-    expect(page).toContain(`Saved is the candidate ${candidateLabel(String(json()['shipped']))}.`);
+    expect(page).toContain(`The saved encoder is “${candidateLabel(String(json()['shipped']))}”.`);
     expect(page).toMatch(/<h2 class="headline">Search finds [^<]*the same results with /);
     expect(page.replace(/<\/?span>/g, '')).toContain('qdrant-tldr train --input base.npy');
     const again = await runCli([...TRAIN, '--out', 'page2.onnx', '--report', 'page.html'], { cwd });
