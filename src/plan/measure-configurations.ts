@@ -1,10 +1,12 @@
 import { measurableStorage } from '../store/facets.js';
 import { expectDefined, TldrError } from '../core/errors.js';
-import type { Matrix } from '../core/matrix.js';
+import { rowRange, type Matrix } from '../core/matrix.js';
 import { throwIfAborted } from '../core/run-options.js';
 import type { SearchRequest } from '../store/search.js';
 import type { VectorBytes } from '../store/storage.js';
-import { measureSearches, type MeasuredSearches } from './measure-searches.js';
+import { PLAN_DEADLINE } from '../hyper-parameters/plan-deadline.js';
+import type { Deadline } from '../train/deadline.js';
+import { firstQueries, measureSearches, type MeasuredSearches } from './measure-searches.js';
 import { ndcgOf, randomHalves, rankedLists, recallAtTen, recallPerDoubling } from './recall-and-ndcg.js';
 import { mean, percentile } from '../evaluate/ranking.js';
 import { bytesAt, type SizingRow, type PointBytes } from './sizing-row.js';
@@ -47,23 +49,36 @@ export interface MeasuredEncoders {
   readonly fitGapOf: (dim: number, oversampling: number) => FitGap | null;
 }
 
+/** What a plan measured. */
+export interface MeasuredPlan {
+  readonly rows: SizingRow[];
+  /** Points in the temporary collection, and queries that were sent: fewer than there are if the deadline came first. */
+  readonly points: number;
+  readonly queries: number;
+}
+
 /** Fills the temporary collection and measures every row of the plan in it. The caller removes it. */
 export async function measurePlan(
   options: PlanOptions,
   setup: PlanSetup,
-  { sample, encoders, fitGapOf }: MeasuredEncoders & { readonly sample: PlanSample },
-): Promise<SizingRow[]> {
+  {
+    sample,
+    encoders,
+    fitGapOf,
+    deadline,
+  }: MeasuredEncoders & { readonly sample: PlanSample; readonly deadline: Deadline },
+): Promise<MeasuredPlan> {
   const { scratchStore: store, scratchName, oversamplings, seed, threads, signal, onProgress } = options;
   const { vector, variants } = setup;
   const run = { signal, onProgress };
-  const { base, queries } = sample;
+  const { queries } = sample;
+  const data = variantData(variants, sample, encoders);
+  const base = rowRange(sample.base, 0, await fillScratch(options, setup, { data, deadline }));
   const depth = Math.min(TRUTH_DEPTH, base.rows);
   const truth = rankedLists(
     await exactTopK(base, queries, { k: depth, distance: vector.distance, threads, signal }),
     depth,
   );
-  const data = variantData(variants, sample, encoders);
-  await fillScratch(options, setup, data);
   const bytes = new Map(
     (await measurableStorage(store).measure(scratchName, { signal })).map((one) => [one.name, one] as const),
   );
@@ -75,11 +90,20 @@ export async function measurePlan(
       own: queryOf(dataOf(data, config.variant.scratch.name), q),
     });
   const work = { configs, request, queries: queries.rows, seed, step: MEASURE_STEP };
-  const measured = await measureSearches(store, scratchName, work, run);
   const doublings = doublingsOf(setup.points, base.rows);
-  const trends = await measureTrends(options, setup, { data, truth, sample, doublings });
-  return measured.map((searches) => {
-    const perDoubling = trends(searches.of);
+  const share = doublings === 0 ? 1 : PLAN_DEADLINE.searchShare;
+  const searched = await measureSearches(
+    store,
+    scratchName,
+    { ...work, ...endsWithin(deadline, share) },
+    run,
+  );
+  const sent = expectDefined(searched[0], 'a configuration').found.length;
+  const sampled = { base, queries: rowRange(queries, 0, sent) };
+  const trends = await measureTrends(options, setup, { data, truth, sample: sampled, doublings, deadline });
+  const measured = searched.map((one) => firstQueries(one, trends.queries));
+  const rows = measured.map((searches) => {
+    const perDoubling = trends.of(searches.of);
     const recall = Float64Array.from(searches.found, (found, q) =>
       recallAtTen(expectDefined(truth[q], 'the neighbours of a query'), found),
     );
@@ -88,13 +112,25 @@ export async function measurePlan(
     const evidence = { recall, perDoubling, doublings, fitGap };
     return rowOf(searches, { setup, truth, evidence, bytes, rows: base.rows, seed });
   });
+  return { rows, points: base.rows, queries: trends.queries };
 }
 
+/** Ends searches when a share of the time that is left now is used up. */
+function endsWithin(
+  deadline: Deadline,
+  share: number,
+): { readonly isOver: () => boolean; readonly queriesMin: number } {
+  const end = (1 - share) * deadline.leftSeconds;
+  const isOver = (): boolean => deadline.isSet && deadline.leftSeconds < end;
+  return { isOver, queriesMin: PLAN_DEADLINE.queriesMin };
+}
+
+/** Writes the sample, or as many of its points as there is time for, and returns their number. */
 async function fillScratch(
   { scratchStore: store, scratchName, scratchMetadata, signal, log, onProgress }: PlanOptions,
   { spec, vector, variants }: PlanSetup,
-  data: ReadonlyMap<string, VariantData>,
-): Promise<void> {
+  { data, deadline }: { readonly data: ReadonlyMap<string, VariantData>; readonly deadline: Deadline },
+): Promise<number> {
   const scratch = measurableStorage(store).scratch(spec, {
     name: scratchName,
     vectorName: vector.name,
@@ -107,18 +143,29 @@ async function fillScratch(
   const rows = dataOf(data, FULL_VECTOR).base.rows;
   const pointBytes = [...data.values()].reduce((sum, { base }) => sum + base.cols * 4, 0);
   const batch = Math.max(1, Math.floor(WRITE_BYTES / pointBytes));
-  for (let start = 0; start < rows; start += batch) {
+  const until = deadline.leftSeconds * (1 - PLAN_DEADLINE.fillShareMax);
+  let end = 0;
+  for (let start = 0; start < rows; start = end) {
     throwIfAborted(signal);
-    const end = Math.min(rows, start + batch);
+    if (deadline.isSet && deadline.leftSeconds < until && start >= PLAN_DEADLINE.pointsMin) break;
+    end = Math.min(rows, start + batch);
     const ids = Array.from({ length: end - start }, (_, i) => BigInt(start + i));
     const rest = ids.map(() => store.codec.pack('{}'));
     await store.upsert(scratchName, { ids, vectors: columnsOf(data, start, end), extra: rest });
     onProgress?.({ step: FILL_STEP, done: end, total: rows, unit: 'points' });
   }
   await store.finishBulkLoad(scratch, { signal, onProgress });
+  return end;
 }
 
-/** Returns a function that gives, for a row, the change of each query's recall when the points double. */
+/** The trend of each row, and the number of queries that it was measured with. */
+interface Trends {
+  readonly queries: number;
+  /** Returns the change of each query's recall when the points double. */
+  readonly of: (config: PlanConfig) => Float64Array;
+}
+
+/** Measures, for each row, the change of each query's recall when the points double. */
 async function measureTrends(
   options: PlanOptions,
   setup: PlanSetup,
@@ -127,24 +174,28 @@ async function measureTrends(
     truth,
     sample,
     doublings,
+    deadline,
   }: {
     data: ReadonlyMap<string, VariantData>;
     truth: readonly number[][];
     sample: PlanSample;
     doublings: number;
+    deadline: Deadline;
   },
-): Promise<(config: PlanConfig) => Float64Array> {
+): Promise<Trends> {
   const { scratchStore: store, scratchName, oversamplings, seed, signal, onProgress } = options;
   const count = sample.queries.rows;
   const variants = setup.variants.filter((variant) => configsOf(variant, oversamplings).length > 0);
-  if (doublings === 0) return () => new Float64Array(count);
+  if (doublings === 0) return { queries: count, of: () => new Float64Array(count) };
   const limit = Math.min(sample.base.rows, TOP * RANKING_FACTOR * Math.max(...oversamplings));
   const request = (variant: Variant, q: number): SearchRequest =>
     rankingRequest(variant, queryOf(dataOf(data, variant.scratch.name), q), limit);
   const work = { configs: variants, request, queries: count, seed, step: 'measuring the trend' };
-  const rankings = await measureSearches(store, scratchName, work, { signal, onProgress });
+  const limited = { ...work, ...endsWithin(deadline, 1) };
+  const rankings = await measureSearches(store, scratchName, limited, { signal, onProgress });
   const halves = randomHalves(sample.base.rows, seed);
-  return ({ variant, oversampling }) => {
+  const queries = expectDefined(rankings[0], 'a ranking').found.length;
+  const of = ({ variant, oversampling }: PlanConfig): Float64Array => {
     const ranked = expectDefined(
       rankings.find((one) => one.of === variant),
       `the rankings of ${variant.scratch.name}`,
@@ -154,6 +205,7 @@ async function measureTrends(
       recallPerDoubling(expectDefined(truth[q], 'the neighbours of a query'), found, { depth, halves }),
     );
   };
+  return { queries, of };
 }
 
 function rowOf(

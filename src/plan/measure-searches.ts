@@ -27,10 +27,13 @@ export async function measureSearches<T>(
     readonly queries: number;
     readonly seed: number;
     readonly step: string;
+    /** Says after each query whether the time for searches is over; at least this many queries are sent. */
+    readonly isOver?: () => boolean;
+    readonly queriesMin?: number;
   },
   run: RunOptions = {},
 ): Promise<MeasuredSearches<T>[]> {
-  const { configs, request, queries, seed, step } = work;
+  const { configs, request, queries, seed, step, isOver, queriesMin = 0 } = work;
   const rng = new Rng(seed);
   const measured = configs.map((config) => ({
     of: config,
@@ -51,6 +54,15 @@ export async function measureSearches<T>(
       one.found[q] = points.map(({ id }) => Number(id));
     }
     run.onProgress?.({ step, done: q + 1, total: queries, unit: 'queries' });
+    if (q + 1 >= queriesMin && isOver?.() === true) return measured.map((one) => firstQueries(one, q + 1));
   }
   return measured;
+}
+
+/** Returns the results of the first queries. */
+export function firstQueries<T>(
+  { of, found, latencyMs }: MeasuredSearches<T>,
+  count: number,
+): MeasuredSearches<T> {
+  return { of, found: found.slice(0, count), latencyMs: latencyMs.slice(0, count) };
 }

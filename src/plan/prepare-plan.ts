@@ -52,8 +52,13 @@ export interface PlanOptions extends RunOptions {
   readonly scratchMetadata: Readonly<Record<string, string>>;
   readonly seed: number;
   readonly threads: number;
-  /** Time budget for the trainings of all sizes together, in seconds. */
+  /** Time budget in seconds: of the trainings of all sizes together, or of the whole plan if it is a deadline. */
   readonly budgetSeconds?: number | undefined;
+  /**
+   * Whether the seed alone decides the result (default). If false, the budget is a deadline: what cannot be trained or
+   * measured in time is left out, and a note says so.
+   */
+  readonly deterministic?: boolean | undefined;
 }
 
 /** A sample with labels or gains of its rows. */

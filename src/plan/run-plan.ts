@@ -6,9 +6,8 @@ import { expectDefined, messageOf, TldrError } from '../core/errors.js';
 import { gatherRows, type Matrix } from '../core/matrix.js';
 import { throwIfAborted } from '../core/run-options.js';
 import { cleanSample, movedGains, movedLabels, splitRows } from '../core/clean-and-split-sample.js';
-import { PLAN_BUDGET_SECONDS } from '../hyper-parameters/fit-of-candidates.js';
 import type { SizingRow } from './sizing-row.js';
-import { measurePlan, type PlanSample } from './measure-configurations.js';
+import { measurePlan, type MeasuredPlan, type PlanSample } from './measure-configurations.js';
 import { doublingsOf, type FitGap } from './extrapolate-recall.js';
 import {
   createGapBenchmark,
@@ -19,6 +18,7 @@ import {
   type FittedRows,
 } from './fit-gap.js';
 import type { DrawnSample, PlanOptions, PlanSetup } from './prepare-plan.js';
+import { PlanBudget } from './plan-budget.js';
 import { SCRATCH_PREFIX } from './scratch-names.js';
 import type { Variant } from './variants.js';
 import { storableVariants } from './storable-variants.js';
@@ -101,22 +101,25 @@ export async function runPlan(options: PlanOptions, setup: PlanSetup): Promise<P
   if (!scratchName.startsWith(SCRATCH_PREFIX))
     throw new TldrError('INVALID_ARGUMENT', `a scratch collection's name begins with ${SCRATCH_PREFIX}`);
   checkKinds(options, setup);
+  const budget = new PlanBudget(options);
   const sample = await takeSample(options, setup);
-  const { trained, reports } = await trainSizes(options, setup, sample);
-  const encoders = await encodersOf(options, setup, { sample, trained });
-  const fitGaps = await fitGapsOf(options, setup, { sample, trained });
+  const { trained, reports } = await trainSizes(options, setup, { sample, budget });
+  const able = setup.variants.filter(({ kind, scratch }) => kind !== 'compact' || trained.has(scratch.dim));
+  const encoders = await encodersOf(options, able, { sample, trained, budget });
+  const fitGaps = await fitGapsOf(options, setup, { sample, trained, budget });
   const fitGapOf = (dim: number, oversampling: number): FitGap | null =>
     fitGaps.get(dim)?.get(oversampling) ?? null;
   if (await scratchStore.exists(scratchName))
     throw new TldrError('ALREADY_EXISTS', `${scratchName} exists already`);
-  const storable = storableVariants(setup.variants, sample, encoders);
+  const storable = storableVariants(able, sample, encoders);
   for (const note of storable.notes) log?.('warn', note);
   const variants = storable.variants.map((variant) =>
     searchedAs(variant, encoders.get(variant.scratch.name)),
   );
-  let rows: SizingRow[];
+  let measured: MeasuredPlan;
   try {
-    rows = await measurePlan(options, { ...setup, variants }, { sample, encoders, fitGapOf });
+    const parts = { sample, encoders, fitGapOf, deadline: budget.deadline };
+    measured = await measurePlan(options, { ...setup, variants }, parts);
   } catch (error) {
     // Report the first error. If the clean-up fails as well, a warning is enough.
     await dropScratch(options).catch((cause: unknown) =>
@@ -125,18 +128,19 @@ export async function runPlan(options: PlanOptions, setup: PlanSetup): Promise<P
     throw error;
   }
   await dropScratch(options);
+  budget.noteMeasured(measured, { points: sample.base.rows, queries: sample.queries.rows });
   return {
-    rows,
+    rows: measured.rows,
     encoders: reports.map((report) => ({ ...report, fitGap: fitGapOf(report.dim, 1) })),
-    samplePoints: sample.base.rows,
+    samplePoints: measured.points,
     keptOut: sample.rows.keptOut.length,
     queries: {
-      count: sample.queries.rows,
+      count: measured.queries,
       heldOut: options.queries === undefined,
       training: sample.judgements.queries?.rows ?? 0,
     },
-    doublings: doublingsOf(setup.points, sample.base.rows),
-    notes: [...setup.notes, ...storable.notes],
+    doublings: doublingsOf(setup.points, measured.points),
+    notes: [...setup.notes, ...storable.notes, ...budget.notes],
   };
 }
 
@@ -252,32 +256,27 @@ function withQueries(
   };
 }
 
-/** Time budget for the training of one size, in seconds. */
-export function secondsPerSize(
-  { budgetSeconds = PLAN_BUDGET_SECONDS }: PlanOptions,
-  { dims }: PlanSetup,
-): number {
-  return Math.max(1, Math.round(budgetSeconds / dims.length));
-}
-
-/** Trains an encoder for each size, with an equal share of the time budget. */
+/** Trains an encoder for each size that there is time for, with an equal share of the time budget. */
 async function trainSizes(
   options: PlanOptions,
   setup: PlanSetup,
-  sample: JudgedSample,
+  { sample, budget }: { readonly sample: JudgedSample; readonly budget: PlanBudget },
 ): Promise<{ trained: Map<number, Encoder>; reports: Omit<PlanEncoder, 'fitGap'>[] }> {
   const { collection, objective = 'fidelity', seed, threads, signal, log, onProgress } = options;
   const trained = new Map<number, Encoder>();
   const reports: Omit<PlanEncoder, 'fitGap'>[] = [];
-  for (const dim of setup.dims) {
+  for (const [i, dim] of setup.dims.entries()) {
     throwIfAborted(signal);
+    const seconds = budget.secondsForSize(setup.dims.slice(i), setup);
+    if (seconds === null) continue;
     log?.('info', `training ${setup.vector.dim} -> ${dim}`);
     const { encoder, report } = await trainEncoder(sample.fitted, {
       dim,
       ...sample.judgements,
       objective,
       distance: setup.vector.distance,
-      budgetSeconds: secondsPerSize(options, setup),
+      budgetSeconds: seconds,
+      deterministic: options.deterministic !== false,
       // These encoders are only measured: the time goes to the choice.
       refit: false,
       seed,
@@ -300,11 +299,17 @@ async function trainSizes(
   return { trained, reports };
 }
 
+interface TrainedSample {
+  readonly sample: JudgedSample;
+  readonly trained: ReadonlyMap<number, Encoder>;
+  readonly budget: PlanBudget;
+}
+
 /** The encoder of each variant: that of its size, rotated for the codes as `train --for` does it. */
 async function encodersOf(
   { seed, threads, signal, log }: PlanOptions,
-  { variants }: PlanSetup,
-  { sample, trained }: { readonly sample: JudgedSample; readonly trained: ReadonlyMap<number, Encoder> },
+  variants: readonly Variant[],
+  { sample, trained, budget }: TrainedSample,
 ): Promise<Map<string, Encoder>> {
   const encoders = new Map<string, Encoder>();
   const rotated = new Map<string, Encoder>();
@@ -317,6 +322,10 @@ async function encodersOf(
     const known = rotated.get(codes);
     if (known !== undefined) {
       encoders.set(scratch.name, known);
+      continue;
+    }
+    if (!budget.hasTimeToRotate(`${scratch.dim} ${datatype}`)) {
+      encoders.set(scratch.name, encoder);
       continue;
     }
     log?.('info', `choosing a rotation of ${scratch.dim} dimensions for ${datatype}`);
@@ -332,11 +341,11 @@ async function encodersOf(
 async function fitGapsOf(
   options: PlanOptions,
   { points, vector: { distance } }: PlanSetup,
-  { sample, trained }: { readonly sample: JudgedSample; readonly trained: ReadonlyMap<number, Encoder> },
+  { sample, trained, budget }: TrainedSample,
 ): Promise<Map<number, ReadonlyMap<number, FitGap>>> {
   const { base, queries, rows, fitted } = sample;
   const gaps = new Map<number, ReadonlyMap<number, FitGap>>();
-  if (rows.keptOut.length === 0) return gaps;
+  if (rows.keptOut.length === 0 || !budget.hasTimeForGaps()) return gaps;
   const { seed, threads, signal, log } = options;
   log?.('info', `measuring what is lost among ${rows.keptOut.length} points that nothing was fitted to`);
   const asked = options.queries === undefined ? null : queries;

@@ -71,7 +71,11 @@ export function planCommand(): Command {
       wholeNumber,
       QUERIES,
     )
-    .option('--budget <time>', 'planned time of all trainings, such as 90s or 4m (default: 4m)', seconds)
+    .option('--budget <time>', 'time in which the command ends, such as 90s or 10m (default: 6m)', seconds)
+    .option(
+      '--deterministic',
+      'let the seed alone decide: --budget (then 4m) plans trainings, and is no deadline',
+    )
     .addOption(
       new Option(
         '--scratch <where>',

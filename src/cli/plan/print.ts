@@ -7,7 +7,8 @@ import {
   type SizingRow,
   type PlanTarget,
 } from '../../plan/sizing-row.js';
-import { secondsPerSize, type PlanResult } from '../../plan/run-plan.js';
+import { secondsPerSize } from '../../plan/plan-budget.js';
+import type { PlanResult } from '../../plan/run-plan.js';
 import type { FitGap } from '../../plan/extrapolate-recall.js';
 import type { Recommended } from '../../plan/worth-an-encoder.js';
 import type { PlanOptions, PlanSetup } from '../../plan/prepare-plan.js';
@@ -210,6 +211,7 @@ export function planCommands(
     ['--seed', seed],
     ...trainFlags,
     ['--budget', `${secondsPerSize(options, setup)}s`],
+    ...(options.deterministic === false ? [] : [['--deterministic', null] as const]),
   ]);
   const proxy = hasProxy(url) ? [servingLine(collectionMadeBy(deployment))] : [];
   return [training, migrationLine(deployment), searchLine(deployment), ...proxy].map((line) =>

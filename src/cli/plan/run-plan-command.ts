@@ -1,9 +1,11 @@
 import { nextCommand, sameCommandWithout } from '../console/next-commands.js';
+import { durationText } from '../console/progress/line.js';
 import { planStages } from '../console/progress/stages.js';
 import { randomBytes } from 'node:crypto';
 import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { adapterFor } from '../adapters.js';
+import { PLAN_DEADLINE } from '../../hyper-parameters/plan-deadline.js';
 import type { Config } from '../../config/load.js';
 import { codeOf, TldrError } from '../../core/errors.js';
 import type { StorageKind } from '../../store/collection.js';
@@ -38,6 +40,7 @@ export interface PlanFlags extends GlobalFlags, RelevanceFlags {
   readonly ram?: number;
   readonly queriesCount: number;
   readonly budget?: number;
+  readonly deterministic?: boolean;
   readonly scratch: 'server' | 'embedded';
   readonly seed: number;
   readonly all?: boolean;
@@ -129,6 +132,7 @@ export async function planOptionsOf(
     seed: flags.seed,
     threads: config.threads,
     budgetSeconds: flags.budget,
+    deterministic: flags.deterministic === true,
     signal,
     log,
     onProgress,
@@ -219,6 +223,10 @@ function sayWhat(
   run.say(
     `to measure: ${rows} configurations (dimensions ${dims.join(', ')} and ${vector.dim}) on ${formatNumber(samplePoints)} points`,
   );
+  if (options.deterministic === false)
+    run.say(
+      `  all of it ends within about ${durationText(options.budgetSeconds ?? PLAN_DEADLINE.seconds)} (--budget)`,
+    );
   if (givenQueries !== null)
     run.say(
       `  ${formatNumber(givenQueries.measuring)} of the queries measure, ${formatNumber(givenQueries.training)} train and choose encoders`,

@@ -60,7 +60,7 @@ export function shrinkCommand(): Command {
     .addOption(
       new Option(
         '--budget <time>',
-        'time in which the training ends, such as 90s or 10m; the trainings of the sizing take half of it',
+        'time in which the training ends, such as 90s or 10m, and before it the sizing',
       )
         .argParser(seconds)
         .default(BUDGET_SECONDS, '2m'),

@@ -43,7 +43,12 @@ export async function sizingLine({ collection, flags, store }: ShrinkWork): Prom
       ['--oversampling', flags.layout === 'two-stage' ? OVERSAMPLINGS.join(',') : 1],
       ['--sample', flags.sample],
       ...(flags.queries === undefined ? [] : [['--queries', flags.queries] as const]),
-      ['--budget', `${flags.budget / 2}s`],
+      ...(flags.deterministic === true
+        ? ([
+            ['--budget', `${flags.budget / 2}s`],
+            ['--deterministic', null],
+          ] as const)
+        : [['--budget', `${flags.budget}s`] as const]),
       ['--seed', flags.seed],
     ],
   };
@@ -99,7 +104,7 @@ export async function measure(work: ShrinkWork): Promise<ShrinkSizing> {
     samplePoints,
     trainsWithQueries: result.queries.training > 0,
     today: today === undefined ? null : figuresOf(today),
-    proposals: proposals.map((one) => proposedOf(one, { work, setup, seconds })),
+    proposals: proposals.map((one) => proposedOf(one, { work, setup, seconds, written: samplePoints })),
     alternative: alternativeTo(proposals, rows),
     table: plainTable(sizingTable(result, null)),
     settings: planReportRows(rows, null),
@@ -156,7 +161,13 @@ function proposedOf(
     work,
     setup,
     seconds,
-  }: { readonly work: ShrinkWork; readonly setup: PlanSetup; readonly seconds: number | null },
+    written,
+  }: {
+    readonly work: ShrinkWork;
+    readonly setup: PlanSetup;
+    readonly seconds: number | null;
+    readonly written: number;
+  },
 ): Proposed {
   const { dim, datatype, oversampling, layout, hnswM } = row;
   if (datatype === 'as configured' || layout === null)
@@ -172,17 +183,29 @@ function proposedOf(
       layout,
       ...(hnswM === setup.current.hnswM ? {} : { hnswM }),
     },
-    seconds: seconds === null ? null : work.flags.budget + copySeconds(setup, { dim, layout, seconds }),
+    seconds:
+      seconds === null ? null : work.flags.budget + copySeconds(setup, { dim, layout, seconds, written }),
   };
 }
 
 /** Estimates the copy's time by the bytes that the sizing wrote and indexed in the time that it took. */
 function copySeconds(
-  { vector, points, scratchBytes }: PlanSetup,
-  { dim, layout, seconds }: { readonly dim: number; readonly layout: string; readonly seconds: number },
+  { vector, points, scratchBytes, samplePoints }: PlanSetup,
+  {
+    dim,
+    layout,
+    seconds,
+    written,
+  }: {
+    readonly dim: number;
+    readonly layout: string;
+    readonly seconds: number;
+    /** Points of the sample that were written. */
+    readonly written: number;
+  },
 ): number {
   const fullBytes = layout === 'two-stage' ? vector.dim * vector.componentBytes : 0;
-  return (seconds * points * (fullBytes + dim * FLOAT_BYTES)) / scratchBytes;
+  return (seconds * points * (fullBytes + dim * FLOAT_BYTES)) / ((scratchBytes * written) / samplePoints);
 }
 
 /** Says so if the database's own storage of the full vectors is as good as the balanced proposal, in as little memory. */

@@ -108,7 +108,7 @@ describe('memory grows with rows x dimensions', () => {
     // As many points span no more directions than that.
     const previewed = await place.cli(...plan, '--dry-run');
     expect(previewed.json()).toMatchObject({ dryRun: true, dims: [13, 27, 55], samplePoints: ROWS });
-    const how = ['--dims', '8', '--budget', '1s', '--queries-count', '4', '--yes'];
+    const how = ['--dims', '8', '--budget', '1s', '--deterministic', '--queries-count', '4', '--yes'];
     const planned = await place.cli(...plan, ...how);
     expect(planned.code).toBe(0);
     await expectPeakBelow(PEAK_BYTES_MAX);

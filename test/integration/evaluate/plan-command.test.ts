@@ -131,6 +131,7 @@ test('a plan is complete, picks for a target, and reality keeps what it says', a
     'float32,scalar',
     '--oversampling',
     '1,4',
+    '--deterministic',
     '--budget',
     '1s',
   ];
@@ -227,6 +228,7 @@ describe('the scratch collection is removed', () => {
     'float32',
     '--sample',
     '300',
+    '--deterministic',
     '--budget',
     '1s',
   ];

@@ -227,7 +227,17 @@ test('plan leaves a float16 variant out that cannot hold the projected values', 
     ),
   );
   expect((await write(place.server.url, 'planned', large)).status).toBe(200);
-  const flags = ['--dims', '4', '--datatypes', 'float32,float16', '--budget', '1s', '--yes', '--json'];
+  const flags = [
+    '--dims',
+    '4',
+    '--datatypes',
+    'float32,float16',
+    '--budget',
+    '1s',
+    '--deterministic',
+    '--yes',
+    '--json',
+  ];
   const planned = await place.cli('plan', 'planned', ...flags);
   expect(planned.code).toBe(0);
   const { rows, notes } = planned.json() as { rows: { datatype: string; dim: number }[]; notes: string[] };

@@ -129,6 +129,7 @@ describe('learned from, with labels of the payload field __proto__', () => {
     'relevance',
     '--labels-field',
     '__proto__',
+    '--deterministic',
     '--budget',
     '1s',
     '--sample',

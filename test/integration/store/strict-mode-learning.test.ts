@@ -81,7 +81,7 @@ describe('all limits together', () => {
 
   test('plan measures in a collection of its own, which has no limits', async () => {
     const sizes = ['--dims', '4', '--datatypes', 'float32', '--oversampling', '1,4'];
-    const flags = [...sizes, '--queries-count', '20', '--budget', '1s', '--yes'];
+    const flags = [...sizes, '--queries-count', '20', '--budget', '1s', '--deterministic', '--yes'];
     await done(place, 'plan', 'all limits', '--vector', '', ...flags);
     expect(await place.store.listCollections()).not.toContainEqual(expect.stringContaining('tldr-plan-'));
   });

@@ -134,7 +134,7 @@ test('a stopped training goes on with the same labels, and not with qrels of oth
 
 test('a plan chooses its encoders by the same, and prints a training that does', async () => {
   const small = ['plan', 'docs', '--dims', '6', '--datatypes', 'float32', '--oversampling', '1,10'];
-  const args = [...small, '--budget', '1s', '--sample', '600', ...relevance, '--json'];
+  const args = [...small, '--budget', '1s', '--deterministic', '--sample', '600', ...relevance, '--json'];
   const byField = await cli(...args, '--labels-field', 'about.tags', '--target', 'recall@10>=0.01', '--yes');
   expect(byField).toMatchObject({ code: 0, stderr: expect.stringContaining('labels from payload field') });
   const { encoders, commands } = byField.json() as unknown as {
