@@ -1,5 +1,7 @@
-/** How a time budget is kept where the clock decides. All chosen. */
+/** How a time budget is kept where the clock decides. Chosen, if a line names no source. */
 export const DEADLINE = {
+  // Default budget: what trainings planned for two minutes took for a full sample. Source: docs/benchmarks/training.md.
+  seconds: 240,
   // Start and end of a training (worker thread, engine, folded weights), in seconds, until one has been measured.
   startSeconds: 0.5,
   // A training that would have fewer steps than this is left out.

@@ -3,7 +3,6 @@ import type { Matrix } from '../core/matrix.js';
 import { THREADS } from '../core/run-options.js';
 import { REFIT, SPLIT } from '../hyper-parameters/choice-of-candidate.js';
 import { DEADLINE } from '../hyper-parameters/deadline.js';
-import { BUDGET_SECONDS } from '../hyper-parameters/fit-of-candidates.js';
 import { Deadline } from '../train/deadline.js';
 import { measureSpeed, rowsInTime, withFewerRows } from '../train/fewer-rows.js';
 import type { SplitSample } from './split-sample.js';
@@ -16,7 +15,7 @@ export function deadlineOf({ resume, ...options }: TrainEncoderOptions): Deadlin
   if (options.deterministic !== false || isExplicit(options)) return new Deadline(Number.POSITIVE_INFINITY);
   const limits = [...(resume?.values() ?? [])].flatMap(({ limit }) => (limit === undefined ? [] : [limit]));
   const spent = limits.reduce((sum, { spentSeconds }) => sum + spentSeconds, 0);
-  return new Deadline(options.budgetSeconds ?? BUDGET_SECONDS, spent);
+  return new Deadline(options.budgetSeconds ?? DEADLINE.seconds, spent);
 }
 
 /** The sample, or a random part of it if neighbour graph and PCA of all rows would take too much of the time. */

@@ -8,7 +8,7 @@ import type { ShrinkFlags } from './work.js';
 /** Points that the sizing measures with: enough for a first answer within a minute or two. */
 const SAMPLE_POINTS = 5_000;
 /** Planned time of the training; the sizing before it takes half of it. */
-const BUDGET_SECONDS = 120;
+const BUDGET_SECONDS = 240;
 
 const HELP = `
 Reads   the collection, which is never changed, and --queries if you give them
@@ -63,7 +63,7 @@ export function shrinkCommand(): Command {
         'time in which the training ends, such as 90s or 10m, and before it the sizing',
       )
         .argParser(seconds)
-        .default(BUDGET_SECONDS, '2m'),
+        .default(BUDGET_SECONDS, '4m'),
     )
     .option('--deterministic', 'let the seed alone decide how long the training is, not the clock')
     .option('--switch <alias>', 'at the end, let this alias lead to the new collection')

@@ -68,10 +68,10 @@ export function trainCommand(): Command {
     .option('--sample <n>', 'points to learn from', wholeNumber, SAMPLE_POINTS)
     .option('--seed <n>', 'seed of everything random', seedNumber, 0)
     .option('--auto', 'train every candidate within --budget and save the best (the default)')
-    .option('--budget <time>', 'time in which training ends, such as 90s, 2m or 1h (default: 2m)', seconds)
+    .option('--budget <time>', 'time in which training ends, such as 90s, 2m or 1h (default: 4m)', seconds)
     .option(
       '--deterministic',
-      'let the seed alone decide, not the clock: --budget is then a plan, no deadline',
+      'let the seed alone decide, not the clock: --budget (then 2m) is a plan, no deadline',
     )
     .option('--from <file>', 'go on from this encoder file, in a part of the time, and compare both')
     .option('--ship <name>', 'candidate to save: best, or a name from the table', 'best')

@@ -23,6 +23,7 @@ import {
   type LossName,
   type OptimizerName,
 } from '../../train/options.js';
+import { DEADLINE } from '../../hyper-parameters/deadline.js';
 import { BUDGET_SECONDS } from '../../hyper-parameters/fit-of-candidates.js';
 import type { StorageKind } from '../../store/collection.js';
 import type { Config } from '../../config/load.js';
@@ -128,7 +129,7 @@ export async function train(
     run.say(
       'only linear encoders compete, since the database can compute them itself; --ship <candidate> or a training flag lets others compete',
     );
-  run.expectStages(trainStages(flags, Object.keys(settings).length === 0));
+  run.expectStages(trainStages(Object.keys(settings).length === 0 ? budgetOf(flags) : null));
   const job = { collection, flags, settings, kept, linearOnly, run, config };
   if (kept.checkpoint === null) return trainFrom(named, job);
   try {
@@ -219,9 +220,15 @@ function isForSql(
   return isFree && collection !== undefined && adapterFor(config.url).encoderScript !== undefined;
 }
 
+/** The time budget in seconds: as given, or the default of what decides, the clock or the seed. */
+function budgetOf({ budget, deterministic }: TrainFlags): number {
+  return budget ?? (deterministic === true ? BUDGET_SECONDS : DEADLINE.seconds);
+}
+
 /** Says how long the fit of all candidates will take. */
-function timeToExpect({ budget = BUDGET_SECONDS, deterministic }: TrainFlags): string {
-  const time = durationText(budget);
+function timeToExpect(flags: TrainFlags): string {
+  const { deterministic } = flags;
+  const time = durationText(budgetOf(flags));
   return deterministic === true
     ? `training takes about ${time} on a machine of the speed that it is planned for; a slower one takes longer (--deterministic)`
     : `training ends within about ${time} (--budget)`;

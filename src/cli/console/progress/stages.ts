@@ -1,5 +1,3 @@
-import { BUDGET_SECONDS } from '../../../hyper-parameters/fit-of-candidates.js';
-
 /** A part of a command's work, for the line that says how far the whole command is. */
 export interface CommandStage {
   /** The names of the steps that belong to it, as `Progress` gives them. */
@@ -35,14 +33,11 @@ const CHOICE: CommandStage = { steps: /^(exact neighbours|judging|projecting.*|s
 /** Training takes its budget, and about a tenth more to read and to choose. */
 const TRAIN_SECONDS_PER_BUDGET = 1.1;
 
-/** Returns the stages of `train`. @param isPlanned whether a budget decides how long it takes, not settings */
-export function trainStages(
-  { budget = BUDGET_SECONDS }: { readonly budget?: number },
-  isPlanned: boolean,
-): CommandStages {
+/** Returns the stages of `train`. @param budgetSeconds null if settings decide how long it takes */
+export function trainStages(budgetSeconds: number | null): CommandStages {
   return {
     stages: [READ, AXES, NEIGHBOURS, TRAINING, CHOICE],
-    seconds: isPlanned ? budget * TRAIN_SECONDS_PER_BUDGET : null,
+    seconds: budgetSeconds === null ? null : budgetSeconds * TRAIN_SECONDS_PER_BUDGET,
   };
 }
 

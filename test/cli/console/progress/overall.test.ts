@@ -66,7 +66,7 @@ test('before the first known step there is nothing to say', () => {
 const ALONE: readonly string[] = ['loading'];
 
 test('every step that the product reports belongs to a stage of some command', () => {
-  const stages = [trainStages({}, true), planStages(), COPY_STAGES, COMPARISON_STAGES].flatMap(
+  const stages = [trainStages(120), planStages(), COPY_STAGES, COMPARISON_STAGES].flatMap(
     (command) => command.stages,
   );
   const reported = ['src', 'adapters'].flatMap((folder) =>
