@@ -83,7 +83,9 @@ export function keepTime(
   const scores = candidates * (storedAs === undefined ? 1 : 2);
   deadline.afterwards = DEADLINE.endShare * deadline.budgetSeconds + scores * deadline.took('scores');
   if (refit === false || sample === null) return;
-  deadline.secondFit = { training: REFIT.stepsShare, graph: (sample.x.rows / train.rows) ** 2 };
+  // The second fit to more queries has the rows, and so the graph, of the first one.
+  const graph = sample.joined === undefined ? (sample.x.rows / train.rows) ** 2 : 0;
+  deadline.secondFit = { training: REFIT.stepsShare, graph };
 }
 
 /** Names the candidates for which the budget is too small. */
