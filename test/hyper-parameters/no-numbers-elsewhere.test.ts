@@ -4,7 +4,12 @@ import { join } from 'node:path';
 import ts from 'typescript';
 import { defaultSettings, REFERENCE, referenceSettings } from '../../src/train/options.js';
 
-const PLACES = ['src/hyper-parameters/fit-of-candidates.ts', 'src/hyper-parameters/choice-of-candidate.ts'];
+const PLACES = [
+  'src/hyper-parameters/fit-of-candidates.ts',
+  'src/hyper-parameters/choice-of-candidate.ts',
+  'src/hyper-parameters/deadline.ts',
+  'src/hyper-parameters/plan-deadline.ts',
+];
 /** Folders whose code decides which encoder a training gives. */
 const FOLDERS = ['src/train', 'src/select', 'src/baselines', 'src/knn'];
 
@@ -22,6 +27,9 @@ const NO_HYPER_PARAMETERS: Readonly<Record<string, string>> = {
   'src/train/state.ts SLOTS_MAX': 'a limit of what a file may hold',
   'src/train/tfjs-executor.ts WASM_BYTES_MAX': 'a limit of WebAssembly',
   'src/train/tfjs-executor.ts WASM_COPIES': 'measured need of memory, for a check',
+  'src/train/deadline.ts TIMEOUT_MS_MAX': 'a limit of timers',
+  'src/train/run-training.ts STATE_SECONDS': 'how often the state is saved',
+  'src/select/fit-learned.ts secondsSince': 'milliseconds in a second',
   'src/select/candidate.ts UNIT_TOLERANCE': 'the rounding of stored vectors',
   'src/select/train-memory.ts SAMPLES': 'an estimate of memory',
   'src/select/train-memory.ts MAPS': 'an estimate of memory',
