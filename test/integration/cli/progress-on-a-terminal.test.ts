@@ -79,17 +79,9 @@ function expectNothingLeft({ lines, raw }: TerminalRun): void {
 test.each([60, 80, 120])(
   'on %i columns, progress fits, is rewritten in place, and Ctrl-C leaves the command that goes on',
   async (columns) => {
-    const args = [
-      'train',
-      '--input',
-      "it's x.npy",
-      '--dim',
-      '4',
-      '--steps',
-      '1000000',
-      '--out',
-      'my enc.onnx',
-    ];
+    // A file of its own, since the same command would go on from what the run before it left.
+    const out = `my enc ${columns}.onnx`;
+    const args = ['train', '--input', "it's x.npy", '--dim', '4', '--steps', '1000000', '--out', out];
     const run = await onTerminal(columns, args, { typeOn: /training .*[1-9]\d*\/s/, keys: CTRL_C });
     expect(run.code).toBe(130);
     const shown = drawn(run);
@@ -102,7 +94,7 @@ test.each([60, 80, 120])(
     const text = run.lines.join('\n');
     const end = 'to go on, run:\n';
     expect(text.slice(text.indexOf(end) + end.length).replaceAll('\n', '')).toBe(
-      "  qdrant-tldr train --input 'it'\\''s x.npy' --dim 4 --steps 1000000 --out 'my enc.onnx'",
+      `  qdrant-tldr train --input 'it'\\''s x.npy' --dim 4 --steps 1000000 --out '${out}'`,
     );
   },
 );
@@ -120,7 +112,7 @@ test('the last line after Ctrl-C goes on with a copy', async () => {
     '--yes',
   ];
   const slowly = ['--batch-size', '4', '--concurrency', '1'];
-  const run = await onTerminal(120, [...args, ...slowly], { typeOn: /copying .*\d %/, keys: CTRL_C });
+  const run = await onTerminal(160, [...args, ...slowly], { typeOn: /copying .*\d %/, keys: CTRL_C });
   expect(run.code).toBe(130);
   expectNothingLeft(run);
   expect(run.lines.at(-2)).toBe('to go on, run:');
