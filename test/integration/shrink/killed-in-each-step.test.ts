@@ -77,8 +77,15 @@ test('killed in each step, the same command goes on and ends as if nothing had h
   expect(await scratches()).toEqual([]);
   expect(isTraining()).toBe(true);
 
-  const other = runUntil('SIGKILL', shows('step 5 of 7'));
+  let [isOver, begin] = [false, (): void => undefined];
+  const begun = new Promise<void>((done) => (begin = done));
+  const other = runUntil('SIGKILL', (stdout) => {
+    if (stdout.includes('step 4 of 7')) begin();
+    return isOver;
+  });
+  await Promise.race([begun, other]);
   const together = await place.cli(...RUN);
+  isOver = true;
   expect([together.code, (await other).signal]).toEqual([5, 'SIGKILL']);
   expect(together.stderr).toContain('another run');
 
