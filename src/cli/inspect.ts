@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { wholeNumber, withGlobalFlags } from './console/options.js';
+import { namedTable, withTableFlags, type TableFlags } from './console/table-flags.js';
 import type { InspectFlags } from './run-inspect.js';
 
 const HELP = `
@@ -9,7 +10,7 @@ Writes  nothing
 Examples:
   qdrant-tldr inspect docs
   qdrant-tldr inspect docs --dim 96
-  qdrant-tldr inspect public.docs --url postgres://app@localhost/app
+  qdrant-tldr inspect postgres://app@localhost/app --table public.docs --column embedding
 
 Memory is an estimate from dimensions, datatypes, quantisation and graph links.
 
@@ -19,11 +20,13 @@ Documentation: docs/cli.md`;
 export function inspectCommand(): Command {
   const command = new Command('inspect')
     .description('Show dimensions, distance, count and estimated memory of a collection, now and reduced.')
-    .argument('<collection>', 'collection to show; it is only read')
+    .argument('<collection>', 'collection or table to show; it is only read')
+    .option('--vector <name>', 'vector to show, if the collection has several')
     .option('--dim <n>', 'dimensions to compare with (default: an eighth)', wholeNumber)
-    .action(async (collection: string, flags: InspectFlags) =>
-      (await import('./run-inspect.js')).runInspect(collection, flags),
-    );
+    .action(async (named: string, flags: InspectFlags & TableFlags) => {
+      const { collection, way } = namedTable(named, flags);
+      await (await import('./run-inspect.js')).runInspect(collection, { ...flags, ...way });
+    });
   command.addHelpText('after', HELP);
-  return withGlobalFlags(command);
+  return withGlobalFlags(withTableFlags(command));
 }

@@ -1,5 +1,6 @@
 import { TldrError } from '../core/errors.js';
 import type { CollectionSpec } from '../store/collection.js';
+import { pickVector } from '../store/pick-vector.js';
 import type { MemoryEstimate } from '../store/storage.js';
 import { targetDescription } from '../store/target-description.js';
 import { estimatedMemory } from './console/compact-memory.js';
@@ -11,13 +12,15 @@ import type { GlobalFlags } from './console/options.js';
 
 export interface InspectFlags extends GlobalFlags {
   readonly dim?: number;
+  readonly vector?: string;
 }
 
 /** Runs `inspect`. */
 export function runInspect(collection: string, flags: InspectFlags): Promise<void> {
   return withConsole(flags, (run, config) =>
     withSource(config, run, async (store) => {
-      const spec = await store.describe(collection);
+      const whole = await store.describe(collection);
+      const spec = flags.vector === undefined ? whole : withOnly(whole, flags.vector);
       const points = await store.count(collection);
       const now = estimatedMemory(store, spec, { points });
       run.say(`${collection}: ${points.toLocaleString('en-US')} points`);
@@ -48,7 +51,7 @@ export function runInspect(collection: string, flags: InspectFlags): Promise<voi
       ]);
       const [first] = reduced;
       const ofVector =
-        spec.vectors.length > 1 && first !== undefined ? [['--vector', first.vector] as const] : [];
+        whole.vectors.length > 1 && first !== undefined ? [['--vector', first.vector] as const] : [];
       const names = [collection];
       const goal = ['--target', 'recall@10>=0.97'] as const;
       const plan = nextCommand(flags, { command: ['plan'], names, flags: [...ofVector, goal] });
@@ -77,6 +80,11 @@ export function runInspect(collection: string, flags: InspectFlags): Promise<voi
       });
     }),
   );
+}
+
+/** Returns the spec with one of its vectors. @throws NOT_FOUND, UNSUPPORTED as `pickVector` */
+function withOnly(spec: CollectionSpec, vector: string): CollectionSpec {
+  return { ...spec, vectors: [pickVector(spec, vector)] };
 }
 
 /** Prints which vectors --dim does not reduce. @throws INVALID_ARGUMENT when it reduces none */

@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { wholeNumber, withGlobalFlags } from './console/options.js';
+import { namedTable, withTableFlags, type TableFlags } from './console/table-flags.js';
 import type { SearchFlags } from './run-search.js';
 
 const HELP = `
@@ -31,9 +32,10 @@ export function searchCommand(): Command {
       wholeNumber,
     )
     .option('--exact', 'compare with every vector instead of using the index')
-    .action(async (collection: string, flags: SearchFlags) =>
-      (await import('./run-search.js')).runSearch(collection, flags),
-    );
+    .action(async (named: string, flags: SearchFlags & TableFlags) => {
+      const { collection, way } = namedTable(named, flags);
+      await (await import('./run-search.js')).runSearch(collection, { ...flags, ...way });
+    });
   command.addHelpText('after', HELP);
-  return withGlobalFlags(command);
+  return withGlobalFlags(withTableFlags(command));
 }

@@ -38,7 +38,7 @@ function checkNoPassword(url: string): void {
   if (!hasPassword || known?.addressVariable === undefined) return;
   throw new TldrError(
     'INVALID_ARGUMENT',
-    `--url ${maskAddress(url)} holds a password, which lists of processes show: give the whole address in ${known.addressVariable}, or the password in PGPASSWORD or ~/.pgpass`,
+    `the address ${maskAddress(url)} holds a password, which lists of processes show: give the whole address in ${known.addressVariable}, or the password in PGPASSWORD or ~/.pgpass`,
   );
 }
 

@@ -3,6 +3,7 @@ import { RESCORE } from '../../store/defaults.js';
 import { Command } from 'commander';
 import { DEFAULT_TERMS } from '../../evaluate/acceptance.js';
 import { numberList, type EvaluateFlags } from './request.js';
+import { namedTable, withTableFlags, type TableFlags } from '../console/table-flags.js';
 import { seedNumber, wholeNumber, withGlobalFlags } from '../console/options.js';
 
 const HELP = `
@@ -56,7 +57,10 @@ export function evaluateCommand(): Command {
       'with --drift: a filter of the database that selects the new points, which are judged apart',
     )
     .option('--base <file>', 'without a database: .npy or .parquet file of the vectors to search')
-    .option('--column <name>', 'the column of vectors, if --base is a Parquet file with several')
+    .option(
+      '--column <name>',
+      'the column of vectors: of a table, or of a Parquet file in --base, if there are several',
+    )
     .option('--no-pca', 'with --base: do not compare with PCA')
     .option(
       '--labels <file>',
@@ -81,9 +85,12 @@ export function evaluateCommand(): Command {
     .option('--force', 'replace an existing --report file')
     .option('--threads <n>', `threads (default: ${THREADS})`, wholeNumber)
     .option('--seed <n>', 'seed of the held-out rows and of the intervals', seedNumber, 0)
-    .action(async (full: string | undefined, compact: string | undefined, flags: EvaluateFlags) =>
-      (await import('./run-evaluate.js')).runEvaluate([full, compact], flags),
+    .action(
+      async (full: string | undefined, compact: string | undefined, flags: EvaluateFlags & TableFlags) => {
+        const { collection, way } = namedTable(full, { ...flags, ...(flags.base && { input: flags.base }) });
+        await (await import('./run-evaluate.js')).runEvaluate([collection, compact], { ...flags, ...way });
+      },
     );
   command.addHelpText('after', HELP);
-  return withGlobalFlags(command);
+  return withGlobalFlags(withTableFlags(command, { hasColumn: true }));
 }

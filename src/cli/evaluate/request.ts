@@ -20,6 +20,8 @@ import { areDifferent, checkOutput } from '../console/check-output.js';
 export interface EvaluateFlags extends GlobalFlags {
   readonly encoder: string;
   readonly base?: string;
+  /** Of a table, the column of vectors. */
+  readonly vector?: string;
   /** The columns of Parquet files. */
   readonly column?: string;
   readonly queryColumn?: string;
@@ -82,7 +84,7 @@ export async function checkRequest(
     throw usage('--new-filter chooses stored points as queries: leave it out with --queries');
   if (needsRelevance(terms) && flags.qrels === undefined && flags.labels === undefined)
     throw usage('--accept uses mAP, nDCG or MRR: give --qrels or --labels, to say what is relevant');
-  checkColumn('--column', flags.column, [flags.base]);
+  if (flags.base !== undefined) checkColumn('--column', flags.column, [flags.base]);
   checkColumn('--query-column', flags.queryColumn, [flags.queries]);
   checkPageFlags(flags);
   if (flags.sample === 0) throw usage('--sample: got 0, expected at least 1');

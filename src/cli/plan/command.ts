@@ -5,6 +5,7 @@ import { SCRATCH_PREFIX } from '../../plan/scratch-names.js';
 import { seconds, seedNumber, wholeNumber, withGlobalFlags, withWriteFlags } from '../console/options.js';
 import { KINDS, NEWER_KINDS } from './default-kinds.js';
 import { addGoalFlags } from './goal-flags.js';
+import { namedTable, withTableFlags, type TableFlags } from '../console/table-flags.js';
 import { withRelevanceFlags } from '../train/relevance-flags.js';
 import type { PlanFlags } from './run-plan-command.js';
 
@@ -37,7 +38,7 @@ export function planCommand(): Command {
     .description(
       'Measure dims x datatype x oversampling on a sample: recall, memory, disk, latency; pick the cheapest for a target.',
     )
-    .argument('<collection>', 'collection to plan for; it is never changed')
+    .argument('<collection>', 'collection or table to plan for; it is never changed')
     .option('--vector <name>', 'vector to plan for, if the collection has several')
     .option(
       '--dims <list>',
@@ -93,13 +94,14 @@ export function planCommand(): Command {
       '--clean',
       `remove scratch collections (${SCRATCH_PREFIX}...) that killed runs left behind, and end`,
     )
-    .action(async (collection: string, flags: PlanFlags) =>
-      (await import('./run-plan-command.js')).runPlanCommand(collection, flags),
-    );
+    .action(async (named: string, flags: PlanFlags & TableFlags) => {
+      const { collection, way } = namedTable(named, flags);
+      await (await import('./run-plan-command.js')).runPlanCommand(collection, { ...flags, ...way });
+    });
   addGoalFlags(command);
   withRelevanceFlags(command, { labels: 'lines id<TAB>label', fields: '', documents: 'point ids' });
   command.addHelpText('after', HELP);
-  return withWriteFlags(withGlobalFlags(command));
+  return withWriteFlags(withGlobalFlags(withTableFlags(command)));
 }
 
 function numberList(text: string): number[] {

@@ -5,6 +5,7 @@ import { DISTANCES } from '../../core/distance.js';
 import { NEIGHBOUR_SEARCHES } from '../../knn/neighbour-searches.js';
 import { STORED_FORMS } from '../../store/collection.js';
 import { decimal, seconds, seedNumber, wholeNumber, withGlobalFlags } from '../console/options.js';
+import { namedTable, withTableFlags, type TableFlags } from '../console/table-flags.js';
 import { withRelevanceFlags } from './relevance-flags.js';
 import type { TrainFlags } from './run-train.js';
 
@@ -16,7 +17,7 @@ Writes  the encoder file (--out), and if you ask for it a page of results (--rep
 Examples:
   qdrant-tldr train docs --dim 96 --out enc.onnx
   qdrant-tldr train docs --dim 96 --out enc.onnx --budget 10m
-  qdrant-tldr train docs --dim 96 --out enc.onnx --vector embedding --url postgres://app@localhost/app
+  qdrant-tldr train postgres://app@localhost/app --table docs --column embedding --dim 96 --out enc.onnx
   qdrant-tldr train --input base.npy --dim 64 --out enc.onnx
   qdrant-tldr train docs --dim 96 --out enc.onnx --queries real-queries.npy --report report.html
   qdrant-tldr train --input base.npy --dim 64 --out enc.onnx --objective relevance --labels labels.npy
@@ -58,11 +59,14 @@ export function trainCommand(): Command {
     .description(
       'Learn a dimension-reducing encoder from a collection (or a file of vectors) and save the best candidate.',
     )
-    .argument('[collection]', 'collection to learn from; omit it with --input')
+    .argument('[collection]', 'collection or table to learn from; omit it with --input')
     .requiredOption('--dim <n>', 'dimensions of the compact space', wholeNumber)
     .requiredOption('--out <file>', 'encoder file to write, for example enc.onnx')
     .option('--input <file>', 'learn from a .npy or .parquet file instead of a collection')
-    .option('--column <name>', 'the column of vectors, if --input is a Parquet file with several')
+    .option(
+      '--column <name>',
+      'the column of vectors: of a table, or of a Parquet file in --input, if there are several',
+    )
     .addOption(new Option('--distance <name>', 'distance of the --input vectors').choices([...DISTANCES]))
     .option('--vector <name>', 'vector to reduce, if the collection has several')
     .option('--sample <n>', 'points to learn from', wholeNumber, SAMPLE_POINTS)
@@ -111,11 +115,12 @@ export function trainCommand(): Command {
     fields: ', or several with commas; for fidelity, which only measures them, also auto (default) or none',
     documents: 'point ids, or by rows of --input',
   });
-  addTrainingFlags(command).action(async (collection: string | undefined, flags: TrainFlags) =>
-    (await import('./run-train.js')).runTrain(collection, flags),
-  );
+  addTrainingFlags(command).action(async (named: string | undefined, flags: TrainFlags & TableFlags) => {
+    const { collection, way } = namedTable(named, flags);
+    await (await import('./run-train.js')).runTrain(collection, { ...flags, ...way });
+  });
   command.addHelpText('after', HELP);
-  return withGlobalFlags(command);
+  return withGlobalFlags(withTableFlags(command, { hasColumn: true }));
 }
 
 /** Adds what is written beside the encoder, and how. */

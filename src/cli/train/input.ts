@@ -20,7 +20,7 @@ const SAMPLE_POINTS_MAX = 10_000_000;
 /** Flags that name the training data. */
 export interface TrainInputFlags extends RelevanceFlags {
   readonly distance?: Distance;
-  /** The column of a Parquet --input. */
+  /** The column of a Parquet --input; for a table, `vector` has it too. */
   readonly column?: string;
   readonly vector?: string;
   readonly report?: string;
@@ -69,8 +69,8 @@ export async function loadTraining(
       `--sample: got ${size}, expected 1 to ${SAMPLE_POINTS_MAX.toLocaleString('en-US')}`,
     );
   }
-  checkColumn('--column', flags.column, [flags.input]);
   if (flags.input !== undefined) {
+    checkColumn('--column', flags.column, [flags.input]);
     const { distance = 'cosine', column } = flags;
     const file = await openVectors(flags.input, column);
     await file.close();

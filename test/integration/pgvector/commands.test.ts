@@ -51,6 +51,19 @@ describe('the commands on a table of PostgreSQL', () => {
     expect(stderr).toContain('qdrant-tldr train docs --dim 2 --out enc.onnx');
   });
 
+  postgresTest('inspect it by address, table and column', async () => {
+    const way = ['--table', 'public.docs', '--column', 'embedding'];
+    const { code, stderr, json } = await runCli(['inspect', server.url, ...way, '--json'], { cwd });
+    expect({ code, stderr }).toMatchObject({ code: 0 });
+    expect(json()).toMatchObject({ collection: 'public.docs', points: ROWS });
+    expect(stderr).toContain(`train public.docs --dim 2 --out enc.onnx --url ${server.url}`);
+    const wrong = await runCli(['inspect', server.url, '--table', 'docs', '--column', 'topic'], { cwd });
+    expect({ code: wrong.code, stderr: wrong.stderr }).toEqual({
+      code: 4,
+      stderr: expect.stringContaining('it has "embedding"') as unknown,
+    });
+  });
+
   postgresTest('learn from it, with labels of its columns, and promise no migration', async () => {
     const learn = ['--dim', '4', '--steps', '3', '--k', '5', '--out', 'enc.onnx', '--report', 'page.html'];
     const { code, stderr, json } = await cli('train', 'docs', ...learn, '--labels-field', 'topic', '--json');
@@ -103,7 +116,10 @@ describe('the commands on a table of PostgreSQL', () => {
       env: { DATABASE_URL: 'postgres://me:s3cret@127.0.0.1:1/app', QDRANT_TLDR_LOG_LEVEL: 'debug' },
     });
     expect(failed.code).not.toBe(0);
-    for (const { stdout, stderr } of [refused, shown, failed])
+    const inPlace = await cli('inspect', 'postgres://me:s3cret@127.0.0.1:1/app', '--table', 'docs');
+    expect(inPlace.code).toBe(2);
+    expect(inPlace.stderr).toContain('give the whole address in DATABASE_URL');
+    for (const { stdout, stderr } of [refused, shown, failed, inPlace])
       expect(stdout + stderr).not.toContain('s3cret');
   });
 
