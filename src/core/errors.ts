@@ -172,10 +172,11 @@ export function nativeLibraryError(error: unknown): TldrError | null {
     return null;
   const name = Object.keys(NATIVE_PACKAGES).find((known) => message.includes(known));
   if (name === undefined) return null;
+  // A message of several lines ends its first one with an announcement: "Require stack:", "... Tried:".
   const [reason = ''] = message.split('\n');
   return new TldrError(
     'UNSUPPORTED',
-    `${name} cannot be loaded by Node ${process.version} on ${process.platform} ${process.arch} (${reason.replace(/:$/, '')}), expected ${expectDefined(NATIVE_PACKAGES[name], 'its need')}`,
+    `${name} cannot be loaded by Node ${process.version} on ${process.platform} ${process.arch} (${reason.replace(/(\. Tried)?:$/, '')}), expected ${expectDefined(NATIVE_PACKAGES[name], 'its need')}`,
     { cause: error },
   );
 }
