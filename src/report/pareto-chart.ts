@@ -197,7 +197,7 @@ function labelsFor(
       x: x.pixel(row.ramBytes),
       y: y.pixel(row.recallAt10),
       texts: textsOf(row),
-      ...(row.chosen ? { distance: 8 } : {}),
+      ...(row.chosen ? { distance: 8, isRequired: true } : {}),
     };
   });
   const frame = {

@@ -5,6 +5,8 @@ export interface LabelWish {
   readonly texts: readonly string[];
   /** Pixels that the label stays further away from its point, because the mark there is larger. */
   readonly distance?: number;
+  /** The label is shown in any case: if no place is free, at the place where it covers the fewest obstacles. */
+  readonly isRequired?: boolean;
 }
 
 /** The place of a label: the offset from its point, and the part of the text at that place. */
@@ -35,7 +37,7 @@ const LINE_SAMPLE_PIXELS = 8;
 
 /**
  * Places labels greedily, in their order, so that none leaves the frame, overlaps another label or covers an
- * obstacle. A label that fits nowhere is omitted.
+ * obstacle. A label that fits nowhere is omitted, unless it is required.
  * @param obstacles - x and y of marks that must stay visible, in pixels
  */
 export function placeLabels(
@@ -45,18 +47,39 @@ export function placeLabels(
 ): PlacedLabel[] {
   const taken: Box[] = obstacles.map(([x, y]) => ({ left: x - 3, right: x + 3, top: y - 3, bottom: y + 3 }));
   const placed: PlacedLabel[] = [];
-  wishes.forEach((wish, index) => {
-    for (const text of wish.texts) {
-      for (const spot of spotsFor(text, wish.distance ?? 0)) {
-        const box = moveBox(spot.box, wish);
-        if (!isInside(box, frame) || taken.some((other) => overlaps(box, other))) continue;
-        taken.push(box);
-        placed.push({ wish: index, text, dx: spot.dx, dy: spot.dy, anchor: spot.anchor });
-        return;
-      }
-    }
-  });
+  for (const [wish, wished] of wishes.entries()) {
+    const places = placesFor(wished, frame);
+    const free = places.find(({ box }) => coveredBy(box, taken) === 0);
+    const place = free ?? (wished.isRequired === true ? leastCovering(places, taken) : undefined);
+    if (place === undefined) continue;
+    const { box, ...label } = place;
+    taken.push(box);
+    placed.push({ wish, ...label });
+  }
   return placed;
+}
+
+type Place = Omit<PlacedLabel, 'wish'> & { readonly box: Box };
+
+/** All places of a label within the frame, those of its longest text first. */
+function placesFor(wish: LabelWish, frame: Box): Place[] {
+  return wish.texts.flatMap((text) =>
+    spotsFor(text, wish.distance ?? 0)
+      .map((spot) => ({ ...spot, text, box: moveBox(spot.box, wish) }))
+      .filter(({ box }) => isInside(box, frame)),
+  );
+}
+
+/** The place that covers the fewest boxes; of several, the one with the longest text. */
+function leastCovering(places: readonly Place[], taken: readonly Box[]): Place | undefined {
+  const [least] = places
+    .map((place) => ({ place, covered: coveredBy(place.box, taken) }))
+    .sort((a, b) => a.covered - b.covered);
+  return least?.place;
+}
+
+function coveredBy(box: Box, taken: readonly Box[]): number {
+  return taken.filter((other) => overlaps(box, other)).length;
 }
 
 /** Possible places for a text near a point at the origin: above and below, then right and left. */

@@ -133,7 +133,9 @@ function labelsOf(
   ];
   const wishes = named.map((point): LabelWish => {
     const [left, top] = place(point);
-    return { x: left, y: top, texts: point.chosen ? [`saved: ${point.name}`, 'saved'] : [point.name] };
+    const at = { x: left, y: top };
+    if (!point.chosen) return { ...at, texts: [point.name] };
+    return { ...at, texts: [`saved: ${point.name}`, 'saved'], isRequired: true };
   });
   const corners = points
     .filter(({ onFront }) => onFront)
