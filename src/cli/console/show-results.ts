@@ -40,7 +40,7 @@ export function sayTables(
     }
     const marked = shown.find(isMarked)?.picked;
     const notes = [
-      ...(marked === undefined ? [] : [`${PICKED}${marked}`]),
+      ...(marked === undefined ? [] : [`${PICKED}marks the row that was ${marked}`]),
       ...(result.note?.split('\n') ?? []),
     ];
     for (const note of notes) run.say(note);

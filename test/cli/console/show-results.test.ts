@@ -142,7 +142,7 @@ test('a plan marks what no other beats, and puts away the other compact rows but
     expect.stringMatching(/^> 32 float32 /),
     expect.stringMatching(/^ {2}512 scalar /),
     expect.stringMatching(/^\* 512 as configured /),
-    '> chosen',
+    '> marks the row that was chosen',
     '* no other configuration has at least this recall for less RAM; predicted: recall@10 in the whole collection',
     '1 more row: --all',
   ]);
@@ -214,7 +214,7 @@ test('training shows the saved candidate, the best PCA and the best others, five
     'learned, linear',
     'PCA',
     '> first dimensions',
-    '> saved',
+    '> marks the row that was saved',
     '2 more rows: --verbose',
   ]);
   expect(namesIn(printed([candidateTable(report, true)], { all: true })).slice(0, 7)).toEqual(
