@@ -21,8 +21,13 @@ import type {
 import type { ResultTable } from '../../report/result-table.js';
 import { formatInterval, formatPercent, formatShare } from '../../report/format.js';
 import { CREATED_BY } from '../../encoder/package-version.js';
-import { searchHeadline, memoryBars, savingSentence } from '../page-parts/verdict-words.js';
-import type { MemoryEstimate } from '../../store/storage.js';
+import { ramBytesOf } from '../console/compact-memory.js';
+import {
+  memoryBars,
+  savingSentence,
+  searchHeadline,
+  type BeforeAndAfter,
+} from '../page-parts/verdict-words.js';
 import type { MemoryBars } from '../../report/input.js';
 import { termsTable } from './tables.js';
 
@@ -42,6 +47,8 @@ export interface EvaluationWords {
   readonly command: string;
   readonly map?: SampleMap | null;
   readonly examples?: ExampleQueries | null;
+  /** Memory of both collections as it was measured; without it, the page shows estimates. */
+  readonly measuredRam?: BeforeAndAfter | null;
   /** What can be done now, if the result is good enough, and if not. */
   readonly next: (isGood: boolean) => readonly PageStep[];
 }
@@ -52,8 +59,10 @@ export function comparisonPage(comparison: CollectionComparison, words: Evaluati
   const [full] = forms;
   const form = formNamed(forms, served);
   const weakest = strata?.strata[0];
-  const [before, after] = [ramOf(bytes.source), ramOf(bytes.target)];
-  const known = before === null || after === null ? null : { before, after };
+  const { measuredRam = null } = words;
+  const [before, after] = [ramBytesOf(bytes.source), ramBytesOf(bytes.target)];
+  const estimate = before === null || after === null ? null : { before, after };
+  const known = measuredRam ?? estimate;
   const details = [
     ...(full === undefined
       ? []
@@ -75,7 +84,7 @@ export function comparisonPage(comparison: CollectionComparison, words: Evaluati
         ? null
         : memoryBars(known, {
             points: comparison.points.source,
-            note: 'Vectors and index, estimated from dimensions, types and graph links. Ids and payload are the same in both.',
+            note: `${measuredRam === null ? 'Vectors and index, estimated from dimensions, types and graph links' : 'Vectors or codes, and the graph, measured on a sample and scaled to all points'}. Ids and payload are the same in both.`,
           }),
     figures: latencyFigures(form, full),
     perQuery: [...perQuery].reverse(),
@@ -214,11 +223,6 @@ function nameOf({ name, dim }: FormReport): string {
   return name === 'compact'
     ? `the compact collection of ${dim} dimensions, which clients search`
     : `the encoder to ${dim} dimensions`;
-}
-
-/** Returns the RAM of vectors and index; null if the store does not know it. */
-function ramOf(estimate: MemoryEstimate | null): number | null {
-  return estimate === null ? null : estimate.vectorsRamBytes + estimate.indexRamBytes;
 }
 
 function latencyFigures(form: FormReport, full: FormReport | undefined): KeyFigure[] {

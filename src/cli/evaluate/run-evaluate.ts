@@ -12,6 +12,7 @@ import type { ConsoleRun } from '../console/command-output.js';
 import { evaluateCollections } from './evaluate-collections.js';
 import { evaluateFiles } from './evaluate-files.js';
 import { exampleTexts } from '../page-parts/example-texts.js';
+import type { BeforeAndAfter } from '../page-parts/verdict-words.js';
 import { collectionMap } from '../page-parts/sample-map.js';
 import { stepsAfterComparison, stepsAfterJudgement } from './next-steps.js';
 import { driftLines, driftTables } from './drift-table.js';
@@ -106,11 +107,13 @@ interface Using {
   readonly flags: EvaluateFlags;
   readonly run: ConsoleRun;
   readonly config: Config;
+  /** Memory of both collections as it was measured before; without it, estimates are shown. */
+  readonly measuredRam?: BeforeAndAfter | null;
 }
 
 /** Measures what `evaluate` measures, and prints nothing. */
 export async function measureEvaluation(request: EvaluateRequest, using: Using): Promise<Evaluation> {
-  const { encoder, flags, run, config } = using;
+  const { encoder, flags, run, config, measuredRam = null } = using;
   const { ks } = request;
   if (request.collections === null) return measureFiles(request, using);
   const { collections } = request;
@@ -119,7 +122,7 @@ export async function measureEvaluation(request: EvaluateRequest, using: Using):
     const { comparison, description, queriesFrom, drift } = found;
     const { source, target } = collections;
     const { layout, inputDim, outputDim } = description;
-    const tables = [...comparisonTables(comparison), ...driftTables(drift)];
+    const tables = [...comparisonTables(comparison, measuredRam), ...driftTables(drift)];
     const place = { store, collection: source, vectorName: description.vector };
     const { report, colorBy, textField } = flags;
     const map = report === undefined ? null : await collectionMap(place, encoder, { colorBy, run });
@@ -153,6 +156,7 @@ export async function measureEvaluation(request: EvaluateRequest, using: Using):
           tables,
           map,
           examples,
+          measuredRam,
           next,
           command: commandLine(),
         }),

@@ -5,17 +5,27 @@ import type { FormReport, Quality } from '../../evaluate/fidelity.js';
 import type { Strata } from '../../evaluate/payload-strata.js';
 import type { EncoderJudgement, SpaceReport } from '../../evaluate/score-encoder.js';
 import { ramBytesOf } from '../console/compact-memory.js';
+import type { BeforeAndAfter } from '../page-parts/verdict-words.js';
 import { formatNumber } from '../../report/format.js';
 import type { ResultRow, ResultTable, ResultValue } from '../../report/result-table.js';
 
 /** Strata that the terminal shows. */
 const STRATA_SHOWN = 10;
 
-/** Returns the tables of the comparison of two collections. */
-export function comparisonTables(comparison: CollectionComparison): ResultTable[] {
+/**
+ * Returns the tables of the comparison of two collections.
+ * @param measuredRam memory of both as it was measured; without it, the tables show estimates
+ */
+export function comparisonTables(
+  comparison: CollectionComparison,
+  measuredRam: BeforeAndAfter | null = null,
+): ResultTable[] {
   const { forms, rescore, headlineK: k, strata, exactQuality, served, bytes } = comparison;
-  const ramOf = (form: string): number | null =>
-    ramBytesOf(form === forms[0]?.name ? bytes.source : bytes.target);
+  const { before, after } = measuredRam ?? {
+    before: ramBytesOf(bytes.source),
+    after: ramBytesOf(bytes.target),
+  };
+  const ramOf = (form: string): number | null => (form === forms[0]?.name ? before : after);
   const qualities = [...forms, { name: 'full, exact', quality: exactQuality }];
   return [
     ...recallTables(forms, ramOf),
@@ -27,7 +37,7 @@ export function comparisonTables(comparison: CollectionComparison): ResultTable[
     },
     latencyTable(forms, k),
     ...relevanceTables(qualities, comparison),
-    memoryTable(comparison),
+    ...(measuredRam === null ? [memoryTable(comparison)] : []),
     ...(strata === null ? [] : [strataTable(strata, served)]),
   ];
 }

@@ -29,6 +29,8 @@ import {
 } from './migration-work.js';
 import { COPY_STAGES } from '../console/progress/stages.js';
 import { TldrError } from '../../core/errors.js';
+import { formatBytes } from '../../report/format.js';
+import type { BeforeAndAfter } from '../page-parts/verdict-words.js';
 import { checkCatchUpFlags, lagMaxOf, passesText, type CatchUpFlags } from './catch-up-flags.js';
 import type { EncoderMetadata } from '../../encoder/network.js';
 import { hooksOf, type HookFlags } from './hooks.js';
@@ -61,7 +63,11 @@ export function runStart(pair: Pair, flags: StartFlags): Promise<void> {
 /** Copies a collection, or says what a copy would do. */
 export async function start(
   { source, target, flags }: { source: string; target: string; flags: StartFlags },
-  { run, config }: { run: ConsoleRun; config: Config },
+  {
+    run,
+    config,
+    measuredRam = null,
+  }: { run: ConsoleRun; config: Config; measuredRam?: BeforeAndAfter | null },
 ): Promise<void> {
   checkCopyFlags(flags, { run, config });
   if (flags.compactName !== undefined && flags.layout === 'compact')
@@ -93,7 +99,7 @@ export async function start(
       hnswM: flags.hnswM,
     };
     const plan = await planMigration(request, { place });
-    printPlan(run, plan);
+    printPlan(run, plan, measuredRam);
     warnOfOtherStorage(run, encoder.metadata, flags);
     if (flags.dryRun === true) {
       const state = await place.read();
@@ -267,7 +273,8 @@ function sayDone(
   });
 }
 
-function printPlan(run: ConsoleRun, plan: MigrationPlan): void {
+/** @param measuredRam memory of vectors and index as it was measured; without it, the estimate is printed */
+function printPlan(run: ConsoleRun, plan: MigrationPlan, measuredRam: BeforeAndAfter | null = null): void {
   run.say(
     `${plan.sourceCollection} -> ${plan.targetCollection} (${plan.layout}), ${plan.points.toLocaleString('en-US')} points`,
   );
@@ -275,7 +282,11 @@ function printPlan(run: ConsoleRun, plan: MigrationPlan): void {
   run.say(
     `  vector "${plan.vectorName}": ${plan.inputDim} dimensions, ${plan.distance} -> ${plan.outputDim} dimensions, ${reduced?.distance ?? plan.distance}`,
   );
-  run.say(`  estimated memory for vectors and index: ${ramText(plan.before)} -> ${ramText(plan.after)}`);
+  run.say(
+    measuredRam === null
+      ? `  estimated memory for vectors and index: ${ramText(plan.before)} -> ${ramText(plan.after)}`
+      : `  memory for vectors and index, as measured: ${formatBytes(measuredRam.before)} -> ${formatBytes(measuredRam.after)}`,
+  );
   run.say(
     `  encoder ${plan.encoderFingerprint.slice(0, 16)}; target ${plan.targetExists ? 'exists and will be completed' : 'will be created'}`,
   );

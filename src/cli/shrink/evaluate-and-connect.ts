@@ -5,6 +5,7 @@ import { switchableNames } from '../../store/facets.js';
 import { targetDescription } from '../../store/target-description.js';
 import type { ClientWay } from '../../store/adapter.js';
 import { adapterFor, hasProxy } from '../adapters.js';
+import { formatBytes } from '../../report/format.js';
 import { percentText, ramText } from '../console/command-output.js';
 import { readFlags, type ShellCommand } from '../console/shell-command.js';
 import { evaluateCommand } from '../evaluate/command.js';
@@ -17,7 +18,14 @@ import type { MigrationStatus } from '../../migrate/run/migration-status.js';
 import { collectionMadeBy } from '../plan/deploy-commands.js';
 import { askWhether, canAsk } from './questions.js';
 import { given } from '../train/given.js';
-import { deploymentOf, progressConsole, sayStep, stepConsole, type ShrinkWork } from './work.js';
+import {
+  deploymentOf,
+  measuredRamOf,
+  progressConsole,
+  sayStep,
+  stepConsole,
+  type ShrinkWork,
+} from './work.js';
 
 /** Returns the command that compares both collections. */
 export function evaluateLine(work: ShrinkWork): ShellCommand {
@@ -39,6 +47,7 @@ export async function evaluateTarget(work: ShrinkWork): Promise<Evaluation> {
   );
   const request = await checkRequest([collection, target], flags);
   const encoder = await Encoder.load(files.encoder);
+  const ram = measuredRamOf(work.progress.state);
   // The page of the whole run shows what the page of an evaluation does.
   const { report, colorBy, textField } = work.flags;
   const shown = report === undefined ? flags : { ...flags, report, ...given({ colorBy, textField }) };
@@ -47,10 +56,15 @@ export async function evaluateTarget(work: ShrinkWork): Promise<Evaluation> {
     flags: shown,
     run: progressConsole(work, 'evaluate'),
     config,
+    measuredRam: ram,
   });
   run.say(`  ${findsText(evaluation)}`);
   const { memory, form } = evaluation;
-  if (memory !== null)
+  if (ram !== null)
+    run.say(
+      `  RAM of vectors and index (measured): ${formatBytes(ram.after)}, before ${formatBytes(ram.before)}`,
+    );
+  else if (memory !== null)
     run.say(
       `  RAM of vectors and index (estimate): ${ramText(memory.target)}, before ${ramText(memory.source)}`,
     );

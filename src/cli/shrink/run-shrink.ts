@@ -189,7 +189,9 @@ async function inspectStep(work: ShrinkWork): Promise<void> {
   const now = estimatedMemory(store, spec, { points });
   const { name, dim, distance } = pickVector(spec, flags.vector);
   run.say(`  ${points.toLocaleString('en-US')} points; vector "${name}": ${dim} dimensions, ${distance}`);
-  run.say(`  costs now (estimate): ${ramText(now)} of RAM for vectors and index, ${diskText(now)} on disk`);
+  run.say(
+    `  costs now (estimate; the next step measures it): ${ramText(now)} of RAM for vectors and index, ${diskText(now)} on disk`,
+  );
 }
 
 /** Decides the proposal: by the flag, by an earlier run, or by the user. */

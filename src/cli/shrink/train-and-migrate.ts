@@ -16,7 +16,7 @@ import { candidateTable } from '../train/output.js';
 import { train, type TrainFlags } from '../train/run-train.js';
 import { plainTable } from './measure.js';
 import type { ShrinkState } from './state.js';
-import { deploymentOf, sayStep, stepConsole, type ShrinkWork } from './work.js';
+import { deploymentOf, measuredRamOf, sayStep, stepConsole, type ShrinkWork } from './work.js';
 
 type Training = NonNullable<ShrinkState['training']>;
 
@@ -127,7 +127,10 @@ export async function migrateChosen(work: ShrinkWork): Promise<MigrationStatus> 
     );
     return before;
   }
-  await start({ source: collection, target, flags }, { run: stepConsole(work, 'migrate'), config });
+  await start(
+    { source: collection, target, flags },
+    { run: stepConsole(work, 'migrate'), config, measuredRam: measuredRamOf(work.progress.state) },
+  );
   return status();
 }
 

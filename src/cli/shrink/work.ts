@@ -9,6 +9,7 @@ import type { ConsoleRun } from '../console/command-output.js';
 import type { GlobalFlags } from '../console/options.js';
 import { nextCommand } from '../console/next-commands.js';
 import type { ShellCommand } from '../console/shell-command.js';
+import type { BeforeAndAfter } from '../page-parts/verdict-words.js';
 import type { Deployment } from '../plan/deploy-commands.js';
 import { writeShrinkState, type Proposed, type ShrinkRequest, type ShrinkState } from './state.js';
 
@@ -100,6 +101,13 @@ export function chosenOf({ sizing, choice }: ShrinkState): Proposed {
     sizing?.proposals.find(({ name }) => name === choice),
     'the chosen proposal',
   );
+}
+
+/** Returns the memory before and after as the sizing measured it, for all points; null if it did not measure today's. */
+export function measuredRamOf(state: ShrinkState): BeforeAndAfter | null {
+  const today = state.sizing?.today ?? null;
+  if (today === null) return null;
+  return { before: today.ramBytes, after: chosenOf(state).figures.ramBytes };
 }
 
 /** Returns what the commands of the chosen proposal are made from. */

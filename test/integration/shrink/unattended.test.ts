@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { Encoder } from '../../../src/encoder/model.js';
+import { bytesText } from '../../../src/report/format.js';
 import { targetDescription } from '../../../src/store/target-description.js';
 import type { CliPlace } from '../../support/cli/cli-on-test-server.js';
 import type { CliResult } from '../../support/cli/run-cli.js';
@@ -195,6 +196,18 @@ describe('an unattended run', () => {
     // Each word of a command stands in an element of its own.
     const text = page.replace(/<\/?span>/g, '');
     expect(text).toContain(`qdrant-tldr migrate start docs ${result.target}`);
+  });
+
+  test('tells one figure of RAM, the measured one, in every step and on the page', async () => {
+    const { today, proposals, choice } = result;
+    const chosen = proposals.find(({ name }) => name === choice);
+    const [before, after] = [today.ramBytes, chosen?.figures.ramBytes ?? Number.NaN].map(bytesText);
+    expect(first.stderr).toContain(`memory for vectors and index, as measured: ${before} -> ${after}`);
+    expect(first.stderr).toContain(`RAM of vectors and index (measured): ${after}, before ${before}`);
+    const page = (await readFile(join(place.cwd, 'page.html'), 'utf8')).replaceAll('\u00A0', ' ');
+    expect(page).toContain(`RAM goes from ${before} to ${after} here`);
+    expect(page).toContain('measured on a sample and scaled to all points');
+    expect(page).not.toContain('estimated from dimensions');
   });
 
   test('leaves the encoder, the page and the states, and no temporary file', async () => {

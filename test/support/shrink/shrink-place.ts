@@ -55,6 +55,7 @@ export async function everythingOf({ store, cwd, text }: CliPlace): Promise<Reco
 export interface ShrinkJson {
   readonly target: string;
   readonly choice: string;
+  readonly today: { readonly ramBytes: number };
   readonly row: { readonly dim: number; readonly oversampling: number };
   readonly proposals: readonly {
     readonly name: string;
