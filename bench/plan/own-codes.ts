@@ -3,10 +3,8 @@ import { writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { openQdrant, type QdrantStore } from '../../adapters/qdrant/index.js';
 import { PACKAGED_VERSION } from '../../adapters/qdrant/local/packaged-version.js';
-import { startLocalQdrant } from '../../adapters/qdrant/local/start.js';
-import { gatherRows, rowRange, type Matrix } from '../../src/core/matrix.js';
+import { gatherRows } from '../../src/core/matrix.js';
 import { Rng } from '../../src/core/rng.js';
 import { readNpy } from '../../src/files/npy.js';
 import { preparePlan, type PlanOptions } from '../../src/plan/prepare-plan.js';
@@ -14,6 +12,7 @@ import { runPlan } from '../../src/plan/run-plan.js';
 import type { SizingRow } from '../../src/plan/sizing-row.js';
 import { STORAGE_KINDS } from '../../src/store/collection.js';
 import { optionsOf } from '../options.js';
+import { COLLECTION, withFilledServer } from './filled-server.js';
 import { ownCodesPage, type CodesOfSet, type CodesRow } from './own-codes-page.js';
 
 /**
@@ -36,36 +35,15 @@ const options = optionsOf(
     write: [false, 'replace docs/benchmarks/own-codes.md'],
   },
 );
-const COLLECTION = 'set';
-const BATCH = 500;
 const numbers = (text: string): number[] => text.split(',').map(Number);
 const progress = (line: string): void => console.error(`${new Date().toISOString().slice(11, 19)} ${line}`);
-
-async function fill(store: QdrantStore, x: Matrix): Promise<void> {
-  const native = JSON.stringify({
-    params: { vectors: { size: x.cols, distance: 'Cosine' } },
-    optimizer_config: { default_segment_number: 1 },
-  });
-  const spec = { name: COLLECTION, vectors: [], otherVectors: [], partitions: [], metadata: {}, native };
-  await store.create(spec);
-  for (let start = 0; start < x.rows; start += BATCH) {
-    const end = Math.min(x.rows, start + BATCH);
-    const ids = Array.from({ length: end - start }, (_, i) => BigInt(start + i));
-    const column = { name: '', matrix: rowRange(x, start, end), has: new Uint8Array(end - start).fill(1) };
-    await store.upsert(COLLECTION, { ids, vectors: [column], extra: ids.map(() => store.codec.pack('{}')) });
-  }
-  await store.finishBulkLoad(spec);
-}
 
 /** What a plan measures of one set, without the evidence. */
 async function measure(folder: string): Promise<CodesOfSet> {
   const all = await readNpy(join(folder, 'base.npy'));
   const order = new Rng(options.seed).permutation(all.rows).subarray(0, options.rows);
   const x = gatherRows(all, order);
-  const server = await startLocalQdrant();
-  const store = await openQdrant(server);
-  try {
-    await fill(store, x);
+  return withFilledServer(x, async (store) => {
     const plan: PlanOptions = {
       store,
       scratchStore: store,
@@ -90,10 +68,7 @@ async function measure(folder: string): Promise<CodesOfSet> {
       queries: queries.count,
       rows: rows.map(plain),
     };
-  } finally {
-    await store.close();
-    await server.stop();
-  }
+  });
 }
 
 function plain({ evidence, ...row }: SizingRow): CodesRow & { readonly asked: number } {

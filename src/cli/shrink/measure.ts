@@ -20,11 +20,18 @@ import { planOptionsOf, type PlanFlags } from '../plan/run-plan-command.js';
 import type { Proposed, ShrinkSizing, ShrinkState } from './state.js';
 import { progressConsole, sayStep, type ShrinkWork } from './work.js';
 
-/** Divisors of the vector's size that are measured. Half of it is seldom chosen, and takes the longest. */
-const REDUCTIONS = [16, 8, 4] as const;
-/** Storage of the compact vectors: from the plain one to the smallest one that is seldom beaten. */
-const KINDS: readonly StorageKind[] = ['float32', 'scalar', 'binary-2bit'];
-const OVERSAMPLINGS = [4, 10] as const;
+/** What the guided run measures. */
+export const QUICK_SIZING: {
+  readonly reductions: readonly number[];
+  readonly kinds: readonly StorageKind[];
+  readonly oversamplings: readonly number[];
+} = {
+  /** Divisors of the vector's size. Half of it is seldom chosen, and takes the longest. */
+  reductions: [16, 8, 4],
+  /** Storage of the compact vectors: from the plain one to the smallest one that is seldom beaten. */
+  kinds: ['float32', 'scalar', 'binary-2bit'],
+  oversamplings: [4, 10],
+};
 /** Bytes of a compact vector's number on disk, from which codes are computed. */
 const FLOAT_BYTES = 4;
 
@@ -32,15 +39,15 @@ const FLOAT_BYTES = 4;
 export async function sizingLine({ collection, flags, store }: ShrinkWork): Promise<ShellCommand> {
   const { dim } = pickVector(await store.describe(collection), flags.vector);
   const points = await store.count(collection);
-  const dims = defaultDims(Math.min(dim, points, flags.sample), REDUCTIONS);
+  const dims = defaultDims(Math.min(dim, points, flags.sample), QUICK_SIZING.reductions);
   return {
     command: ['plan'],
     names: [collection],
     flags: [
       ...(flags.vector === undefined ? [] : [['--vector', flags.vector] as const]),
       ['--dims', dims.join(',')],
-      ['--datatypes', KINDS.join(',')],
-      ['--oversampling', flags.layout === 'two-stage' ? OVERSAMPLINGS.join(',') : 1],
+      ['--datatypes', QUICK_SIZING.kinds.join(',')],
+      ['--oversampling', flags.layout === 'two-stage' ? QUICK_SIZING.oversamplings.join(',') : 1],
       ['--sample', flags.sample],
       ...(flags.queries === undefined ? [] : [['--queries', flags.queries] as const]),
       ...(flags.deterministic === true
