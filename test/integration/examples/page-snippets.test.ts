@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test as plainTest } from '@jest/globals';
+import { spawnSync } from 'node:child_process';
 import type { Server } from 'node:http';
 import { concatRows } from '../../../src/core/matrix.js';
 import { withSampleSummary } from '../../../src/select/summarize-sample.js';
@@ -28,7 +29,8 @@ const page = (notes: string, code: string): PageSnippet[] =>
 
 describe('a snippet of a page', () => {
   plainTest('is of a language that a test knows, or text that is only shown', () => {
-    const other = snippets.filter(({ language }) => !['sh', 'ts', 'json', 'python', ''].includes(language));
+    const known = ['sh', 'ts', 'json', 'python', ''];
+    const other = snippets.filter(({ language, from }) => from === null && !known.includes(language));
     expect(other.map(({ name }) => name)).toEqual([]);
   });
 
@@ -44,8 +46,18 @@ describe('a snippet of a page', () => {
       ...[...linesNotRun].map(([words, reason]) => `${name}, ${words}: ${reason}`),
     ]);
     process.stderr.write(`not run:\n${reasons.map((line) => `  ${line}\n`).join('')}`);
-    const python = snippets.filter(({ language, notRun }) => language === 'python' && notRun === null);
+    const python = snippets.filter(
+      ({ language, from, notRun }) => language === 'python' && from === null && notRun === null,
+    );
     expect(python.map(({ name }) => name)).toEqual([]);
+  });
+
+  plainTest('is as it stands in the program that it is a part of', () => {
+    expect(snippets.filter(({ from }) => from !== null).length).toBeGreaterThan(0);
+    const { status, stderr } = spawnSync(process.execPath, ['scripts/client-snippets.mjs', '--check'], {
+      encoding: 'utf8',
+    });
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
   });
 
   plainTest('needs only what the test can provide', () => {

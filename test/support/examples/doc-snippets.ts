@@ -4,7 +4,7 @@ import { join } from 'node:path';
 const ROOT = process.cwd();
 
 /** Keys of the comment before a snippet: `not run, WORDS` leaves the lines out that begin with these words. */
-const NOTE = /^(given|declare|not run|not run, [^:]+): +(\S.*)$/;
+const NOTE = /^(given|declare|from|not run|not run, [^:]+): +(\S.*)$/;
 
 /** A fenced block of a page, with what the comment before it says to the tests. */
 export interface PageSnippet {
@@ -17,6 +17,8 @@ export interface PageSnippet {
   readonly given: readonly string[];
   /** TypeScript that declares what the snippet only mentions, by `declare: ...`. */
   readonly declared: string;
+  /** The file and the part of it that this is, by `from: FILE, NAME`: a test runs the file. Null if it is no such part. */
+  readonly from: string | null;
   /** Why it cannot run, by `not run: ...`; null if it runs. */
   readonly notRun: string | null;
   /** Lines that cannot run, by their first words, each with its reason. */
@@ -37,7 +39,7 @@ function parseNotes(comment: string, where: string): Map<string, string> {
       const [, key, value] = NOTE.exec(line.trim()) ?? [];
       if (key === undefined || value === undefined)
         throw new Error(
-          `${where}: "${line.trim()}" is no note, expected given:, declare:, not run: or not run, WORDS:`,
+          `${where}: "${line.trim()}" is no note, expected given:, declare:, from:, not run: or not run, WORDS:`,
         );
       return [key, value] as const;
     }),
@@ -58,6 +60,7 @@ export function pageSnippets(text: string, page: string): PageSnippet[] {
       code,
       given: notes.get('given')?.split(', ') ?? [],
       declared: notes.get('declare') ?? '',
+      from: notes.get('from') ?? null,
       notRun: notes.get('not run') ?? null,
       linesNotRun: new Map(lines.map(([key, reason]) => [key.slice('not run, '.length), reason])),
     };

@@ -99,3 +99,10 @@ export function encodeAnswer(method: string, json: JsonValue): Uint8Array {
 export function decodeAnswer(method: string, bytes: Uint8Array): JsonValue {
   return toJson(schema(method, 1), fromBinary(schema(method, 1), bytes));
 }
+
+/** A message by its name, such as `QueryResponse`, with every value that has a default. */
+export function decodeMessage(name: string, bytes: Uint8Array): JsonValue {
+  const found = registry.getMessage(`qdrant.${name}`);
+  if (found === undefined) throw new Error(`no description of ${name}`);
+  return toJson(found, fromBinary(found, bytes), { alwaysEmitImplicit: true });
+}
