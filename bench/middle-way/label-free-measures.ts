@@ -5,7 +5,7 @@ import { projectNatively } from '../../src/encoder/project-natively.js';
 import { FOUND_K } from '../../src/evaluate/neighbor-recall.js';
 import { rankingQuality } from '../../src/evaluate/relevance.js';
 import { exactTopK } from '../../src/knn/exact-search-in-worker.js';
-import { kMeansCentres, nearestCentres } from '../../src/select/k-means.js';
+import { kMeansCentres, nearestCentres } from '../../src/knn/k-means.js';
 
 /** Rows that are searched, and queries. Nothing here sees a label. */
 export interface Rows {

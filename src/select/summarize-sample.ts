@@ -8,7 +8,7 @@ import { Rng } from '../core/rng.js';
 import type { RunOptions } from '../core/run-options.js';
 import { percentile } from '../evaluate/ranking.js';
 import { SUMMARY } from '../hyper-parameters/choice-of-candidate.js';
-import { kMeansCentres } from './k-means.js';
+import { kMeansCentres } from '../knn/k-means.js';
 
 /**
  * Returns the encoder with a summary of its sample x (n x inputDim), or unchanged if there are too few rows. Zero rows,

@@ -4,7 +4,7 @@ import { gatherRows, type Matrix } from '../core/matrix.js';
 import { Rng } from '../core/rng.js';
 import type { RunOptions } from '../core/run-options.js';
 import { UNSEEN } from '../hyper-parameters/choice-of-candidate.js';
-import { kMeansCentres, nearestCentres } from './k-means.js';
+import { kMeansCentres, nearestCentres } from '../knn/k-means.js';
 
 /**
  * Returns the rows of whole groups of neighbouring vectors, in ascending order: about a tenth of x (n x D). No encoder
