@@ -208,7 +208,8 @@ export function timeWords({ time, sample }: TrainReport, technical = false): str
   if (time === null) return null;
   const { budgetSeconds, seconds, leftOut, sampleRows } = time;
   const distinct = sample.rows - sample.zeroRows - sample.duplicateRows;
-  const names = leftOut.map((name) => candidateLabel(name, technical)).join(', ');
+  // Quoted, since some names have commas.
+  const names = leftOut.map((name) => `"${candidateLabel(name, technical)}"`).join(', ');
   return [
     `fitted in ${durationText(seconds)} (budget: ${durationText(budgetSeconds)})`,
     ...(leftOut.length === 0 ? [] : [`no time was left for ${names}`]),
