@@ -198,6 +198,10 @@ footer { margin-top: 64px; padding-top: 16px; border-top: 1px solid var(--line);
 }
 @media (max-width: 719px) {${rowsAsBlocks('.scroll')}}
 @media (max-width: 1099px) {${rowsAsBlocks('.scroll.many')}}
+@media (min-width: 1100px) {
+  .many th:has(> .star) { padding-left: calc(20px + 1.6ch); text-indent: -1.6ch; }
+  .many th > span { text-indent: 0; }
+}
 @media print {
   .page { max-width: none; padding: 0; }
   .chart, .verdict, tr { break-inside: avoid; }

@@ -17,6 +17,9 @@ import { nameOf } from './budgets.js';
 import { predictionText } from './print.js';
 import { CREATED_BY } from '../../encoder/package-version.js';
 
+/** With fewer queries, the interval says less than it seems to: a verdict is given with caution. */
+const QUERIES_FEW = 100;
+
 export interface PlanPageParts {
   readonly collection: string;
   readonly setup: {
@@ -88,13 +91,19 @@ function verdictOf(parts: PlanPageParts): ReportVerdict {
     };
   }
   const memory = memoryOf(parts);
+  const isUnsure = result.queries.count < QUERIES_FEW;
   return {
-    tone: 'good',
+    tone: isUnsure ? 'caution' : 'good',
     headline: searchHeadline(chosen.recallAt10, memory?.pairs[0] ?? null),
     ...(memory === null ? {} : { lead: savingSentence(memory) }),
     details: [
       `That is ${chosen.label}${chosen.oversampling > 1 ? `, with ${chosen.oversampling} first-stage results for each result, which the full vectors order` : ''}.`,
       `95 % interval of its recall: ${chosen.interval.map(share).join(' to ')}.`,
+      ...(isUnsure
+        ? [
+            `Only ${formatNumber(result.queries.count)} queries measured it, so the interval may be too narrow: measure with more queries, and if the time budget was short, with a longer one, before you rely on it.`,
+          ]
+        : []),
       ...(result.doublings > 0 ? ['The recall is predicted for the size of the whole collection.'] : []),
       ...(passedOver === null
         ? []

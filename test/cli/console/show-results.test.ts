@@ -157,9 +157,13 @@ test('a plan marks what no other beats, and puts away the other compact rows but
     passedOver: null,
     tables: [table],
   };
-  const page = await renderReport(
-    planPage({ ...parts, command: 'plan docs', commands: [], commandWithTarget: '' }),
-  );
+  const words = { command: 'plan docs', commands: [], commandWithTarget: '' };
+  const page = await renderReport(planPage({ ...parts, ...words }));
+  expect(planPage({ ...parts, ...words }).verdict.tone).toBe('good');
+  const fewQueries = { ...result, queries: { ...result.queries, count: 20 } };
+  const { verdict } = planPage({ ...parts, ...words, result: fewQueries });
+  expect(verdict.tone).toBe('caution');
+  expect(verdict.details.join(' ')).toContain('Only 20 queries measured it');
   expect(page).toMatch(
     /<tr role="row" class="picked"><th role="rowheader" scope="row"><span class="star"><\/span> 32 float32 <span class="tag">chosen<\/span>/,
   );
