@@ -23,7 +23,7 @@ import { sizedSets, type SizedSet } from './sizes-sets.js';
 const options = optionsOf('What a million points take, and what is found, at several sizes.', {
   data: ['../shared/data/ada002-1536', 'folder with base.npy and labels.npy'],
   queries: [300, 'held out of each set, to measure with'],
-  budget: [120, 'seconds of training for all sizes of a set'],
+  budget: [60, 'seconds of training for all sizes of a set'],
   threads: [2, 'of training'],
   seed: [1, 'of everything random'],
   write: [false, 'replace docs/benchmarks/sizes.md'],
