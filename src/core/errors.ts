@@ -52,6 +52,8 @@ export type Hint =
   | 'key-columns' // name the columns that identify a point
   | 'remove-scratch' // remove the scratch collection
   | 'fewer-queries' // ask fewer queries, or raise the server's rate limit
+  | 'install-tensorflow' // install a backend of TensorFlow.js, or allow a slower one
+  | 'install-cuda-provider' // install CUDA and ONNX Runtime's provider for it, or allow the processor
   // What to do about the proxy
   | 'start-proxy' // run the proxy with the migration's journal. Fields: source, target
   | 'correct-proxy' // its entry names other collections: correct it, or give another journal

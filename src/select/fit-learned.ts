@@ -9,6 +9,7 @@ import type { KnnGraph } from '../knn/graph.js';
 import { addQueryRows } from '../knn/query-rows.js';
 import type { Deadline } from '../train/deadline.js';
 import type { PreparedSample } from '../train/prepare-sample.js';
+import { engineChoice } from '../train/engine-report.js';
 import { resolveSettings } from '../train/run-training.js';
 import type { TimeLimit, TrainState } from '../train/state.js';
 import { prepareInWorker, trainPrepared } from '../train/tldr.js';
@@ -59,7 +60,7 @@ interface LearnedRun {
  */
 export async function fitLearned(x: Matrix, run: LearnedRun): Promise<LearnedFits> {
   const { plans, geometry, axes, directions, compactDistance, isAsked, weights, deadline, options } = run;
-  const { dim, seed, engine, threads, signal, log, onProgress } = options;
+  const { dim, seed, threads, signal, log, onProgress } = options;
   const states = new Map<string, TrainState>(options.resume ?? []);
   const saving = savingStates(states, options);
   const material = await materialInTime(x, run);
@@ -92,7 +93,7 @@ export async function fitLearned(x: Matrix, run: LearnedRun): Promise<LearnedFit
         outputDim: dim,
         compactDistance,
         ...(threads === undefined ? {} : { threads }),
-        ...(engine === undefined ? {} : { engine }),
+        ...engineChoice(options),
         ...initial,
         ...(directions.forTraining === undefined ? {} : { directions: directions.forTraining }),
       },

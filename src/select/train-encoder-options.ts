@@ -10,8 +10,9 @@ import { bytesText } from '../report/format.js';
 import { BUDGET_SECONDS } from '../hyper-parameters/fit-of-candidates.js';
 import { STORED_FORMS, type StorageKind } from '../store/collection.js';
 import { checkArchitectures, resolveSettings } from '../train/run-training.js';
-import { checkTfjsMemory } from '../train/tfjs-executor.js';
-import { checkSettings, type EngineName, type TrainSettings } from '../train/options.js';
+import type { EngineChoice } from '../train/engine-report.js';
+import { checkTfjsMemory } from '../train/tfjs-backend.js';
+import { checkSettings, type TrainSettings } from '../train/options.js';
 import type { TrainState } from '../train/state.js';
 import { checkPrevious, PREVIOUS } from './warm-start.js';
 import { CLOSED_FORMS } from './fit-closed-forms.js';
@@ -25,11 +26,10 @@ export type { NeighbourSearch };
 /**
  * Options of `trainEncoder`. A training setting that is given replaces the planned trainings (`EXPLICIT`).
  */
-export interface TrainEncoderOptions extends RunOptions, Partial<TrainSettings> {
+export interface TrainEncoderOptions extends RunOptions, EngineChoice, Partial<TrainSettings> {
   readonly dim: number;
   readonly distance?: Distance;
   readonly seed?: number;
-  readonly engine?: EngineName;
   readonly threads?: number;
   /**
    * How the nearest neighbours of the sample's rows are found: by comparing all pairs, by an HNSW graph, or whichever is
@@ -189,7 +189,8 @@ export function checkTrainOptions(options: TrainEncoderOptions, inputDim: number
   checkFileSize(options, { encoder: settings.encoder, inputDim });
   // A residual encoder may read few directions, but it has a linear part as well.
   const widest = settings.encoder.startsWith('residual') ? 'linear' : settings.encoder;
-  if (options.engine === 'tfjs') checkTfjsMemory(firstLayerBytes(widest, { inputDim, outputDim: dim }));
+  if (options.engine === 'tfjs')
+    checkTfjsMemory(firstLayerBytes(widest, { inputDim, outputDim: dim }), options);
   // Dot products of unit vectors can use every encoder. Training checks this again, when it knows the
   // vectors.
   const form = distance === 'dot' ? 'cosine' : distance;

@@ -5,6 +5,7 @@ import type { Matrix } from '../core/matrix.js';
 import { BUDGET_SECONDS } from '../hyper-parameters/fit-of-candidates.js';
 import { dataFingerprint } from '../core/clean-and-split-sample.js';
 import { createBenchmark } from '../evaluate/neighbor-recall.js';
+import { checkEngine } from '../train/check-engine.js';
 import type { TrainState } from '../train/state.js';
 import { geometryOf, type Candidate, type Geometry } from './candidate.js';
 import { BLENDS, canBlend, fitBlends } from './blend-candidates.js';
@@ -80,6 +81,7 @@ export interface TrainDetails {
  *
  * @throws INVALID_DATA when there are too few rows, or a row is not finite
  * @throws INVALID_ARGUMENT for options out of range, or a sample that needs too much memory
+ * @throws UNSUPPORTED when the engine or its device cannot be used
  * @example
  * ```ts
  * import { matrix, trainEncoder } from 'qdrant-tldr';
@@ -92,6 +94,7 @@ export interface TrainDetails {
 export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Promise<TrainEncoderResult> {
   const { distance = 'cosine', seed = 0, ship = 'best', from } = options;
   checkTraining(x, options);
+  await checkEngine(options, options);
   const deadline = deadlineOf(options);
   const split = await divided(x, { ...options, deadline, distance, seed });
   const { train } = split;

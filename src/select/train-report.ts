@@ -5,6 +5,7 @@ import type { Distance } from '../core/distance.js';
 import type { SampleFacts } from '../core/clean-and-split-sample.js';
 import { bootstrapInterval, mean } from '../evaluate/ranking.js';
 import type { TldrResult } from '../train/tldr.js';
+import type { EngineReport } from '../train/engine-report.js';
 import type { LossName } from '../train/options.js';
 import { multiplyAdds } from './candidate.js';
 import type { RelevanceReport } from './measure-relevance.js';
@@ -32,11 +33,10 @@ export interface CandidateReport {
   readonly multiplyAdds: number;
 }
 
-/** How one learned candidate was trained. */
-export interface LearnedReport {
+/** How one learned candidate was trained, and by what. */
+export interface LearnedReport extends EngineReport {
   readonly name: string;
   readonly loss: LossName;
-  readonly engine: string;
   readonly steps: number;
   readonly secondsPerStep: number;
   readonly lastLoss: number | null;
@@ -224,7 +224,7 @@ function learnedReport({ plan, loss, result }: Learned): LearnedReport {
   return {
     name: plan.name,
     loss,
-    engine: result.engine,
+    ...result.engine,
     steps: result.totalSteps,
     secondsPerStep: result.secondsPerStep,
     lastLoss: result.state.lossHistory.at(-1) ?? null,

@@ -1,5 +1,6 @@
-import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { expectDefined, TldrError } from '../core/errors.js';
+import { env, InferenceSession, Tensor } from 'onnxruntime-node';
+import { expectDefined, messageOf, TldrError } from '../core/errors.js';
+import type { EngineChoice, EngineReport } from './engine-report.js';
 import { OnnxTracer, type Traced } from './onnx-tracer.js';
 import type { Executor, ExecutorOptions, Optimizer, StepDefinition, StepValues } from './ops.js';
 
@@ -77,12 +78,53 @@ export async function onnxGradients(
 }
 
 /**
+ * Finds out what onnxruntime-node computes on. `fellBack` says why it is not the device that was asked for.
+ * @throws UNSUPPORTED when that device cannot be used, and no fallback is allowed
+ */
+export async function findOnnxDevice({
+  device = 'cpu',
+  engineFallback = false,
+}: EngineChoice): Promise<{ readonly report: EngineReport; readonly fellBack: string | null }> {
+  const version = expectDefined(env.versions.node, 'the version of onnxruntime-node');
+  const report = (used: typeof device): EngineReport => ({
+    engine: 'onnx',
+    backend: 'onnxruntime-node',
+    device: used,
+    version,
+  });
+  if (device === 'cpu') return { report: report('cpu'), fellBack: null };
+  const problem = await problemWithCuda();
+  if (problem === null) return { report: report('cuda'), fellBack: null };
+  const message = `onnxruntime-node ${version} cannot use the device cuda: ${problem}`;
+  if (engineFallback) return { report: report('cpu'), fellBack: message };
+  throw new TldrError('UNSUPPORTED', message, { hint: 'install-cuda-provider', version });
+}
+
+/** Adds two numbers on the device cuda. @returns what went wrong, or null */
+async function problemWithCuda(): Promise<string | null> {
+  const tracer = new OnnxTracer();
+  const x = tracer.input('x', [1, 1]);
+  try {
+    const session = await InferenceSession.create(tracer.build({ y: tracer.add(x, x) }), {
+      executionProviders: ['cuda'],
+    });
+    const { y } = await session.run({ x: new Tensor('float32', Float32Array.of(1), [1, 1]) });
+    await session.release();
+    return floats(y)[0] === 2 ? null : 'it computes wrong sums';
+  } catch (error) {
+    return messageOf(error);
+  }
+}
+
+/**
  * Opens an executor that runs steps natively with onnxruntime-node. `step` blocks its thread, so use a
  * worker.
  */
 export async function createOnnxExecutor(options: ExecutorOptions): Promise<Executor> {
-  const { definition, optimizer, initial, threads } = options;
+  const { definition, optimizer, initial, threads, choice } = options;
+  const { report } = await findOnnxDevice(choice);
   const session = await InferenceSession.create(traceStep(definition, optimizer), {
+    executionProviders: [report.device],
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     executionMode: 'sequential',
@@ -108,7 +150,7 @@ export async function createOnnxExecutor(options: ExecutorOptions): Promise<Exec
   const read = (name: string): Float32Array => floats(current.get(name)).slice();
 
   return {
-    engine: 'onnx',
+    engine: report,
     async step(views, learningRate, stepNumber) {
       const feeds = viewFeeds(definition, views);
       optimizer.scalars(learningRate, stepNumber).forEach((value, i) => {

@@ -1,3 +1,5 @@
+import type { EngineChoice, EngineReport } from './engine-report.js';
+
 /** A tensor's size per axis; scalars are []. */
 export type Shape = readonly number[];
 
@@ -101,9 +103,12 @@ export interface StepValues {
 
 /** Runs the steps of one definition and holds its values between steps. */
 export interface Executor {
-  readonly engine: string;
-  /** Runs a step on a batch's views (batchRows x width, row-major). @returns the loss before the update */
-  step(views: readonly Float32Array[], learningRate: number, stepNumber: number): Promise<number>;
+  readonly engine: EngineReport;
+  /**
+   * Runs a step on a batch's views (batchRows x width, row-major).
+   * @returns the loss before the update; null if `isStopped` ended the step, which then changed nothing
+   */
+  step(views: readonly Float32Array[], learningRate: number, stepNumber: number): Promise<number | null>;
   /** A copy of the current values. */
   values(): Promise<StepValues>;
   close(): Promise<void>;
@@ -115,4 +120,7 @@ export interface ExecutorOptions {
   readonly optimizer: Optimizer;
   readonly initial: StepValues;
   readonly threads: number;
+  readonly choice: EngineChoice;
+  /** Asked within a step, if the engine can end a step early. */
+  readonly isStopped?: (() => boolean) | undefined;
 }

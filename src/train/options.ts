@@ -1,6 +1,7 @@
 import type { Distance } from '../core/distance.js';
 import { expectDefined, TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
+import type { EngineChoice } from './engine-report.js';
 import type { HiddenWeights } from './model.js';
 import {
   NEIGHBORHOOD_KL,
@@ -14,8 +15,6 @@ import {
 export type LossName = 'barlow-twins' | 'neighbourhood-kl';
 /** The optimiser: Adam, or LARS as TLDR uses it. */
 export type OptimizerName = 'adam' | 'lars';
-/** What runs the training steps: onnxruntime-node, or TensorFlow.js. */
-export type EngineName = 'onnx' | 'tfjs';
 
 /** The settings that decide what a training run computes. */
 export interface TrainSettings {
@@ -83,13 +82,12 @@ export function defaultSettings(loss: LossName): TrainSettings {
 }
 
 /** Options of a training run: settings that differ from the loss's defaults, and the start. */
-export interface TldrOptions extends Partial<TrainSettings> {
+export interface TldrOptions extends Partial<TrainSettings>, EngineChoice {
   readonly outputDim: number;
   readonly distance: Distance;
   /** Distance by which neighbourhood-kl compares encoded rows; by default the same as `distance`. */
   readonly compactDistance?: Distance;
   readonly seed: number;
-  readonly engine?: EngineName;
   /** Threads of the native engine. */
   readonly threads?: number;
   /** Initial weight, D x d, of a linear encoder or of a residual encoder's linear part; by default random. */

@@ -14,6 +14,7 @@ import {
   projectHead,
   type Model,
 } from './model.js';
+import type { EngineReport } from './engine-report.js';
 import { createOnnxExecutor } from './onnx-executor.js';
 import { adam, lars, learningRateAt } from './optimizers.js';
 import type { Executor, Ops, Optimizer, StepDefinition } from './ops.js';
@@ -34,6 +35,8 @@ export interface TrainControl {
   readonly onProgress?: (progress: Progress, loss: number) => void;
   /** Called between steps. If it returns true, the run ends early and returns its state. */
   readonly shouldStop?: () => boolean | Promise<boolean>;
+  /** Asked within steps by an engine that can leave a step undone. */
+  readonly isStopped?: () => boolean;
   readonly resume?: TrainState | undefined;
   /** Ends the run when its time is used up, if the steps are not done before. */
   readonly limit?: TimeLimit | undefined;
@@ -56,7 +59,7 @@ export interface TrainOutcome {
   /** Steps of the whole run; if its time ran out, those that were done. */
   readonly totalSteps: number;
   readonly secondsPerStep: number;
-  readonly engine: string;
+  readonly engine: EngineReport;
   /** The temperature of neighbourhood-kl; null for other losses. */
   readonly tau: number | null;
 }
@@ -325,6 +328,8 @@ async function openExecutor(
     optimizer,
     initial: { parameters, slots },
     threads: options.threads ?? 2,
+    choice: options,
+    isStopped: control.isStopped,
   };
   if (options.engine === 'tfjs') {
     const { createTfjsExecutor } = await import('./tfjs-executor.js');
@@ -365,6 +370,7 @@ async function runSteps(
     const rows = plan.batchAt(step);
     views.forEach((view, v) => rows.forEach((index, i) => batch[v]?.set(row(view, index), i * view.cols)));
     const loss = await executor.step(batch, learningRateAt(at, schedule), step + 1);
+    if (loss === null) return { step, finished: false };
     checkLoss(loss, step, settings);
     lossHistory.push(loss);
     step++;

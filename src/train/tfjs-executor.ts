@@ -1,49 +1,10 @@
 import type * as tf from '@tensorflow/tfjs';
-import { createRequire } from 'node:module';
-import { expectDefined, TldrError } from '../core/errors.js';
+import { expectDefined } from '../core/errors.js';
 import type { Log } from '../core/run-options.js';
+import { engineText } from './engine-report.js';
 import { EPSILON, MASK, NORM_EPSILON } from './ops.js';
 import type { Executor, ExecutorOptions, MatmulOptions, Ops, StepDefinition } from './ops.js';
-
-type TfModule = typeof tf;
-
-const NATIVE_PACKAGE = '@tensorflow/tfjs-node';
-const WASM_PACKAGE = '@tensorflow/tfjs-backend-wasm';
-/**
- * Backends in the order in which they are tried. Users install them, and TensorFlow.js itself, separately.
- */
-const BACKEND_PACKAGES = ['@tensorflow/tfjs-node-gpu', NATIVE_PACKAGE, WASM_PACKAGE];
-/** A WebAssembly memory has addresses of 32 bits. */
-const WASM_BYTES_MAX = 2 ** 32;
-/** Number of copies of the weights that a step holds at the same time. 65,536 x 880 weights just fit (measured). */
-const WASM_COPIES = 17;
-const require = createRequire(import.meta.url);
-
-/**
- * Checks that the weights of an encoder fit into the memory of the backend that will be used.
- * @throws INVALID_ARGUMENT when it is the WebAssembly backend and they do not fit
- */
-export function checkTfjsMemory(weightBytes: number): void {
-  if (weightBytes * WASM_COPIES <= WASM_BYTES_MAX) return;
-  if (BACKEND_PACKAGES.find(isInstalled) === WASM_PACKAGE) throw wasmTooSmall();
-}
-
-function isInstalled(name: string): boolean {
-  try {
-    require.resolve(name);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function wasmTooSmall(cause?: unknown): TldrError {
-  return new TldrError(
-    'INVALID_ARGUMENT',
-    `the tfjs engine's backend ${WASM_PACKAGE} has at most ${WASM_BYTES_MAX / 2 ** 30} GiB of memory, and training takes about ${WASM_COPIES} times the memory of the encoder's weights: give fewer dimensions, install ${NATIVE_PACKAGE}, or use the engine onnx`,
-    { cause },
-  );
-}
+import { loadTfjs, wasmTooSmall, type TfModule } from './tfjs-backend.js';
 
 /** Calls `body`. @throws INVALID_ARGUMENT when the memory of the WebAssembly backend does not suffice */
 function withinMemory<T>(module: TfModule, body: () => T): T {
@@ -55,12 +16,38 @@ function withinMemory<T>(module: TfModule, body: () => T): T {
   }
 }
 
+/** Thrown to leave a step early. */
+class StepStopped extends Error {}
+
 /** The tensor operations on TensorFlow.js, whose own autograd supplies the derivatives. */
 class TfjsOps implements Ops<tf.Tensor> {
   readonly #tf: TfModule;
+  readonly #isStopped: (() => boolean) | undefined;
 
-  constructor(module: TfModule) {
+  constructor(module: TfModule, isStopped?: () => boolean) {
     this.#tf = module;
+    this.#isStopped = isStopped;
+  }
+
+  /**
+   * A step of a large network takes seconds, and its matrix products take nearly all of them. So this asks at each product
+   * whether to stop, on the way forward and, by a derivative that passes everything on, on the way back.
+   * @throws StepStopped
+   */
+  #unlessStopped(product: tf.Tensor): tf.Tensor {
+    const isStopped = this.#isStopped;
+    if (isStopped === undefined) return product;
+    const ask = (): void => {
+      if (isStopped()) throw new StepStopped();
+    };
+    ask();
+    return this.#tf.customGrad(() => ({
+      value: this.#tf.clone(product),
+      gradFunc: (derivative) => {
+        ask();
+        return derivative;
+      },
+    }))(product);
   }
 
   constant(value: number): tf.Tensor {
@@ -76,7 +63,7 @@ class TfjsOps implements Ops<tf.Tensor> {
     const { transposeA = false, transposeB = false, scale = 1 } = options;
     const left = transposeA ? a.transpose() : a;
     const right = transposeB ? b.transpose() : b;
-    const product = this.#tf.matMul(left, right);
+    const product = this.#unlessStopped(this.#tf.matMul(left, right));
     return scale === 1 ? product : product.mul(scale);
   }
 
@@ -152,54 +139,15 @@ class TfjsOps implements Ops<tf.Tensor> {
   }
 }
 
-async function importOptional(name: string): Promise<boolean> {
-  try {
-    await import(name);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/**
- * Loads TensorFlow.js with the fastest backend that is installed.
- * @throws UNSUPPORTED when the package itself is missing
- */
-async function loadTfjs(log?: Log): Promise<TfModule> {
-  let module: TfModule;
-  try {
-    module = await import('@tensorflow/tfjs');
-  } catch (cause) {
-    throw new TldrError(
-      'UNSUPPORTED',
-      'the tfjs engine needs TensorFlow.js, which does not come with this package: npm install @tensorflow/tfjs',
-      { cause },
-    );
-  }
-  for (const name of BACKEND_PACKAGES) {
-    if (!(await importOptional(name))) continue;
-    const backend = name.endsWith('wasm') ? 'wasm' : 'tensorflow';
-    if (await module.setBackend(backend).catch(() => false)) {
-      log?.('info', `tfjs engine: backend ${backend} of ${name}`);
-      return module;
-    }
-  }
-  await module.setBackend('cpu');
-  log?.(
-    'warn',
-    `tfjs engine: plain JavaScript backend, slow; install ${WASM_PACKAGE} (any platform) or ${NATIVE_PACKAGE} (native) beside this package`,
-  );
-  return module;
-}
-
 /** Loss and derivatives of a batch on TensorFlow.js. Tests compare them with the other engine. */
 export async function tfjsGradients(
   definition: StepDefinition,
   parameters: readonly Float32Array[],
   views: readonly Float32Array[],
 ): Promise<{ loss: number; gradients: Float32Array[] }> {
-  const module = await loadTfjs();
+  const { module } = await loadTfjs({});
   const { loss, gradients } = evaluate(module, definition, {
+    ops: new TfjsOps(module),
     parameters: definition.parameters.map(({ shape }, i) =>
       module.tensor(expectDefined(parameters[i], 'the values of a parameter'), [...shape]),
     ),
@@ -221,9 +169,12 @@ function viewTensors(
 function evaluate(
   module: TfModule,
   definition: StepDefinition,
-  { parameters, views }: { readonly parameters: tf.Tensor[]; readonly views: readonly tf.Tensor[] },
+  {
+    ops,
+    parameters,
+    views,
+  }: { readonly ops: TfjsOps; readonly parameters: tf.Tensor[]; readonly views: readonly tf.Tensor[] },
 ): { loss: tf.Tensor; gradients: tf.Tensor[] } {
-  const ops = new TfjsOps(module);
   const { value, grads } = module.valueAndGrads((...inputs: tf.Tensor[]) =>
     definition.loss<tf.Tensor>(ops, inputs, views).asScalar(),
   )(parameters);
@@ -233,11 +184,15 @@ function evaluate(
 /** The tensors after a step. A type and not an interface, so that it is a container of tensors. */
 type Moved = { loss: tf.Tensor; parameters: tf.Tensor[]; slots: tf.Tensor[][] };
 
-/** Opens an executor that runs steps on TensorFlow.js. @throws UNSUPPORTED when it is not installed */
+/**
+ * Opens an executor that runs steps on TensorFlow.js.
+ * @throws UNSUPPORTED when what is asked for is not installed, or does not work
+ */
 export async function createTfjsExecutor(options: ExecutorOptions, log?: Log): Promise<Executor> {
-  const { definition, optimizer, initial } = options;
-  const module = await loadTfjs(log);
-  const ops = new TfjsOps(module);
+  const { definition, optimizer, initial, choice, isStopped } = options;
+  const { module, report } = await loadTfjs(choice);
+  log?.('debug', `training runs with ${engineText(report)}`);
+  const ops = new TfjsOps(module, isStopped);
   const tensorOf = (values: Float32Array | undefined, i: number): tf.Tensor => {
     const shape = [...expectDefined(definition.parameters[i], 'the definition of a parameter').shape];
     return values === undefined ? module.zeros(shape) : module.tensor(values, shape);
@@ -250,12 +205,12 @@ export async function createTfjsExecutor(options: ExecutorOptions, log?: Log): P
   );
 
   return {
-    engine: `tfjs ${module.getBackend()}`,
+    engine: report,
     step(views, learningRate, stepNumber) {
       const before = [...parameters, ...slots.flat()];
       const update = (): Moved => {
         const tensors = viewTensors(module, definition, views);
-        const { loss, gradients } = evaluate(module, definition, { parameters, views: tensors });
+        const { loss, gradients } = evaluate(module, definition, { ops, parameters, views: tensors });
         const scalars = optimizer.scalars(learningRate, stepNumber).map((value) => module.scalar(value));
         const updates = definition.parameters.map((spec, i) => {
           const parameter = expectDefined(parameters[i], `parameter ${spec.name}`);
@@ -270,7 +225,8 @@ export async function createTfjsExecutor(options: ExecutorOptions, log?: Log): P
         });
         return { loss, parameters: updates.map((u) => u.parameter), slots: updates.map((u) => [...u.slots]) };
       };
-      const moved = withinMemory(module, () => module.tidy(update));
+      const moved = unlessStopped(() => withinMemory(module, () => module.tidy(update)));
+      if (moved === null) return Promise.resolve(null);
       const loss = expectDefined(floats(moved.loss)[0], 'the loss');
       module.dispose([...before, moved.loss]);
       ({ parameters, slots } = moved);
@@ -283,6 +239,16 @@ export async function createTfjsExecutor(options: ExecutorOptions, log?: Log): P
       return Promise.resolve();
     },
   };
+}
+
+/** What `body` returns; null if the step was stopped in its midst. */
+function unlessStopped<T>(body: () => T): T | null {
+  try {
+    return body();
+  } catch (error) {
+    if (error instanceof StepStopped) return null;
+    throw error;
+  }
 }
 
 function floats(tensor: tf.Tensor): Float32Array {

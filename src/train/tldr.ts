@@ -83,12 +83,14 @@ export async function trainPrepared(
   { signal, log, onProgress, resume, limit, onState }: Omit<TldrRun, 'graph'> = {},
 ): Promise<TldrResult> {
   // A worker can receive plain data only, but the caller's object may hold more.
-  const { outputDim, distance, seed, threads, engine, compactDistance } = options;
+  const { outputDim, distance, seed, threads, engine, device, engineFallback, compactDistance } = options;
   const { initialWeight, initialHidden, initialParameters, directions } = options;
   const plain = { ...resolveSettings(options), outputDim, distance, seed };
   const optional = Object.fromEntries(
     Object.entries({
       engine,
+      device,
+      engineFallback,
       threads,
       initialWeight,
       initialHidden,

@@ -27,6 +27,7 @@ async function work(port: NonNullable<typeof parentPort>): Promise<void> {
       port.postMessage({ kind: 'event', event: { loss } });
     },
     shouldStop: isStopped,
+    isStopped,
   });
   port.postMessage({ kind: 'result', result: outcome });
 }

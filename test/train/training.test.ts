@@ -1,7 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { fileURLToPath } from 'node:url';
 import { randomProjection } from '../../src/baselines/pca.js';
 import { matrix, row, type Matrix } from '../../src/core/matrix.js';
 import { Rng } from '../../src/core/rng.js';
@@ -476,6 +474,35 @@ describe('optimisers', () => {
   });
 
   test.each([
+    ['on the way forward', 0],
+    ['on the way back', 1],
+  ])('a step of tfjs that is stopped %s changes nothing', async (_where, askedBefore) => {
+    const definition: StepDefinition = {
+      parameters: [{ name: 'p', kind: 'weight', shape: [1, 2] }],
+      batchRows: 1,
+      widths: [1],
+      loss: <T>(tensors: Ops<T>, [p]: readonly T[], [batch]: readonly T[]) =>
+        tensors.sumSquares(tensors.matmul(batch!, p!)),
+    };
+    const initial = { parameters: [Float32Array.of(1, 2)], slots: [[new Float32Array(2)]] };
+    let asked = 0;
+    const isStopped = (): boolean => asked++ === askedBefore;
+    const executor = await createTfjsExecutor({
+      definition,
+      optimizer: lars(),
+      initial,
+      threads: 1,
+      choice: {},
+      isStopped,
+    });
+    expect(await executor.step([Float32Array.of(1)], 0.25, 1)).toBeNull();
+    expect(asked).toBe(askedBefore + 1);
+    expect(await executor.values()).toEqual(initial);
+    expect(await executor.step([Float32Array.of(1)], 0.25, 1)).toBe(5);
+    await executor.close();
+  });
+
+  test.each([
     ['onnx', createOnnxExecutor],
     ['tfjs', createTfjsExecutor],
   ])('%s moves zero weights by lars', async (_engine, create) => {
@@ -487,7 +514,7 @@ describe('optimisers', () => {
         tensors.sumSquares(tensors.sub(tensors.matmul(batch!, p!), tensors.constant(1))),
     };
     const initial = { parameters: [new Float32Array(2)], slots: [[new Float32Array(2)]] };
-    const executor = await create({ definition, optimizer: lars(), initial, threads: 1 });
+    const executor = await create({ definition, optimizer: lars(), initial, threads: 1, choice: {} });
     await executor.step([Float32Array.of(1)], 0.25, 1);
     expect((await executor.values()).parameters[0]).toEqual(Float32Array.of(0.5, 0.5));
     await executor.close();
@@ -524,14 +551,4 @@ describe('optimisers', () => {
     expect(Math.exp(entropy)).toBeGreaterThan(12);
     expect(Math.exp(entropy)).toBeLessThan(33);
   });
-});
-
-test('without another backend the tfjs engine runs in plain JavaScript and names what to install', () => {
-  const child = fileURLToPath(new URL('../support/train/plain-tfjs-child.js', import.meta.url));
-  const { stdout } = spawnSync(process.execPath, [child], { encoding: 'utf8' });
-  expect(stdout).toContain('warn: tfjs engine: plain JavaScript backend');
-  expect(stdout).toContain('install @tensorflow/tfjs-backend-wasm');
-  expect(stdout).toContain('tfjs cpu, loss 5');
-  const { stderr } = spawnSync(process.execPath, [child, 'none'], { encoding: 'utf8' });
-  expect(stderr).toContain('npm install @tensorflow/tfjs');
 });

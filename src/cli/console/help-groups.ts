@@ -37,6 +37,8 @@ const TRAINING_DETAILS: readonly string[] = [
   '--perplexity',
   '--init',
   '--engine',
+  '--device',
+  '--engine-fallback',
   '--neighbours',
   '--held-out',
   '--compact-distance',

@@ -177,5 +177,12 @@ function addTrainingFlags(command: Command): Command {
         'onnx',
         'tfjs',
       ]),
-    );
+    )
+    .addOption(
+      new Option(
+        '--device <name>',
+        'what the engine computes on (default: cpu; for tfjs what its fastest installed package has)',
+      ).choices(['cpu', 'cuda']),
+    )
+    .option('--engine-fallback', 'if the engine or device does not work, take the fastest that does');
 }

@@ -7,6 +7,7 @@ import { durationText } from '../console/progress/line.js';
 import type { ConsoleRun } from '../console/command-output.js';
 import { formatBytes } from '../../report/format.js';
 import type { MemoryBeforeAndAfter } from '../console/compact-memory.js';
+import { engineText } from '../../train/engine-report.js';
 import { candidateLabel } from './candidate-names.js';
 import { relevanceTable, relevanceWords } from './relevance-output.js';
 
@@ -165,8 +166,9 @@ export function printReport(
     const trained = report.training
       .map(({ name, steps }) => `${candidateLabel(name, verbose)} ${steps}`)
       .join('; ');
+    const engines = [...new Set(report.training.map(engineText))].map((text) => `; engine: ${text}`).join('');
     run.say(
-      `steps: ${trained}; neighbours: ${method}, k ${k}, recall ${recall.toFixed(3)}; seed ${report.seed}; ${report.hardware}`,
+      `steps: ${trained}${engines}; neighbours: ${method}, k ${k}, recall ${recall.toFixed(3)}; seed ${report.seed}; ${report.hardware}`,
     );
   }
   const { zeroRows, duplicateRows } = report.sample;

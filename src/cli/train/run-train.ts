@@ -16,13 +16,10 @@ import type { RelevanceReport } from '../../select/measure-relevance.js';
 import type { TrainReport } from '../../select/train-report.js';
 import { Encoder } from '../../encoder/model.js';
 import { trainEncoder } from '../../select/train-encoder.js';
-import {
-  referenceSettings,
-  REFERENCE,
-  type EngineName,
-  type LossName,
-  type OptimizerName,
-} from '../../train/options.js';
+import { referenceSettings, REFERENCE, type LossName, type OptimizerName } from '../../train/options.js';
+import { checkEngine } from '../../train/check-engine.js';
+import { engineChoice, engineText, type DeviceName, type EngineName } from '../../train/engine-report.js';
+import { hideTensorflowLog } from '../../config/hide-tensorflow-log.js';
 import { DEADLINE } from '../../hyper-parameters/deadline.js';
 import { BUDGET_SECONDS } from '../../hyper-parameters/fit-of-candidates.js';
 import type { StorageKind } from '../../store/collection.js';
@@ -71,6 +68,8 @@ export interface TrainFlags extends GlobalFlags, TrainInputFlags {
   readonly perplexity?: number;
   readonly init?: 'pca' | 'random';
   readonly engine?: EngineName;
+  readonly device?: DeviceName;
+  readonly engineFallback?: boolean;
   readonly neighbours?: NeighbourSearch;
   readonly for?: StorageKind;
   readonly refit: boolean;
@@ -120,6 +119,7 @@ export async function train(
     );
   }
   await checkFiles(flags);
+  await sayEngine(flags, run);
   const { checkpoint } = flags;
   const isOn = checkpoint === undefined && flags.dryRun !== true;
   const kept = await KeptState.open(collection, { ...flags }, { run, isOn });
@@ -141,6 +141,13 @@ export async function train(
   }
 }
 
+/** Tries the engine that the flags name, and says what runs the training. */
+async function sayEngine(flags: TrainFlags, run: ConsoleRun): Promise<void> {
+  hideTensorflowLog();
+  const engine = await checkEngine(flags, run);
+  if (engine !== null) run.say(`engine: ${engineText(engine)}`);
+}
+
 /** What a training is made of. */
 interface TrainJob extends Surroundings {
   readonly collection: string | undefined;
@@ -155,7 +162,8 @@ async function trainFrom(checkpoint: TrainCheckpoint | null, job: TrainJob): Pro
   const { collection, flags, settings, kept, linearOnly, run, config } = job;
   const options: TrainEncoderOptions = {
     ...settings,
-    ...given({ budgetSeconds: flags.budget, compactDistance: flags.compactDistance, engine: flags.engine }),
+    ...given({ budgetSeconds: flags.budget, compactDistance: flags.compactDistance }),
+    ...engineChoice(flags),
     ...given({ neighbours: flags.neighbours, storedAs: flags.for, heldOut: flags.heldOut }),
     deterministic: flags.deterministic === true,
     dim: flags.dim,
