@@ -3,7 +3,15 @@ import { defineConfig } from 'eslint/config';
 import tseslint from 'typescript-eslint';
 
 export default defineConfig(
-  { ignores: ['dist/**', 'docs/api/**', 'node_modules/**', 'src/encoder/projection-kernel-wasm.ts'] },
+  {
+    ignores: [
+      'dist/**',
+      'build/**',
+      'docs/api/**',
+      'node_modules/**',
+      'src/encoder/projection-kernel-wasm.ts',
+    ],
+  },
   js.configs.recommended,
   {
     files: ['**/*.ts'],
