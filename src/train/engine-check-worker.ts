@@ -14,7 +14,7 @@ async function check(choice: EngineChoice): Promise<EngineCheck> {
 }
 
 process.once('message', (choice: EngineChoice) => {
-  check(choice)
+  void check(choice)
     .catch((error: unknown) => ({
       message: messageOf(error),
       fields: isTldrError(error) ? { ...error.fields, hint: error.hint } : {},

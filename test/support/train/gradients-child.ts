@@ -12,4 +12,4 @@ for (const [name, step] of Object.entries(steps)) {
   const { loss, gradients } = await tfjsGradients(step, parameters, [batch]);
   found[name] = { loss, gradients: gradients.map((values) => [...values]) };
 }
-console.log(JSON.stringify({ report, steps: found }));
+process.stdout.write(`${JSON.stringify({ report, steps: found })}\n`);

@@ -31,8 +31,10 @@ try {
     choice: asked,
   });
   const loss = await executor.step([Float32Array.of(1)], 0.1, 1);
-  console.log(JSON.stringify({ ...executor.engine, loss, fellBack }));
+  process.stdout.write(`${JSON.stringify({ ...executor.engine, loss, fellBack })}\n`);
   await executor.close();
 } catch (error) {
-  console.log(JSON.stringify({ error: String(error), hint: Reflect.get(Object(error), 'hint') as unknown }));
+  process.stdout.write(
+    `${JSON.stringify({ error: String(error), hint: Reflect.get(Object(error), 'hint') as unknown })}\n`,
+  );
 }
