@@ -63,7 +63,11 @@ function checkInProcess(choice: EngineChoice, signal?: AbortSignal): Promise<Eng
     const onAbort = (): void => void child.kill('SIGKILL');
     signal?.addEventListener('abort', onAbort, { once: true });
     let answer: Answer | null = null;
-    child.on('message', (message: Answer) => (answer = message));
+    child.on('message', (message: Answer) => {
+      answer = message;
+      // The threads of its native libraries could keep it.
+      child.kill('SIGKILL');
+    });
     child.on('error', reject);
     // All output has been read by then.
     child.on('close', (code, killedBy) => {

@@ -19,6 +19,6 @@ process.once('message', (choice: EngineChoice) => {
       message: messageOf(error),
       fields: isTldrError(error) ? { ...error.fields, hint: error.hint } : {},
     }))
-    // Nothing is to be cleaned up, and leaving waits for the libraries' threads otherwise.
-    .then((answer) => process.send?.(answer, () => process.exit()));
+    // Without the channel to its parent, the process has nothing left to wait for.
+    .then((answer) => process.send?.(answer, () => process.disconnect()));
 });

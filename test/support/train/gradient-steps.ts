@@ -5,7 +5,7 @@ import type { Rng } from '../../../src/core/rng.js';
 
 export const INPUT_DIM = 7;
 const OUTPUT_DIM = 4;
-export const ROWS = 10;
+const ROWS = 10;
 
 export const ARCHITECTURES = ['none', 'linear', 'flinear', 'mlp', 'residual'] as const;
 
