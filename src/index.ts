@@ -109,7 +109,7 @@ export {
   type OptimizerName,
   type TldrOptions,
 } from './train/options.js';
-export type { DeviceName, EngineChoice, EngineName, EngineReport } from './train/engine-report.js';
+export type { DeviceName, EngineChoice, EngineName, EngineReport } from './train/engine/engine-report.js';
 export { parseTrainState, serializeTrainState, type TimeLimit, type TrainState } from './train/state.js';
 export { trainTldr, type TldrResult, type TldrRun } from './train/tldr.js';
 export type { PerQuery } from './core/recall-per-query.js';

@@ -9,7 +9,7 @@ import type { KnnGraph } from '../knn/graph.js';
 import { addQueryRows } from '../knn/query-rows.js';
 import type { Deadline } from '../train/deadline.js';
 import type { PreparedSample } from '../train/prepare-sample.js';
-import { engineChoice } from '../train/engine-report.js';
+import { engineChoice } from '../train/engine/engine-report.js';
 import { resolveSettings } from '../train/run-training.js';
 import type { TimeLimit, TrainState } from '../train/state.js';
 import { prepareInWorker, trainPrepared } from '../train/tldr.js';

@@ -5,7 +5,7 @@ import type { Matrix } from '../core/matrix.js';
 import { BUDGET_SECONDS } from '../hyper-parameters/fit-of-candidates.js';
 import { dataFingerprint } from '../core/clean-and-split-sample.js';
 import { createBenchmark } from '../evaluate/neighbor-recall.js';
-import { checkEngine } from '../train/check-engine.js';
+import { checkEngine } from '../train/engine/check-engine.js';
 import type { TrainState } from '../train/state.js';
 import { geometryOf, type Candidate, type Geometry } from './candidate.js';
 import { BLENDS, canBlend, fitBlends } from './blend-candidates.js';
@@ -93,8 +93,7 @@ export interface TrainDetails {
  */
 export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Promise<TrainEncoderResult> {
   const { distance = 'cosine', seed = 0, ship = 'best', from } = options;
-  checkTraining(x, options);
-  await checkEngine(options, options);
+  await checkTraining(x, options);
   const deadline = deadlineOf(options);
   const split = await divided(x, { ...options, deadline, distance, seed });
   const { train } = split;
@@ -163,9 +162,10 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
   };
 }
 
-function checkTraining({ rows, cols }: Matrix, options: TrainEncoderOptions): void {
+async function checkTraining({ rows, cols }: Matrix, options: TrainEncoderOptions): Promise<void> {
   checkTrainOptions(options, cols);
   checkTrainMemory({ rows, inputDim: cols, outputDim: options.dim });
+  await checkEngine(options, options);
 }
 
 /** The sample, cleaned and divided, with as many rows as there is time for. */

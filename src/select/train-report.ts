@@ -5,7 +5,7 @@ import type { Distance } from '../core/distance.js';
 import type { SampleFacts } from '../core/clean-and-split-sample.js';
 import { bootstrapInterval, mean } from '../evaluate/ranking.js';
 import type { TldrResult } from '../train/tldr.js';
-import type { EngineReport } from '../train/engine-report.js';
+import type { EngineReport } from '../train/engine/engine-report.js';
 import type { LossName } from '../train/options.js';
 import { multiplyAdds } from './candidate.js';
 import type { RelevanceReport } from './measure-relevance.js';

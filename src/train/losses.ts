@@ -1,6 +1,6 @@
 import { expectDefined } from '../core/errors.js';
 import type { Distance } from '../core/distance.js';
-import type { Ops } from './ops.js';
+import type { Ops } from './engine/ops.js';
 
 /**
  * Barlow Twins (Zbontar et al. 2021, equation 1) on two stacked views p [2B, P]: s (sum_i (1 - C_ii)^2 +

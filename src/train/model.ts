@@ -4,7 +4,7 @@ import { Kernel } from '../encoder/projection-kernel.js';
 import { gatherRows, matrix, type Matrix } from '../core/matrix.js';
 import type { Rng } from '../core/rng.js';
 import { RESIDUAL } from '../hyper-parameters/fit-of-candidates.js';
-import { EPSILON, type Ops, type ParameterSpec } from './ops.js';
+import { EPSILON, type Ops, type ParameterSpec } from './engine/ops.js';
 
 /**
  * `linear`, `flinear-L-H` or `mlp-L-H` (TLDR, Kalantidis et al. 2022): L hidden blocks of width H, then a

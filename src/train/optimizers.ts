@@ -1,5 +1,5 @@
 import { ADAM, LARS } from '../hyper-parameters/fit-of-candidates.js';
-import type { Ops, Optimizer, ParameterKind } from './ops.js';
+import type { Ops, Optimizer, ParameterKind } from './engine/ops.js';
 
 /**
  * Adam (Kingma and Ba 2015, algorithm 1). The weights of a hidden layer also have decoupled weight decay

@@ -1,7 +1,7 @@
 import type { Distance } from '../core/distance.js';
 import { expectDefined, TldrError } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
-import type { EngineChoice } from './engine-report.js';
+import type { EngineChoice } from './engine/engine-report.js';
 import type { HiddenWeights } from './model.js';
 import {
   NEIGHBORHOOD_KL,

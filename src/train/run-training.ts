@@ -14,10 +14,10 @@ import {
   projectHead,
   type Model,
 } from './model.js';
-import type { EngineReport } from './engine-report.js';
-import { createOnnxExecutor } from './onnx-executor.js';
+import type { EngineReport } from './engine/engine-report.js';
+import { createOnnxExecutor } from './engine/onnx-executor.js';
 import { adam, lars, learningRateAt } from './optimizers.js';
-import type { Executor, Ops, Optimizer, StepDefinition } from './ops.js';
+import type { Executor, Ops, Optimizer, StepDefinition } from './engine/ops.js';
 import { calibrateTemperature } from './temperature.js';
 import { TrainingPace } from './pace.js';
 import { checkEarlierState, runFingerprint } from './run-fingerprint.js';
@@ -314,25 +314,18 @@ async function openExecutor(
   const { resume } = control;
   const parameters =
     resume?.parameters ??
-    initialParameters(model, rngFor(options.seed, INITIAL_STREAM, 0), {
-      ...options,
-      rowNorm,
-    });
+    initialParameters(model, rngFor(options.seed, INITIAL_STREAM, 0), { ...options, rowNorm });
   const slots =
     resume?.slots ??
     parameters.map(({ length }) =>
       Array.from({ length: optimizer.slotsPerParameter }, () => new Float32Array(length)),
     );
-  const executorOptions = {
-    definition,
-    optimizer,
-    initial: { parameters, slots },
-    threads: options.threads ?? 2,
-    choice: options,
-    isStopped: control.isStopped,
-  };
+  const { threads = 2 } = options;
+  const { isStopped } = control;
+  const initial = { parameters, slots };
+  const executorOptions = { definition, optimizer, initial, threads, choice: options, isStopped };
   if (options.engine === 'tfjs') {
-    const { createTfjsExecutor } = await import('./tfjs-executor.js');
+    const { createTfjsExecutor } = await import('./engine/tfjs-executor.js');
     return createTfjsExecutor(executorOptions, control.log);
   }
   return createOnnxExecutor(executorOptions);

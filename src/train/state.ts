@@ -2,7 +2,7 @@ import { constants } from 'node:buffer';
 import * as v from 'valibot';
 import { checkJson } from '../core/check-schema.js';
 import { expectDefined, TldrError } from '../core/errors.js';
-import type { StepValues } from './ops.js';
+import type { StepValues } from './engine/ops.js';
 
 /** The time of a run that ends by the clock. */
 export interface TimeLimit {

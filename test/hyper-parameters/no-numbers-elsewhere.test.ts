@@ -11,7 +11,7 @@ const PLACES = [
   'src/hyper-parameters/plan-deadline.ts',
 ];
 /** Folders whose code decides which encoder a training gives. */
-const FOLDERS = ['src/train', 'src/select', 'src/baselines', 'src/knn'];
+const FOLDERS = ['src/train', 'src/train/engine', 'src/select', 'src/baselines', 'src/knn'];
 
 /** Numbers that say nothing about a training: counts, signs, halves. */
 const PLAIN = new Set(['0', '1', '2', '0.5']);
@@ -21,13 +21,13 @@ const NO_HYPER_PARAMETERS: Readonly<Record<string, string>> = {
   'src/train/model.ts STATISTICS_ROWS_MAX': 'more rows make no difference that float32 weights can hold',
   'src/train/model.ts WIDTH_MAX': 'a limit of what a user may ask for',
   'src/train/model.ts LAYERS_MAX': 'a limit of what a user may ask for',
-  'src/train/ops.ts EPSILON': 'keeps a division finite',
-  'src/train/ops.ts NORM_EPSILON': 'keeps a division finite',
-  'src/train/ops.ts MASK': 'minus infinity, in float32',
+  'src/train/engine/ops.ts EPSILON': 'keeps a division finite',
+  'src/train/engine/ops.ts NORM_EPSILON': 'keeps a division finite',
+  'src/train/engine/ops.ts MASK': 'minus infinity, in float32',
   'src/train/state.ts SLOTS_MAX': 'a limit of what a file may hold',
-  'src/train/check-engine.ts WORDS_MAX': 'a length of an error',
-  'src/train/tfjs-backend.ts WASM_BYTES_MAX': 'a limit of WebAssembly',
-  'src/train/tfjs-backend.ts WASM_COPIES': 'measured need of memory, for a check',
+  'src/train/engine/check-engine.ts WORDS_MAX': 'a length of an error',
+  'src/train/engine/tfjs-backend.ts WASM_BYTES_MAX': 'a limit of WebAssembly',
+  'src/train/engine/tfjs-backend.ts WASM_COPIES': 'measured need of memory, for a check',
   'src/train/deadline.ts TIMEOUT_MS_MAX': 'a limit of timers',
   'src/train/run-training.ts STATE_SECONDS': 'how often the state is saved',
   'src/select/fit-learned.ts secondsSince': 'milliseconds in a second',
@@ -83,7 +83,11 @@ function settingsOf(file: string, text: string): string[] {
 
 describe('the hyper-parameters of training', () => {
   test('stand in one folder; other numbers are listed here with a reason', () => {
-    const files = FOLDERS.flatMap((folder) => readdirSync(folder).map((name) => join(folder, name)));
+    const files = FOLDERS.flatMap((folder) =>
+      readdirSync(folder)
+        .filter((name) => name.endsWith('.ts'))
+        .map((name) => join(folder, name)),
+    );
     const found = files.flatMap((file) => settingsOf(file, readFileSync(file, 'utf8')));
     expect(found.sort()).toEqual(Object.keys(NO_HYPER_PARAMETERS).sort());
   });

@@ -4,8 +4,8 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { checkEngine } from '../../src/train/check-engine.js';
-import { engineText, type EngineChoice } from '../../src/train/engine-report.js';
+import { checkEngine } from '../../src/train/engine/check-engine.js';
+import { engineText, type EngineChoice } from '../../src/train/engine/engine-report.js';
 
 const CHILD = fileURLToPath(new URL('../support/train/tfjs-child.js', import.meta.url));
 const WASM = '@tensorflow/tfjs-backend-wasm';

@@ -2,9 +2,9 @@ import { describe, expect, test } from '@jest/globals';
 import { Rng } from '../../src/core/rng.js';
 import { barlowTwins, neighbourhoodKl } from '../../src/train/losses.js';
 import { createModel, initialParameters, parseArchitecture } from '../../src/train/model.js';
-import { onnxGradients } from '../../src/train/onnx-executor.js';
-import type { StepDefinition } from '../../src/train/ops.js';
-import { tfjsGradients } from '../../src/train/tfjs-executor.js';
+import { onnxGradients } from '../../src/train/engine/onnx-executor.js';
+import type { StepDefinition } from '../../src/train/engine/ops.js';
+import { tfjsGradients } from '../../src/train/engine/tfjs-executor.js';
 import { ARCHITECTURES, INPUT_DIM, randomInputs, steps } from '../support/train/gradient-steps.js';
 import { ReferenceOps, type Reference } from '../support/train/reference-ops.js';
 

@@ -15,11 +15,11 @@ import {
   type TrainOutcome,
 } from '../../src/train/run-training.js';
 import type { Neighbors } from '../../src/train/batches.js';
-import { createOnnxExecutor } from '../../src/train/onnx-executor.js';
-import type { Ops, ParameterKind, StepDefinition } from '../../src/train/ops.js';
+import { createOnnxExecutor } from '../../src/train/engine/onnx-executor.js';
+import type { Ops, ParameterKind, StepDefinition } from '../../src/train/engine/ops.js';
 import { calibrateTemperature } from '../../src/train/temperature.js';
 import type { TldrOptions } from '../../src/train/options.js';
-import { createTfjsExecutor } from '../../src/train/tfjs-executor.js';
+import { createTfjsExecutor } from '../../src/train/engine/tfjs-executor.js';
 import { parseTrainState, serializeTrainState } from '../../src/train/state.js';
 import { prepareInWorker, trainPrepared, trainTldr } from '../../src/train/tldr.js';
 import { ReferenceOps, type Reference } from '../support/train/reference-ops.js';

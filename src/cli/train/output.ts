@@ -7,7 +7,7 @@ import { durationText } from '../console/progress/line.js';
 import type { ConsoleRun } from '../console/command-output.js';
 import { formatBytes } from '../../report/format.js';
 import type { MemoryBeforeAndAfter } from '../console/compact-memory.js';
-import { engineText } from '../../train/engine-report.js';
+import { engineText } from '../../train/engine/engine-report.js';
 import { candidateLabel } from './candidate-names.js';
 import { relevanceTable, relevanceWords } from './relevance-output.js';
 

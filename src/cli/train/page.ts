@@ -13,7 +13,7 @@ import { searchHeadline } from '../page-parts/verdict-words.js';
 import type { TrainDetails } from '../../select/train-encoder.js';
 import type { RelevanceReport } from '../../select/measure-relevance.js';
 import { isWithinNoise, type TrainReport } from '../../select/train-report.js';
-import { engineText } from '../../train/engine-report.js';
+import { engineText } from '../../train/engine/engine-report.js';
 import { candidateLabel } from './candidate-names.js';
 import { candidateTable, oldAndNewTables, refitWords, timeWords } from './output.js';
 import { relevanceTable, relevanceWords } from './relevance-output.js';

@@ -17,8 +17,13 @@ import type { TrainReport } from '../../select/train-report.js';
 import { Encoder } from '../../encoder/model.js';
 import { trainEncoder } from '../../select/train-encoder.js';
 import { referenceSettings, REFERENCE, type LossName, type OptimizerName } from '../../train/options.js';
-import { checkEngine } from '../../train/check-engine.js';
-import { engineChoice, engineText, type DeviceName, type EngineName } from '../../train/engine-report.js';
+import { checkEngine } from '../../train/engine/check-engine.js';
+import {
+  engineChoice,
+  engineText,
+  type DeviceName,
+  type EngineName,
+} from '../../train/engine/engine-report.js';
 import { hideTensorflowLog } from '../../config/hide-tensorflow-log.js';
 import { DEADLINE } from '../../hyper-parameters/deadline.js';
 import { BUDGET_SECONDS } from '../../hyper-parameters/fit-of-candidates.js';

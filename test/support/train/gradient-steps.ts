@@ -1,6 +1,6 @@
 import { barlowTwins, neighbourhoodKl } from '../../../src/train/losses.js';
 import { createModel, forward, parseArchitecture, projectHead } from '../../../src/train/model.js';
-import type { Ops, StepDefinition } from '../../../src/train/ops.js';
+import type { Ops, StepDefinition } from '../../../src/train/engine/ops.js';
 import type { Rng } from '../../../src/core/rng.js';
 
 export const INPUT_DIM = 7;

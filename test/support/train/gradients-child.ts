@@ -1,6 +1,6 @@
 import { Rng } from '../../../src/core/rng.js';
-import { tfjsGradients } from '../../../src/train/tfjs-executor.js';
-import { loadTfjs } from '../../../src/train/tfjs-backend.js';
+import { tfjsGradients } from '../../../src/train/engine/tfjs-executor.js';
+import { loadTfjs } from '../../../src/train/engine/tfjs-backend.js';
 import { randomInputs, steps } from './gradient-steps.js';
 
 /** Prints the loss and the derivatives of every step as the tfjs engine computes them, and what it runs on. */

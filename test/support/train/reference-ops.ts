@@ -5,7 +5,7 @@ import {
   type MatmulOptions,
   type Ops,
   type Shape,
-} from '../../../src/train/ops.js';
+} from '../../../src/train/engine/ops.js';
 
 /** A tensor in plain float64. */
 export interface Reference {

@@ -1,7 +1,7 @@
 import Module from 'node:module';
-import type { Ops } from '../../../src/train/ops.js';
+import type { Ops } from '../../../src/train/engine/ops.js';
 import { adam } from '../../../src/train/optimizers.js';
-import type { EngineChoice } from '../../../src/train/engine-report.js';
+import type { EngineChoice } from '../../../src/train/engine/engine-report.js';
 
 /** Runs one step with what the second argument chooses, without the packages whose names the first one matches. */
 const [hidden = '', choice = '{}'] = process.argv.slice(2);
@@ -12,8 +12,8 @@ loader._resolveFilename = (request, ...more) => {
   return resolveFilename.call(loader, request, ...more);
 };
 
-const { createTfjsExecutor } = await import('../../../src/train/tfjs-executor.js');
-const { loadTfjs } = await import('../../../src/train/tfjs-backend.js');
+const { createTfjsExecutor } = await import('../../../src/train/engine/tfjs-executor.js');
+const { loadTfjs } = await import('../../../src/train/engine/tfjs-backend.js');
 const asked = JSON.parse(choice) as EngineChoice;
 try {
   const { fellBack } = await loadTfjs(asked);

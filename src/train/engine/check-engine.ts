@@ -1,7 +1,7 @@
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { TldrError, type Hint } from '../core/errors.js';
-import type { RunOptions } from '../core/run-options.js';
+import { TldrError, type Hint } from '../../core/errors.js';
+import type { RunOptions } from '../../core/run-options.js';
 import type { EngineChoice, EngineReport } from './engine-report.js';
 
 /** What the check found. */

@@ -1,6 +1,6 @@
 import type * as tf from '@tensorflow/tfjs';
-import { expectDefined } from '../core/errors.js';
-import type { Log } from '../core/run-options.js';
+import { expectDefined } from '../../core/errors.js';
+import type { Log } from '../../core/run-options.js';
 import { engineText } from './engine-report.js';
 import { EPSILON, MASK, NORM_EPSILON } from './ops.js';
 import type { Executor, ExecutorOptions, MatmulOptions, Ops, StepDefinition } from './ops.js';

@@ -1,6 +1,6 @@
 import type * as tf from '@tensorflow/tfjs';
 import { createRequire } from 'node:module';
-import { messageOf, TldrError } from '../core/errors.js';
+import { messageOf, TldrError } from '../../core/errors.js';
 import type { DeviceName, EngineChoice, EngineReport } from './engine-report.js';
 
 export type TfModule = typeof tf;

@@ -1,4 +1,4 @@
-import { isTldrError, messageOf } from '../core/errors.js';
+import { isTldrError, messageOf } from '../../core/errors.js';
 import type { EngineCheck } from './check-engine.js';
 import type { EngineChoice } from './engine-report.js';
 

@@ -1,6 +1,6 @@
-import { encodeOnnxModel } from '../encoder/onnx-model.js';
-import type { OnnxNode, OnnxTensor, OnnxValue } from '../encoder/onnx-model.js';
-import { expectDefined, TldrError } from '../core/errors.js';
+import { encodeOnnxModel } from '../../encoder/onnx-model.js';
+import type { OnnxNode, OnnxTensor, OnnxValue } from '../../encoder/onnx-model.js';
+import { expectDefined, TldrError } from '../../core/errors.js';
 import { EPSILON, MASK, NORM_EPSILON, type MatmulOptions, type Ops, type Shape } from './ops.js';
 
 /** TensorProto.DataType of float32. */

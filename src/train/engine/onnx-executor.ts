@@ -1,5 +1,5 @@
 import { env, InferenceSession, Tensor } from 'onnxruntime-node';
-import { expectDefined, messageOf, TldrError } from '../core/errors.js';
+import { expectDefined, messageOf, TldrError } from '../../core/errors.js';
 import type { EngineChoice, EngineReport } from './engine-report.js';
 import { OnnxTracer, type Traced } from './onnx-tracer.js';
 import type { Executor, ExecutorOptions, Optimizer, StepDefinition, StepValues } from './ops.js';
