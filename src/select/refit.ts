@@ -55,7 +55,9 @@ const refitName = (name: string): string => `${name}, all rows`;
 export async function refitWinner(sample: RefitSample | null, first: FirstFit): Promise<Refitted> {
   const { winner, states, options } = first;
   const { candidate } = winner;
-  const reason = reasonAgainst(sample, first) ?? (hasTime(first) ? null : NO_TIME);
+  const needed = secondsNeeded(first);
+  keepTimeOfTheEnd(first.deadline);
+  const reason = reasonAgainst(sample, first) ?? (hasTime(first, needed) ? null : NO_TIME);
   if (options.refit === false || sample === null || reason !== null)
     return { candidate, report: null, reason: options.refit === false ? null : reason, states };
   const startedAtMs = performance.now();
@@ -95,22 +97,28 @@ export async function refitWinner(sample: RefitSample | null, first: FirstFit): 
 
 const NO_TIME = 'too little of the time budget was left';
 
-/** Whether a good part of the second fit can be done before the deadline. */
-function hasTime(first: FirstFit): boolean {
-  const { deadline, options } = first;
-  if (!deadline.isSet) return true;
+/** Returns the time of a good part of the second fit, in seconds. */
+function secondsNeeded(first: FirstFit): number {
+  const { deadline } = first;
   const trainings = trainingsOf(first);
+  if (trainings.length === 0) return deadline.took('closed forms');
   const seconds = trainings.reduce((sum, { result }) => sum + result.secondsPerStep * result.totalSteps, 0);
   const graphSeconds = deadline.secondFit.graph * deadline.took('graph');
-  const needed =
-    trainings.length === 0
-      ? deadline.took('closed forms')
-      : graphSeconds + seconds * REFIT.stepsShare * DEADLINE.secondFitShareMin;
-  // Of the time that was kept, only that of the report and of two more scores is needed now.
+  return graphSeconds + seconds * REFIT.stepsShare * DEADLINE.secondFitShareMin;
+}
+
+/** Of the time that was kept for the end, only that of the report and of two more scores is needed from here on. */
+function keepTimeOfTheEnd(deadline: Deadline): void {
+  if (!deadline.isSet) return;
   deadline.secondFit = { training: 0, graph: 0 };
   deadline.afterwards = DEADLINE.endShare * deadline.budgetSeconds + 2 * deadline.took('scores');
-  if (options.refit === false || isGoingOn(first)) return true;
-  return needed < deadline.leftSeconds - deadline.afterwards;
+}
+
+/** Whether so many seconds are left before the deadline; asked for no longer once a second fit has begun. */
+function hasTime(first: FirstFit, neededSeconds: number): boolean {
+  const { deadline, options } = first;
+  if (!deadline.isSet || options.refit === false || isGoingOn(first)) return true;
+  return neededSeconds < deadline.leftSeconds - deadline.afterwards;
 }
 
 /** Whether an interrupted run began the second fit. */
