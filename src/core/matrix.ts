@@ -59,6 +59,16 @@ export function gatherRows(x: Matrix, indices: ArrayLike<number>, data?: Float32
   return out;
 }
 
+/** Returns x (n x D), or `most` evenly spaced rows of it if it has more. */
+export function spacedRows(x: Matrix, most: number): Matrix {
+  if (x.rows <= most) return x;
+  const every = x.rows / most;
+  return gatherRows(
+    x,
+    Int32Array.from({ length: most }, (_, i) => Math.floor(i * every)),
+  );
+}
+
 /**
  * One matrix from rows of equal length. Meant for tests and small inputs.
  * @example

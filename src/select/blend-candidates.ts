@@ -1,6 +1,6 @@
 import { fitMoments, principalAxes } from '../baselines/pca.js';
 import { expectDefined } from '../core/errors.js';
-import { gatherRows, matrix, row, type Matrix } from '../core/matrix.js';
+import { matrix, row, spacedRows, type Matrix } from '../core/matrix.js';
 import type { RunOptions } from '../core/run-options.js';
 import type { EncoderLayer, EncoderNetwork } from '../encoder/network.js';
 import { projectNatively } from '../encoder/project-natively.js';
@@ -74,15 +74,6 @@ function partOf(fitted: readonly Candidate[], name: string): Candidate {
   return expectDefined(
     fitted.find((one) => one.name === name),
     `the part ${name} of a blend`,
-  );
-}
-
-function spacedRows(x: Matrix, most: number): Matrix {
-  if (x.rows <= most) return x;
-  const every = x.rows / most;
-  return gatherRows(
-    x,
-    Int32Array.from({ length: most }, (_, i) => Math.floor(i * every)),
   );
 }
 

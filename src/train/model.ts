@@ -1,7 +1,7 @@
 import type { EncoderLayer, EncoderNetwork } from '../encoder/network.js';
 import { expectDefined, TldrError } from '../core/errors.js';
 import { Kernel } from '../encoder/projection-kernel.js';
-import { gatherRows, matrix, type Matrix } from '../core/matrix.js';
+import { matrix, spacedRows, type Matrix } from '../core/matrix.js';
 import type { Rng } from '../core/rng.js';
 import { RESIDUAL } from '../hyper-parameters/fit-of-candidates.js';
 import { EPSILON, type Ops, type ParameterSpec } from './engine/ops.js';
@@ -244,7 +244,7 @@ export function foldEncoder(
 
 function foldBlocks(model: Model, parameters: readonly Float32Array[], sample: Matrix): EncoderLayer[] {
   const folded: EncoderLayer[] = [];
-  let current = model.encoder.hiddenLayers === 0 ? sample : spacedRows(sample);
+  let current = model.encoder.hiddenLayers === 0 ? sample : spacedRows(sample, STATISTICS_ROWS_MAX);
   let inputWidth = model.inputDim;
   for (let i = 0; i < model.encoder.hiddenLayers; i++) {
     const [weight, gamma, beta] = parameters.slice(i * 3, i * 3 + 3);
@@ -259,16 +259,6 @@ function foldBlocks(model: Model, parameters: readonly Float32Array[], sample: M
   const last = expectDefined(parameters[model.encoderParameters - 1], 'the last layer');
   folded.push({ weight: matrix(inputWidth, model.outputDim, last.slice()), bias: null, relu: false });
   return model.encoder.kind === 'flinear' ? [foldLinear(folded)] : folded;
-}
-
-/** The sample, or evenly spaced rows of a large sample. */
-function spacedRows(sample: Matrix): Matrix {
-  if (sample.rows <= STATISTICS_ROWS_MAX) return sample;
-  const every = sample.rows / STATISTICS_ROWS_MAX;
-  return gatherRows(
-    sample,
-    Int32Array.from({ length: STATISTICS_ROWS_MAX }, (_, i) => Math.floor(i * every)),
-  );
 }
 
 /** (x - shift) W + b as x W + (b - shift W). A layer without bias stays as it is. */
