@@ -1,5 +1,9 @@
 /** A share in points (0.01), with its sign. */
-export const signedPoints = (share: number): string => `${share >= 0 ? '+' : ''}${(share * 100).toFixed(1)}`;
+export function signedPoints(share: number): string {
+  const points = (share * 100).toFixed(1);
+  if (Number(points) === 0) return '0.0';
+  return share > 0 ? `+${points}` : points;
+}
 
 export const count = (value: number): string => value.toLocaleString('en-US');
 

@@ -35,6 +35,9 @@ interface Comparison {
   readonly isWorth: boolean;
 }
 
+/** Means of the same hits in another order differ by less. */
+const ROUNDING = 1e-9;
+
 function compare({ rows }: CodesOfSet, oversampling: number): Comparison[] {
   // The memory of a million points: in a small collection, code books would weigh more than codes.
   const sized = rows
@@ -53,7 +56,7 @@ function compare({ rows }: CodesOfSet, oversampling: number): Comparison[] {
   );
   return front.map((row) => {
     const fitting = compact.filter(({ ramBytes }) => ramBytes <= row.ramBytes);
-    const equal = compact.filter(({ recallAt10 }) => recallAt10 >= row.recallAt10);
+    const equal = compact.filter(({ recallAt10 }) => recallAt10 >= row.recallAt10 - ROUNDING);
     const best = [...fitting].sort((a, b) => b.recallAt10 - a.recallAt10)[0] ?? null;
     const smallest = [...equal].sort((a, b) => a.ramBytes - b.ramBytes)[0] ?? null;
     return {
@@ -77,15 +80,15 @@ const megabytes = (row: CodesRow): string => (row.ramBytesPerMillion / 1e6).toFi
 function comparisonTable(set: CodesOfSet, oversampling: number): string {
   return table([
     [
-      'own codes of full vectors',
-      'MB per million',
-      'recall@10',
-      'best compact space in this memory',
-      'recall@10',
-      'gain, points',
+      'own codes',
+      'MB',
+      'recall',
+      'best compact in this memory',
+      'recall',
+      'gain',
       'smallest with as much recall',
-      'its share of the memory',
-      'an encoder is worth it',
+      'its memory',
+      'worth it',
     ],
     ...compare(set, oversampling).map(({ own, best, smallest, isWorth }) => [
       own.label,
@@ -103,20 +106,27 @@ function comparisonTable(set: CodesOfSet, oversampling: number): string {
   ]);
 }
 
+const stageOf = (oversampling: number): string =>
+  oversampling === 1 ? 'not rescored' : `${oversampling} x oversampling`;
+
+/** In how many rows an encoder is worth it, and how large the gains are. */
+function verdictOf(sets: readonly CodesOfSet[], oversampling: number): string {
+  const all = sets.flatMap((set) => compare(set, oversampling));
+  const gains = all.flatMap(({ own, best }) => (best === null ? [] : [best.recallAt10 - own.recallAt10]));
+  const worth = all.filter(({ isWorth }) => isWorth).length;
+  const range = `${signedPoints(Math.min(...gains))} to ${signedPoints(Math.max(...gains))} points in the same memory`;
+  return `**${stageOf(oversampling)}**: worth it in ${worth} of ${all.length} rows; ${range}.`;
+}
+
 /** The page of the benchmark. */
 export function ownCodesPage(sets: readonly CodesOfSet[], run: CodesRun): string {
-  const all = sets.flatMap((set) => run.oversamplings.flatMap((one) => compare(set, one)));
-  const worth = all.filter(({ isWorth }) => isWorth).length;
   const sections = sets.map(
     (set) => `## ${set.set}
 
 ${count(set.points)} points of ${set.dim} dimensions, ${count(set.queries)} queries
 
 ${run.oversamplings
-  .map(
-    (one) =>
-      `### ${set.set}, ${one === 1 ? 'not rescored' : `${one} x oversampling`}\n\n${comparisonTable(set, one)}`,
-  )
+  .map((one) => `### ${set.set}, ${stageOf(one)}\n\n${comparisonTable(set, one)}`)
   .join('\n\n')}
 `,
   );
@@ -129,9 +139,11 @@ ${run.oversamplings
 - **Versions**: Node ${run.node}, Qdrant ${run.server}
 - **Hardware**: ${run.cpu}, ${run.cores} cores
 
-\`plan\` measured every row on the server: full vectors and compact spaces of a 16th to half of the dimensions, with each of the server's codes, with m 16 and m 8. The first columns show the server's own codes that nothing smaller beats. Memory counts codes or vectors, and the graph, for a million points.
+\`plan\` measured every row on the server: full vectors and compact spaces of a 16th to half of the dimensions, with each of the server's codes, with m 16 and m 8. The first columns show the server's own codes that no smaller ones beat. Memory is that of codes or vectors, and of the graph, in MB for a million points. Recall is recall@10, the gain is in points (0.01), and memory of the smallest compact space is a share of the memory of the own codes.
 
-The goal is 2 points more recall in the same memory, or the same recall in half of it. It is reached in ${worth} of ${all.length} rows. Where it is not reached, \`plan\` recommends the server's own codes and says so.
+An encoder is worth it if compact vectors gain 2 points in the same memory, or find as much in half of it. Where it is not, \`plan\` recommends the server's own codes and says so:
+
+${run.oversamplings.map((one) => `- ${verdictOf(sets, one)}`).join('\n')}
 
 ${sections.join('\n')}`;
 }
