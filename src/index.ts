@@ -123,7 +123,7 @@ export type { Strata, Stratum } from './evaluate/payload-strata.js';
 export type { QuerySet } from './evaluate/send-queries.js';
 export type { ProjectedTarget } from './store/projected-search.js';
 export type { Fields, StateStore } from './store/state-store.js';
-export type { StateBackend } from './store/target-description.js';
+export type { StateBackend, TargetDescription } from './store/target-description.js';
 export type { CatchUpRequest, CaughtUp } from './migrate/catch-up/repeat-passes.js';
 export type { ThrottleSettings } from './migrate/throttle/settings.js';
 export type { CutOver, Phase } from './migrate/state/migration-state.js';

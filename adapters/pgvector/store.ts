@@ -7,24 +7,29 @@ import type {
   SampleOptions,
   ScanOptions,
 } from '../../src/store/points.js';
+import { pickVector } from '../../src/store/pick-vector.js';
+import type { CompactForm, ProjectingSource } from '../../src/store/projecting-source.js';
 import type { ScoredPoint, SearchRequest } from '../../src/store/search.js';
-import type { StoreKeys, VectorSource } from '../../src/store/vector-source.js';
+import type { StoreKeys } from '../../src/store/vector-source.js';
 import { describeTable, type TableFacts, type TableSettings } from './catalog/describe-table.js';
 import { findTableOrNull, listTables } from './catalog/find-table.js';
 import { numberIn } from './catalog/values.js';
 import type { Connections } from './connect/connections.js';
+import { compactExpression } from './read/compact-form.js';
 import { PointReader } from './read/read-points.js';
-import { searchRows } from './read/search-rows.js';
+import { searchedColumn, searchRows, type SearchedVector } from './read/search-rows.js';
 import { ROW_KEYS } from './read/row-keys.js';
 
 const BYTES = { vector: 4, halfvec: 2 } as const;
 
 /** Tables of a PostgreSQL database as collections. Each column of type `vector` or `halfvec` is a vector. It only reads. */
-export class PgvectorStore implements VectorSource {
+export class PgvectorStore implements ProjectingSource {
   readonly kind = 'pgvector';
   readonly keys: StoreKeys = ROW_KEYS;
   readonly #connections: Connections;
   readonly #settings: TableSettings;
+  /** Compact vectors that searches may name, by table and name. */
+  readonly #compact = new Map<string, SearchedVector>();
 
   constructor(connections: Connections, settings: TableSettings) {
     this.#connections = connections;
@@ -89,14 +94,34 @@ export class PgvectorStore implements VectorSource {
 
   async search(collection: string, request: SearchRequest): Promise<readonly ScoredPoint[]> {
     const reader = await this.#reader(collection);
+    const searched = (name: string): SearchedVector =>
+      this.#compact.get(`${collection} ${name}`) ?? searchedColumn(reader.table, reader.vector(name));
     return searchRows(this.#connections, reader.table, {
       ...request,
-      column: reader.vector(request.vectorName),
+      searched: searched(request.vectorName),
+      first: request.prefetch === undefined ? null : searched(request.prefetch.vectorName),
     });
   }
 
   payloadJson(extra: Uint8Array): string {
     return Buffer.from(extra.buffer, extra.byteOffset, extra.byteLength).toString('utf8');
+  }
+
+  async compactForm(
+    collection: string,
+    { vectorName, encoder }: Parameters<ProjectingSource['compactForm']>[1],
+  ): Promise<CompactForm> {
+    const { name } = pickVector(await this.describe(collection), vectorName);
+    const reader = await this.#reader(collection);
+    const column = reader.vector(name);
+    const { compact, form } = await this.#connections.read((transaction) =>
+      compactExpression(transaction, reader.table, { column, encoder }),
+    );
+    const { expression, type, outputDim: dim, distance } = compact;
+    const { condition } = searchedColumn(reader.table, column);
+    const searched = { name: compact.name, expression, type, dim, distance, condition };
+    this.#compact.set(`${collection} ${compact.name}`, searched);
+    return { ...form, description: { ...form.description, source: collection } };
   }
 
   close(): Promise<void> {

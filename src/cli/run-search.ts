@@ -9,7 +9,7 @@ import { openInput } from '../files/input-stream.js';
 import { parseVector } from '../files/json-vector.js';
 import { evaluationLine, nextCommand, servingLine } from './console/next-commands.js';
 import { hasProxy } from './adapters.js';
-import { describeMigrated } from './migrate/migrated-target.js';
+import { describeCompact } from './compact-form.js';
 import { openVectors } from '../files/open-vectors.js';
 import { isVectorFile } from '../files/vector-file-names.js';
 import { decodedText } from '../files/text-lines.js';
@@ -28,6 +28,8 @@ export interface SearchFlags extends GlobalFlags {
   readonly limit: number;
   readonly rescore?: number;
   readonly exact?: boolean;
+  /** Of a table, the column of vectors. */
+  readonly vector?: string;
 }
 
 /** Runs `search`. */
@@ -37,9 +39,15 @@ export function runSearch(collection: string, flags: SearchFlags): Promise<void>
     const query = await readQuery(flags, encoder.inputDim, run.signal);
     if (encoder.metadata.distance !== 'cosine') checkMagnitude(query, () => nameOf(flags));
     await withSource(config, run, async (store) => {
-      const { results, source } = await searchCompact(store, collection, { ...flags, encoder, query, run });
+      const { results, source, notes } = await searchCompact(store, collection, {
+        ...flags,
+        encoder,
+        query,
+        run,
+      });
       for (const { id, score, payloadJson } of results)
         run.say(`${score.toFixed(6)}  ${store.keys.format(id)}  ${payloadJson ?? ''}`);
+      for (const note of notes) run.say(`note: ${note}`);
       const made = { source, target: collection, encoderFile: flags.encoder };
       run.next(
         [evaluationLine(made), ...(hasProxy(config.url) ? [servingLine(made)] : [])].map((line) =>
@@ -64,11 +72,16 @@ async function searchCompact(
     readonly limit: number;
     readonly rescore?: number;
     readonly exact?: boolean;
+    readonly vector?: string;
     readonly run: RunOptions;
   },
-): Promise<{ readonly results: readonly ScoredPoint[]; readonly source: string }> {
-  const { encoder, query, limit, rescore, exact, run } = options;
-  const description = await describeMigrated(store, collection, { encoder, rescore });
+): Promise<{
+  readonly results: readonly ScoredPoint[];
+  readonly source: string;
+  readonly notes: readonly string[];
+}> {
+  const { encoder, query, limit, rescore, exact, vector, run } = options;
+  const { description, notes } = await describeCompact(store, collection, { encoder, rescore, vector });
   const { source } = description;
   const projected = row(encoder.projectQueries(query), 0);
   const shared = { withPayload: true, ...(exact === undefined ? {} : { exact }) };
@@ -77,12 +90,12 @@ async function searchCompact(
       ? compactSearch(description, projected, limit)
       : rescoredSearch(description, { full: row(query, 0), projected }, { limit, rescore });
   try {
-    return { results: await store.search(collection, { ...request, ...shared }), source };
+    return { results: await store.search(collection, { ...request, ...shared }), source, notes };
   } catch (error) {
     if (exact !== true || !isTldrError(error, 'UNSUPPORTED')) throw error;
     run.log?.('warn', `all of ${collection} is read for the exact search: ${messageOf(error)}`);
     const how = { collection, description, encoder, query, limit, rescore };
-    return { results: await exactSearchByReading(store, how, run), source };
+    return { results: await exactSearchByReading(store, how, run), source, notes };
   }
 }
 

@@ -4,6 +4,9 @@ import { TldrError } from '../../../src/core/errors.js';
 const SIGNATURE = Buffer.from('PGCOPY\n\xff\r\n\0', 'latin1');
 const HEADER_BYTES = SIGNATURE.length + 8;
 
+/** What stands before the first row of COPY in binary form, without flags and extensions. */
+export const COPY_HEADER = Buffer.concat([SIGNATURE, Buffer.alloc(8)]);
+
 /** A row of COPY in binary form: one value per column, null for NULL. */
 export type CopiedRow = readonly (Buffer | null)[];
 

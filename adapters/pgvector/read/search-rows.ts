@@ -8,43 +8,82 @@ import type { Connections, Row } from '../connect/connections.js';
 import { idOfParts } from './row-keys.js';
 import { hasVectorCondition, payloadSelection } from './statements.js';
 
-const OPERATORS: Readonly<Record<Distance, string>> = {
+/** The operators of distances. */
+export const SEARCH_OPERATORS: Readonly<Record<Distance, string>> = {
   cosine: '<=>',
   dot: '<#>',
   euclid: '<->',
   manhattan: '<+>',
 };
 /** The most candidates that an HNSW index returns at once. */
-const EF_MAX = 1_000;
+export const EF_MAX = 1_000;
 /** The number of candidates that pgvector takes without a setting. */
-const EF_DEFAULT = 40;
+export const EF_DEFAULT = 40;
 
 /** Returns the rows nearest to a vector. @throws INVALID_ARGUMENT for a vector of another length */
 export async function searchRows(
   connections: Connections,
   table: TableFacts,
-  request: SearchRequest & { readonly column: VectorColumnFacts },
+  request: SearchRequest & { readonly searched: SearchedVector; readonly first: SearchedVector | null },
 ): Promise<readonly ScoredPoint[]> {
-  const { column, vector, limit, exact = false, withPayload = false } = request;
-  if (request.prefetch !== undefined)
-    throw new TldrError('UNSUPPORTED', 'a search of a table in two stages cannot be asked for yet');
-  if (vector.length !== column.dim)
-    throw new TldrError(
-      'INVALID_ARGUMENT',
-      `vector "${column.name}": expected dim ${column.dim}, got ${vector.length}`,
-    );
-  const type = `${table.extension}.${column.type}`;
-  const distance = `t.${quoted(column.name)} operator(${table.extension}.${OPERATORS[column.distance]}) $1::${type}`;
+  const { searched, first, prefetch, vector, limit, exact = false, withPayload = false } = request;
+  checkLength(searched, vector);
   const keys = table.key.map(({ name }, i) => `t.${quoted(name)}::pg_catalog.text as k${i}`);
   const payload = withPayload ? [`${payloadSelection(table)} as payload`] : [];
+  const values = [vectorText(vector)];
+  let from = `${table.statementName} t where ${searched.condition}`;
+  let candidates = limit;
+  if (prefetch !== undefined && first !== null) {
+    checkLength(first, prefetch.vector);
+    candidates = Math.max(prefetch.limit, limit);
+    values.push(vectorText(prefetch.vector));
+    from = `(select * from ${table.statementName} t where ${first.condition} order by ${distanceOf(first, table, '$2')} limit ${candidates}) t`;
+  }
+  const distance = distanceOf(searched, table, '$1');
   const statement = `select ${[...keys, `(${distance})::pg_catalog.text as distance`, ...payload].join(', ')}
-    from ${table.statementName} t where ${hasVectorCondition(table, column)} order by ${distance} limit ${limit}`;
+    from ${from} order by ${distance} limit ${limit}`;
   const rows = await connections.read(async ({ query }) => {
     if (exact) await query('set local enable_indexscan = off');
-    else await query(`set local hnsw.ef_search = ${Math.min(EF_MAX, Math.max(EF_DEFAULT, limit))}`);
-    return query(statement, [`[${vector.join(',')}]`]);
+    else await query(`set local hnsw.ef_search = ${Math.min(EF_MAX, Math.max(EF_DEFAULT, candidates))}`);
+    return query(statement, values);
   });
-  return rows.map((row) => scoredPoint(row, table, column.distance));
+  return rows.map((row) => scoredPoint(row, table, searched.distance));
+}
+
+/** What a search compares: a column, or an expression of columns. */
+export interface SearchedVector {
+  readonly name: string;
+  /** In a statement where the table is `t`. */
+  readonly expression: string;
+  readonly type: 'vector' | 'halfvec';
+  readonly dim: number;
+  readonly distance: Distance;
+  /** Holds for rows that can be found. */
+  readonly condition: string;
+}
+
+/** Returns a column as what a search compares. */
+export function searchedColumn(table: TableFacts, column: VectorColumnFacts): SearchedVector {
+  const { name, type, dim, distance } = column;
+  const condition = hasVectorCondition(table, column);
+  return { name, type, dim, distance, condition, expression: `t.${quoted(name)}` };
+}
+
+function distanceOf(
+  { expression, type, distance }: SearchedVector,
+  { extension }: TableFacts,
+  parameter: string,
+): string {
+  return `${expression} operator(${extension}.${SEARCH_OPERATORS[distance]}) ${parameter}::${extension}.${type}`;
+}
+
+function checkLength({ name, dim }: SearchedVector, vector: Float32Array): void {
+  if (vector.length !== dim)
+    throw new TldrError('INVALID_ARGUMENT', `vector "${name}": expected dim ${dim}, got ${vector.length}`);
+}
+
+function vectorText(vector: Float32Array): string {
+  return `[${vector.join(',')}]`;
 }
 
 function scoredPoint(row: Row, { key }: TableFacts, distance: Distance): ScoredPoint {
@@ -57,8 +96,8 @@ function scoredPoint(row: Row, { key }: TableFacts, distance: Distance): ScoredP
   return { id: idOfParts(parts), score, ...(typeof payload === 'string' ? { payloadJson: payload } : {}) };
 }
 
-/** Similarities are larger for nearer vectors; the distance from a zero vector by cosine is NaN. */
-function scoreOf(distance: number, by: Distance): number {
+/** Returns the score of a distance. Similarities are larger for nearer vectors; the distance from a zero vector by cosine is NaN. */
+export function scoreOf(distance: number, by: Distance): number {
   if (Number.isNaN(distance)) return 0;
   if (by === 'cosine') return 1 - distance;
   return by === 'dot' ? -distance : distance;

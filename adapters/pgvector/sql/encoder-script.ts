@@ -27,7 +27,7 @@ interface ProjectionNames {
 export function encoderScript(file: Uint8Array, { schema, extensionSchema }: EncoderScriptNames): string {
   const encoder = Encoder.fromBytes(file);
   const { fingerprint, inputDim, outputDim, metadata, symmetric } = encoder;
-  const id = fingerprint.slice(0, NAME_DIGITS);
+  const id = encoderId(fingerprint);
   const names = (kind: string): ProjectionNames => ({
     schema: quoted(schema),
     extension: quoted(extensionSchema),
@@ -52,6 +52,11 @@ begin;
 create schema if not exists ${quoted(schema)};
 ${points}${queries}commit;
 `;
+}
+
+/** The part of a fingerprint that stands in the names of an encoder's tables and functions. */
+export function encoderId(fingerprint: string): string {
+  return fingerprint.slice(0, NAME_DIGITS);
 }
 
 /** A vector that uses every weight. */

@@ -32,7 +32,7 @@ export function evaluateCommand(): Command {
   const command = new Command('evaluate')
     .description('Compare a compact collection with the full one, or judge an encoder on files of vectors.')
     .argument('[full]', 'the full collection; omit it with --base')
-    .argument('[compact]', 'the collection that was migrated from it')
+    .argument('[compact]', 'the collection that was migrated from it; omit it for a table of PostgreSQL')
     .requiredOption(
       '--encoder <file>',
       'encoder file that the compact collection was made with, or that is to be judged',

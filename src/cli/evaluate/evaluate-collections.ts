@@ -14,7 +14,7 @@ import type { TargetDescription } from '../../store/target-description.js';
 import { COMPARISON_STAGES } from '../console/progress/stages.js';
 import type { ConsoleRun } from '../console/command-output.js';
 import type { EvaluateFlags } from './request.js';
-import { describeMigrated } from '../migrate/migrated-target.js';
+import { describeCompact } from '../compact-form.js';
 import { readQrels, readQueryVectors } from '../train/relevance-files.js';
 import { EXAMPLES } from '../page-parts/example-texts.js';
 import { newAndOldPoints } from './new-points.js';
@@ -28,6 +28,8 @@ export interface CollectionEvaluation {
   readonly drift: Drift | null;
   readonly description: TargetDescription;
   readonly queriesFrom: string;
+  /** What people should know of the compact searches. */
+  readonly notes: readonly string[];
 }
 
 /** Compares a full collection with its compact form on one server. */
@@ -48,7 +50,8 @@ export async function evaluateCollections(
 ): Promise<CollectionEvaluation> {
   run.expectStages(COMPARISON_STAGES);
   if (flags.drift === true) sampleOf(encoder);
-  const description = await describeMigrated(store, names.target, { encoder, rescore: flags.rescore });
+  const { rescore, vector } = flags;
+  const { description, notes } = await describeCompact(store, names.target, { encoder, rescore, vector });
   const source = await sourceOf(store, names.source, { encoder, description });
   if (description.source !== names.source) {
     run.log(
@@ -82,7 +85,8 @@ export async function evaluateCollections(
       `${names.source} has ${points.source} points, ${names.target} ${points.target}: missing points count as not found`,
     );
   }
-  if (flags.drift !== true) return { comparison, description, queriesFrom, drift: null };
+  const found = { description, queriesFrom, notes };
+  if (flags.drift !== true) return { ...found, comparison, drift: null };
   const stored = queries.ids !== null;
   const drift = measureDrift({
     encoder,
@@ -95,7 +99,7 @@ export async function evaluateCollections(
     seed: flags.seed,
   });
   const forms = withDrift(comparison.forms, drift);
-  return { comparison: { ...comparison, forms }, description, queriesFrom, drift };
+  return { ...found, comparison: { ...comparison, forms }, drift };
 }
 
 /**

@@ -73,8 +73,10 @@ export function numberList(text: string): number[] {
 export async function checkRequest(
   names: readonly (string | undefined)[],
   flags: EvaluateFlags,
+  /** Whether the database projects vectors, so that a collection is its own compact form. */
+  { canProject = false } = {},
 ): Promise<EvaluateRequest> {
-  const [source, target] = names;
+  const [source, target = canProject ? source : undefined] = names;
   const terms = termsOf(flags);
   if (needsDrift(terms) && flags.drift !== true)
     throw usage('--accept uses drift, new-recall or old-recall: give --drift, which measures them');

@@ -1,3 +1,4 @@
+import { adapterFor } from '../adapters.js';
 import { writeWhole } from '../../core/write-file.js';
 import { Encoder } from '../../encoder/model.js';
 import { clientsLine, nextCommand, projectStep } from '../console/next-commands.js';
@@ -28,7 +29,8 @@ import type { Config } from '../../config/load.js';
 /** Runs `evaluate`. */
 export function runEvaluate(names: readonly (string | undefined)[], flags: EvaluateFlags): Promise<void> {
   return withConsole(flags, async (run, config) => {
-    const request = await checkRequest(names, flags);
+    const canProject = adapterFor(config.url).encoderScript !== undefined;
+    const request = await checkRequest(names, flags, { canProject });
     await evaluate(request, flags, { run, config });
   });
 }
@@ -119,7 +121,7 @@ export async function measureEvaluation(request: EvaluateRequest, using: Using):
   const { collections } = request;
   return withSource(config, run, async (store) => {
     const found = await evaluateCollections(store, collections, { encoder, flags, ks, run });
-    const { comparison, description, queriesFrom, drift } = found;
+    const { comparison, description, queriesFrom, drift, notes } = found;
     const { source, target } = collections;
     const { layout, inputDim, outputDim } = description;
     const tables = [...comparisonTables(comparison, measuredRam), ...driftTables(drift)];
@@ -134,6 +136,7 @@ export async function measureEvaluation(request: EvaluateRequest, using: Using):
       ['Full collection', source],
       ['Compact collection', target],
       ['Layout', layout],
+      ...notes.map((note) => ['Note', note] as const),
       ...encoderFacts(encoder, comparison.seed),
     ];
     return {
@@ -143,6 +146,7 @@ export async function measureEvaluation(request: EvaluateRequest, using: Using):
         `${source} -> ${target} (${layout}), ${inputDim} -> ${outputDim} dimensions, encoder ${encoder.fingerprint.slice(0, 16)}`,
         queriesFrom,
         'truth: exact search of the full vectors',
+        ...notes.map((note) => `note: ${note}`),
         ...driftLines(drift),
       ],
       tables,
@@ -167,6 +171,7 @@ export async function measureEvaluation(request: EvaluateRequest, using: Using):
         inputDim,
         outputDim,
         queriesFrom,
+        notes,
         ...comparison,
         perQuery: undefined,
         examples: undefined,
