@@ -14,6 +14,8 @@ export type { VectorProjector } from './store/served.js';
 export type * from './store/collection.js';
 export type * from './store/copy-target.js';
 export type * from './store/points.js';
+export type * from './store/projecting-source.js';
+export type * from './store/scratch-store.js';
 export type * from './store/search.js';
 export type * from './store/storage.js';
 export type * from './store/vector-source.js';

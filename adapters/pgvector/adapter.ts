@@ -22,5 +22,6 @@ export const PGVECTOR: Adapter = {
     },
   ],
   encoderScript: async (file, names) => (await import('./sql/encoder-script.js')).encoderScript(file, names),
+  fullFormSteps: async (form) => (await import('./plan/full-form-steps.js')).fullFormSteps(form),
   open: async (options) => (await import('./open.js')).openPgvector(options),
 };

@@ -10,11 +10,13 @@ import type {
 import { pickVector } from '../../src/store/pick-vector.js';
 import type { CompactForm, ProjectingSource } from '../../src/store/projecting-source.js';
 import type { ScoredPoint, SearchRequest } from '../../src/store/search.js';
+import type { ScratchSource } from '../../src/store/scratch-store.js';
 import type { StoreKeys } from '../../src/store/vector-source.js';
 import { describeTable, type TableFacts, type TableSettings } from './catalog/describe-table.js';
 import { findTableOrNull, listTables } from './catalog/find-table.js';
 import { numberIn } from './catalog/values.js';
 import type { Connections } from './connect/connections.js';
+import { PgvectorScratch } from './plan/scratch-store.js';
 import { compactExpression } from './read/compact-form.js';
 import { PointReader } from './read/read-points.js';
 import { searchedColumn, searchRows, type SearchedVector } from './read/search-rows.js';
@@ -22,8 +24,8 @@ import { ROW_KEYS } from './read/row-keys.js';
 
 const BYTES = { vector: 4, halfvec: 2 } as const;
 
-/** Tables of a PostgreSQL database as collections. Each column of type `vector` or `halfvec` is a vector. It only reads. */
-export class PgvectorStore implements ProjectingSource {
+/** Tables of a PostgreSQL database as collections. Each column of type `vector` or `halfvec` is a vector. It writes only to scratch schemas. */
+export class PgvectorStore implements ScratchSource, ProjectingSource {
   readonly kind = 'pgvector';
   readonly keys: StoreKeys = ROW_KEYS;
   readonly #connections: Connections;
@@ -51,7 +53,8 @@ export class PgvectorStore implements ProjectingSource {
   }
 
   async describe(collection: string): Promise<CollectionSpec> {
-    const { vectors, otherVectors, schema, name, kind, key } = await this.#table(collection);
+    const { vectors, otherVectors, schema, name, kind, key, extension, estimatedRows } =
+      await this.#table(collection);
     return {
       name: collection,
       vectors: vectors.map((vector) => ({
@@ -64,7 +67,7 @@ export class PgvectorStore implements ProjectingSource {
       otherVectors,
       partitions: [],
       metadata: {},
-      native: JSON.stringify({ schema, name, kind, key, vectors }),
+      native: JSON.stringify({ schema, name, kind, key, vectors, extension, estimatedRows }),
     };
   }
 
@@ -122,6 +125,10 @@ export class PgvectorStore implements ProjectingSource {
     const searched = { name: compact.name, expression, type, dim, distance, condition };
     this.#compact.set(`${collection} ${compact.name}`, searched);
     return { ...form, description: { ...form.description, source: collection } };
+  }
+
+  openScratch(): PgvectorScratch {
+    return new PgvectorScratch(this.#connections);
   }
 
   close(): Promise<void> {

@@ -1,5 +1,6 @@
 import { TldrError } from '../core/errors.js';
 import type { CollectionSpec } from '../store/collection.js';
+import { canMeasure } from '../store/scratch-store.js';
 import { pickVector } from '../store/pick-vector.js';
 import type { MemoryEstimate } from '../store/storage.js';
 import { targetDescription } from '../store/target-description.js';
@@ -60,7 +61,7 @@ export function runInspect(collection: string, flags: InspectFlags): Promise<voi
       const train = nextCommand(flags, { command: ['train'], names, flags: learn });
       run.next(
         description === null
-          ? [store.storage === undefined ? train : plan]
+          ? [canMeasure(store) ? plan : train]
           : [
               nextCommand(flags, {
                 command: ['migrate', 'status'],

@@ -3,10 +3,11 @@ import { expectDefined, TldrError } from '../core/errors.js';
 import { rowRange, type Matrix } from '../core/matrix.js';
 import { throwIfAborted } from '../core/run-options.js';
 import type { SearchRequest } from '../store/search.js';
+import type { CompactBeside } from '../store/scratch-store.js';
 import type { VectorBytes } from '../store/storage.js';
 import { PLAN_DEADLINE } from '../hyper-parameters/plan-deadline.js';
 import type { Deadline } from '../train/deadline.js';
-import { firstQueries, measureSearches, type MeasuredSearches } from './measure-searches.js';
+import { firstQueries, measureSearches, timeSearches, type MeasuredSearches } from './measure-searches.js';
 import { ndcgOf, randomHalves, rankedLists, recallAtTen, recallPerDoubling } from './recall-and-ndcg.js';
 import { mean, percentile } from '../evaluate/ranking.js';
 import { bytesAt, type SizingRow, type PointBytes } from './sizing-row.js';
@@ -102,6 +103,14 @@ export async function measurePlan(
   const sampled = { base, queries: rowRange(queries, 0, sent) };
   const trends = await measureTrends(options, setup, { data, truth, sample: sampled, doublings, deadline });
   const measured = searched.map((one) => firstQueries(one, trends.queries));
+  const timed = {
+    configs,
+    request,
+    queries: sent,
+    isOver: () => deadline.isSet && deadline.leftSeconds <= 0,
+  };
+  const serverMs = await timeSearches(store, scratchName, timed, run);
+  const { beside = null } = store;
   const rows = measured.map((searches) => {
     const perDoubling = trends.of(searches.of);
     const recall = Float64Array.from(searches.found, (found, q) =>
@@ -110,7 +119,7 @@ export async function measurePlan(
     const { variant, oversampling } = searches.of;
     const fitGap = variant.kind === 'compact' ? fitGapOf(variant.scratch.dim, oversampling) : null;
     const evidence = { recall, perDoubling, doublings, fitGap };
-    return rowOf(searches, { setup, truth, evidence, bytes, rows: base.rows, seed });
+    return rowOf(searches, { setup, truth, evidence, bytes, rows: base.rows, seed, beside, serverMs });
   });
   return { rows, points: base.rows, queries: trends.queries };
 }
@@ -217,23 +226,26 @@ function rowOf(
     readonly bytes: ReadonlyMap<string, VectorBytes>;
     readonly rows: number;
     readonly seed: number;
+    readonly beside: CompactBeside | null;
+    readonly serverMs: (config: PlanConfig) => number | null;
   },
 ): SizingRow {
-  const { setup, truth, evidence, seed } = run;
+  const { setup, truth, evidence, seed, beside } = run;
   const { variant, oversampling } = searches.of;
   const { scratch, kind, datatype, hnswM } = variant;
   const compact = kind === 'compact';
   const layout = compact ? (oversampling > 1 ? 'two-stage' : 'compact') : null;
   const parts = [pointBytes(variant, run)];
   const full = setup.variants.find((one) => one.scratch.name === FULL_VECTOR);
-  if (layout === 'two-stage' && full !== undefined) parts.push(pointBytes(full, run));
+  const keepsFull = layout === 'two-stage' || beside !== null;
+  if (keepsFull && full !== undefined) parts.push(pointBytes(full, run, !isIndexed(variant, setup)));
   const ndcg = searches.found.map((found, q) =>
     ndcgOf(expectDefined(truth[q], 'the neighbours of a query'), found),
   );
   const onSample = recallWithInterval({ ...evidence, doublings: 0, fitGap: null }, seed);
   const expected = recallWithInterval(evidence, seed);
   return {
-    label: `${scratch.dim} ${datatype}${kind === 'current' ? ' (current)' : ''}${scratch.hnswM === undefined ? '' : `, m ${hnswM}`}`,
+    label: labelOf(variant, beside),
     kind: kind === 'rescoring' ? 'full' : kind,
     dim: scratch.dim,
     datatype,
@@ -247,21 +259,56 @@ function rowOf(
     ndcgAt10: mean(ndcg),
     latencyMsP50: percentile(searches.latencyMs, 50),
     latencyMsP95: percentile(searches.latencyMs, 95),
+    serverMsP50: run.serverMs(searches.of),
+    prefix: scratch.prefix ?? null,
     deployable: !(compact && (datatype === 'uint8' || (datatype === 'turbo4' && layout !== 'two-stage'))),
     evidence,
     ...bytesAt(parts, { measuredAt: run.rows, points: setup.points }),
   };
 }
 
-/** Bytes of a point: vectors by their documented size, codes and index as the store measured them. */
+/** Names a configuration in the store's own words. */
+function labelOf({ scratch, kind, datatype, hnswM }: Variant, beside: CompactBeside | null): string {
+  const { dim, prefix } = scratch;
+  const words = datatype === 'as configured' ? datatype : (beside?.names[datatype] ?? datatype);
+  const size = prefix === undefined ? String(dim) : `first ${prefix} of ${dim}`;
+  const links = scratch.hnswM === undefined && !(beside !== null && kind === 'compact') ? '' : `, m ${hnswM}`;
+  return `${size} ${words}${kind === 'current' ? ' (current)' : ''}${links}`;
+}
+
+function isIndexed({ scratch: { storage } }: Variant, { current }: PlanSetup): boolean {
+  return (storage === 'source' ? current : storage).indexed;
+}
+
+/**
+ * Bytes of a point: vectors by their documented size, codes and index as the store measured them.
+ * @param isRead whether every search reads all of the vectors, for want of an index
+ */
 function pointBytes(
   { scratch, componentBytes, quantized }: Variant,
-  run: { readonly setup: PlanSetup; readonly bytes: ReadonlyMap<string, VectorBytes>; readonly rows: number },
+  run: {
+    readonly setup: PlanSetup;
+    readonly bytes: ReadonlyMap<string, VectorBytes>;
+    readonly rows: number;
+    readonly beside: CompactBeside | null;
+  },
+  isRead = false,
 ): PointBytes {
-  const { setup, bytes, rows } = run;
+  const { setup, bytes, rows, beside } = run;
   const measured = bytes.get(scratch.name);
   if (measured === undefined)
     throw new TldrError('UNAVAILABLE', `the scratch collection has no sizes for "${scratch.name}"`);
+  if (beside !== null)
+    return {
+      vectorBytes: measured.vectorBytes / rows,
+      vectorInMemory: isRead,
+      codeBytes: 0,
+      codeBookBytes: 0,
+      codesInMemory: false,
+      indexBytes: measured.indexBytes / rows,
+      indexGrowthBytes: measured.indexGrowthBytes,
+      indexInMemory: true,
+    };
   if (quantized && measured.codeBytes === 0)
     throw new TldrError(
       'UNSUPPORTED',

@@ -1,10 +1,13 @@
 import { Rng } from '../core/rng.js';
+import { percentile } from '../evaluate/ranking.js';
 import { throwIfAborted, type RunOptions } from '../core/run-options.js';
-import type { CopyTarget } from '../store/copy-target.js';
+import type { ScratchStore } from '../store/scratch-store.js';
 import type { SearchRequest } from '../store/search.js';
 
 /** Searches of each configuration before latency is measured, to warm up connections and caches. */
 const WARM_UP_QUERIES = 3;
+/** Queries that are timed by the server's clock. */
+const TIMED_QUERIES = 30;
 
 /** The results of a configuration: for each query, the ids of the points in order and the latency. */
 export interface MeasuredSearches<T> {
@@ -19,7 +22,7 @@ export interface MeasuredSearches<T> {
  * below 2^53.
  */
 export async function measureSearches<T>(
-  store: CopyTarget,
+  store: Pick<ScratchStore, 'search'>,
   collection: string,
   work: {
     readonly configs: readonly T[];
@@ -57,6 +60,34 @@ export async function measureSearches<T>(
     if (q + 1 >= queriesMin && isOver?.() === true) return measured.map((one) => firstQueries(one, q + 1));
   }
   return measured;
+}
+
+/**
+ * Returns, for each configuration, the median time of a search by the server's own clock, in milliseconds; null if the
+ * store does not say it.
+ */
+export async function timeSearches<T>(
+  store: Pick<ScratchStore, 'timeSearch'>,
+  collection: string,
+  work: {
+    readonly configs: readonly T[];
+    readonly request: (config: T, query: number) => SearchRequest;
+    readonly queries: number;
+    readonly isOver: () => boolean;
+  },
+  { signal }: RunOptions,
+): Promise<(config: T) => number | null> {
+  const times = new Map<T, number[]>(work.configs.map((config) => [config, []]));
+  for (let q = 0; store.timeSearch !== undefined && q < Math.min(TIMED_QUERIES, work.queries); q++) {
+    throwIfAborted(signal);
+    if (q > 0 && work.isOver()) break;
+    for (const [config, found] of times)
+      found.push(await store.timeSearch(collection, work.request(config, q)));
+  }
+  return (config) => {
+    const found = times.get(config) ?? [];
+    return found.length === 0 ? null : percentile(Float64Array.from(found), 50);
+  };
 }
 
 /** Returns the results of the first queries. */

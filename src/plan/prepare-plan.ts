@@ -5,9 +5,12 @@ import { pickVector } from '../store/pick-vector.js';
 import type { RunOptions } from '../core/run-options.js';
 import { SPLIT } from '../hyper-parameters/choice-of-candidate.js';
 import type { CollectionSpec, DenseVectorSpec, StorageKind } from '../store/collection.js';
-import { lackingKinds, type CopyTarget } from '../store/copy-target.js';
+import { lackingKinds } from '../store/copy-target.js';
+import type { ScratchStore } from '../store/scratch-store.js';
+import type { VectorSource } from '../store/vector-source.js';
 import type { KeptVector } from '../store/storage.js';
 import { withGraphSizes } from './graph-variants.js';
+import { variantsBeside } from './variants-beside.js';
 import { compactVariants, configsOf, fullVariants, type Variant } from './variants.js';
 import { checkTrainOptions } from '../select/train-encoder-options.js';
 import { checkTrainMemory } from '../select/train-memory.js';
@@ -18,9 +21,9 @@ const DIM_MIN = 8;
 /** Options of `preparePlan` and `runPlan`. */
 export interface PlanOptions extends RunOptions {
   /** The store of the collection; it is only read. */
-  readonly store: CopyTarget;
+  readonly store: VectorSource;
   /** The store for the temporary collection: the same, or another of the same kind. */
-  readonly scratchStore: CopyTarget;
+  readonly scratchStore: ScratchStore;
   readonly collection: string;
   readonly vectorName?: string | undefined;
   /**
@@ -94,6 +97,7 @@ export interface PlanSetup {
  * @throws INVALID_ARGUMENT for impossible sizes, unusable queries, or a sample that needs too much memory
  * @throws INVALID_DATA when the collection has too few points
  * @throws UNSUPPORTED for a multivector
+ * @throws FORBIDDEN when no temporary collection may be made
  * @example
  * ```ts
  * // Given: Qdrant
@@ -119,7 +123,8 @@ export interface PlanSetup {
  * ```
  */
 export async function preparePlan(options: PlanOptions): Promise<PlanSetup> {
-  const { store, scratchStore, collection, kinds, oversamplings } = options;
+  const { store, scratchStore, collection, oversamplings } = options;
+  await scratchStore.checkRights?.();
   const spec = await store.describe(collection);
   const vector = pickVector(spec, options.vectorName);
   const points = await store.count(collection);
@@ -132,22 +137,9 @@ export async function preparePlan(options: PlanOptions): Promise<PlanSetup> {
       `${samplePoints} points to measure with (${collection} holds ${points}): expected at least ${SPLIT.sampleRowsMin}`,
     );
   const { dims, tooLarge } = trainableDims(options, { vector, samplePoints });
-  const able = scratchStore.capabilities;
-  const left = lackingKinds(able, kinds);
-  const usable = kinds.filter((kind) => !left.includes(kind));
-  const current = measurableStorage(store).of(spec, vector.name);
-  const ofCompact = { distance: vector.distance, hnswM: current.hnswM };
-  const variants = withGraphSizes(
-    [
-      ...fullVariants(vector, current, usable),
-      ...dims.flatMap((dim) => compactVariants(dim, ofCompact, usable)),
-    ],
-    { own: current.hnswM, asked: options.hnswM },
-  );
-  const notes = tooLarge === null ? [] : [tooLarge];
-  if (left.length > 0) notes.push(`not measured, this server cannot store them: ${left.join(', ')}`);
-  if (usable.includes('uint8')) notes.push(uint8Note(vector));
-  if (usable.includes('turbo4')) notes.push(TURBO4_NOTE);
+  const current = measurableStorage(scratchStore).of(spec, vector.name);
+  const { variants, notes } = variantsOf(options, { vector, current, dims });
+  if (tooLarge !== null) notes.unshift(tooLarge);
   if (givenQueries?.training === 0)
     notes.push(
       `fewer than ${2 * SPLIT.heldOutMin - 1} queries: all of them are used to measure, none to train encoders`,
@@ -167,6 +159,32 @@ export async function preparePlan(options: PlanOptions): Promise<PlanSetup> {
       variants.reduce((sum, { scratch, componentBytes }) => sum + scratch.dim * componentBytes, 0),
     notes,
   };
+}
+
+/** Returns all kinds of storage to measure, and notes on those that are left out. */
+function variantsOf(
+  { scratchStore, kinds, hnswM: asked }: PlanOptions,
+  { vector, current, dims }: Pick<PlanSetup, 'vector' | 'current' | 'dims'>,
+): { readonly variants: Variant[]; readonly notes: string[] } {
+  const left = lackingKinds(scratchStore.capabilities, kinds);
+  const usable = kinds.filter((kind) => !left.includes(kind));
+  const notes = left.length === 0 ? [] : [`not measured, this server cannot store them: ${left.join(', ')}`];
+  const { beside } = scratchStore;
+  if (beside !== undefined) {
+    const found = variantsBeside({ vector, current, dims, kinds: usable, asked }, beside);
+    return { variants: found.variants, notes: [...notes, ...found.notes] };
+  }
+  const ofCompact = { distance: vector.distance, hnswM: current.hnswM };
+  const variants = withGraphSizes(
+    [
+      ...fullVariants(vector, current, usable),
+      ...dims.flatMap((dim) => compactVariants(dim, ofCompact, usable)),
+    ],
+    { own: current.hnswM, asked },
+  );
+  if (usable.includes('uint8')) notes.push(uint8Note(vector));
+  if (usable.includes('turbo4')) notes.push(TURBO4_NOTE);
+  return { variants, notes };
 }
 
 /**

@@ -58,6 +58,11 @@ export interface PlanResult {
   readonly queries: { readonly count: number; readonly heldOut: boolean; readonly training: number };
   /** Doublings from the sample's size to the collection's; recall is extrapolated over these. */
   readonly doublings: number;
+  /**
+   * Whether compact vectors stand beside the full ones in the database. Then RAM is that of the index, and disk counts the
+   * full vectors too.
+   */
+  readonly beside: boolean;
   readonly notes: readonly string[];
 }
 
@@ -140,6 +145,7 @@ export async function runPlan(options: PlanOptions, setup: PlanSetup): Promise<P
       training: sample.judgements.queries?.rows ?? 0,
     },
     doublings: doublingsOf(setup.points, measured.points),
+    beside: scratchStore.beside !== undefined,
     notes: [...setup.notes, ...storable.notes, ...budget.notes],
   };
 }

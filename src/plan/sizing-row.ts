@@ -50,6 +50,10 @@ export interface SizingRow extends PlanBytes {
   readonly ndcgAt10: number;
   readonly latencyMsP50: number;
   readonly latencyMsP95: number;
+  /** Median time of a search by the server's own clock; null if the server does not say it. */
+  readonly serverMsP50: number | null;
+  /** The first dimensions of full vectors, if only these are indexed; null for all. */
+  readonly prefix: number | null;
   /** Whether a command of this package or the server's own settings can create it. */
   readonly deployable: boolean;
   /** The measurements from which `recallAt10` and `interval` are computed. */

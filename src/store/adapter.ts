@@ -1,5 +1,5 @@
 import type { Log } from '../core/run-options.js';
-import type { Layout } from './collection.js';
+import type { DenseVectorSpec, Layout, StorageKind } from './collection.js';
 import type { TargetCapabilities } from './copy-target.js';
 import type { VectorSource } from './vector-source.js';
 
@@ -75,6 +75,18 @@ export interface EncoderScriptNames {
   readonly extensionSchema: string;
 }
 
+/** A measured way of storing and searching full vectors. */
+export interface FullForm {
+  readonly collection: string;
+  readonly vector: Pick<DenseVectorSpec, 'name' | 'dim' | 'distance'>;
+  readonly datatype: StorageKind;
+  /** The first dimensions, if only these are searched before full vectors rescore; null for all. */
+  readonly prefix: number | null;
+  readonly hnswM: number;
+  /** First-stage results per requested result; 1: no rescoring. */
+  readonly oversampling: number;
+}
+
 /** A kind of database, chosen by the scheme of its address. */
 export interface Adapter {
   readonly name: string;
@@ -94,6 +106,8 @@ export interface Adapter {
    * @throws UNSUPPORTED when the database cannot compute this encoder
    */
   readonly encoderScript?: (file: Uint8Array, names: EncoderScriptNames) => Promise<string>;
+  /** Returns the steps for people that store full vectors in a measured form, and search them. */
+  readonly fullFormSteps?: (form: FullForm) => Promise<readonly string[]>;
   /** Returns the ways for clients to use a migrated collection without the proxy. */
   readonly clientWays?: (migrated: MigratedCollection) => readonly ClientWay[];
   /** Starts a database of this kind for one run, where that is possible without an installation. */

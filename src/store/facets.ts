@@ -1,6 +1,6 @@
 import { TldrError } from '../core/errors.js';
 import type { CollectionNames, CopyTarget, HidingNames } from './copy-target.js';
-import type { Storage } from './storage.js';
+import type { ScratchStore } from './scratch-store.js';
 import type { VectorSource } from './vector-source.js';
 
 /**
@@ -8,7 +8,11 @@ import type { VectorSource } from './vector-source.js';
  * @param what what the store lacks, in the words of an error
  * @throws UNSUPPORTED when the store lacks it
  */
-export function needed<Facet>(facet: Facet | undefined, { kind }: VectorSource, what: string): Facet {
+export function needed<Facet>(
+  facet: Facet | undefined,
+  { kind }: Pick<VectorSource, 'kind'>,
+  what: string,
+): Facet {
   if (facet === undefined) throw new TldrError('UNSUPPORTED', `a ${kind} store has no ${what}`);
   return facet;
 }
@@ -29,6 +33,8 @@ export function hidingNames(store: CopyTarget): HidingNames {
 }
 
 /** @throws UNSUPPORTED when the store cannot measure the storage of vectors */
-export function measurableStorage(store: VectorSource): Storage {
+export function measurableStorage(
+  store: Pick<ScratchStore, 'kind' | 'storage'>,
+): NonNullable<ScratchStore['storage']> {
   return needed(store.storage, store, 'measurements of the storage that vectors take up');
 }

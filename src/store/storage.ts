@@ -30,6 +30,8 @@ export interface ScratchVector {
   readonly storage: VectorStorage | 'source';
   /** Links of each point in its graph; if absent, as the source's vector has it. */
   readonly hnswM?: number | undefined;
+  /** Searched by these first components alone, for stores with `Storage.beside`. If absent: by all. */
+  readonly prefix?: number | undefined;
 }
 
 /** A temporary collection for measurements, with the vectors of the same points stored in several ways. */

@@ -64,6 +64,8 @@ describe('the page of bench:sizes', () => {
     ndcgAt10: 0.99,
     latencyMsP50: 1,
     latencyMsP95: 2,
+    serverMsP50: null,
+    prefix: null,
     deployable: true,
     ramBytes: 1e6,
     diskBytes: 1e7,

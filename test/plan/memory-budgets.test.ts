@@ -19,6 +19,8 @@ function rowOf(
     ndcgAt10: 0.9,
     latencyMsP50: 1,
     latencyMsP95: 2,
+    serverMsP50: null,
+    prefix: null,
     deployable: true,
     evidence: { recall: new Float64Array(1), perDoubling: new Float64Array(1), doublings: 0, fitGap: null },
     ramBytesPerMillion: 1,
@@ -72,7 +74,7 @@ test('budgets are shares of the full vectors as float32, with the best of full v
   ]);
   expect(budgets.map(({ best }) => best)).toEqual([rescored, rescored, null, null, null, null]);
   expect(budgets[0]!.bestOfFull).toBe(codes);
-  const table = budgetTable(budgets);
+  const table = budgetTable(budgets, { beside: false });
   expect(cellTexts(table, table.rows[1]!).map((cell) => cell.replace('\u00A0', ' '))).toEqual([
     '1/16',
     '16 kB',

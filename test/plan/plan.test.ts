@@ -27,6 +27,8 @@ function rowOf(label: string, recall: number, changes: Partial<SizingRow> = {}):
     interval: [recall, recall],
     latencyMsP50: 1,
     latencyMsP95: 2,
+    serverMsP50: null,
+    prefix: null,
     ramBytes: 100,
     diskBytes: 100,
     ramBytesPerMillion: 100,

@@ -18,6 +18,8 @@ function row(label: string, ramBytes: number, recallAt10: number, more: Partial<
     ndcgAt10: 1,
     latencyMsP50: 1,
     latencyMsP95: 2,
+    serverMsP50: null,
+    prefix: null,
     deployable: true,
     evidence: {
       recall: Float64Array.of(recallAt10),

@@ -25,6 +25,8 @@ function row(
     ndcgAt10: recall,
     latencyMsP50: 1,
     latencyMsP95: 2,
+    serverMsP50: null,
+    prefix: null,
     ramBytes: ram,
     diskBytes: 1,
     ramBytesPerMillion: ram,

@@ -4,6 +4,7 @@ import type { ReadTransaction, Row } from '../connect/connections.js';
 import { findTable, type FoundTable } from './find-table.js';
 import { namesOfList, quoted } from './identifiers.js';
 import { numberIn, textIn, textsIn } from './values.js';
+import { vectorIndexes, type VectorIndexFacts } from './vector-indexes.js';
 
 /** A column of the key. */
 export interface KeyColumn {
@@ -23,6 +24,8 @@ export interface VectorColumnFacts {
   /** False if the column allows vectors of every length. */
   readonly hasFixedDim: boolean;
   readonly distance: Distance;
+  /** The index that searches use; null without one. */
+  readonly index: VectorIndexFacts | null;
 }
 
 /** What the catalogue says of a table. */
@@ -64,12 +67,6 @@ const KEY_KINDS: Readonly<Record<string, KeyColumn['kind']>> = {
   varchar: 'text',
   uuid: 'uuid',
 };
-const DISTANCE_OF_CLASS: Readonly<Record<string, Distance>> = {
-  cosine: 'cosine',
-  ip: 'dot',
-  l2: 'euclid',
-  l1: 'manhattan',
-};
 /** Rows that tell the length of vectors in a column that allows every length. */
 const LENGTH_ROWS = 1_000;
 
@@ -85,14 +82,17 @@ export async function describeTable(
   const key = await keyOf(transaction, { table, columns, settings: of.settings, shown: of.name });
   const facts = await otherFacts(transaction, table);
   const given = givenDistance(of.settings);
-  const distances = await indexDistances(transaction, table);
+  const indexes = await vectorIndexes(transaction, table.oid);
   const vectors: VectorColumnFacts[] = [];
   for (const column of columns) {
     const { name, type, typmod, isVectorType } = column;
     if (!isVectorType || (type !== 'vector' && type !== 'halfvec')) continue;
     const dim = typmod > 0 ? typmod : await usualLength(transaction, statementName, { column, extension });
-    const distance = given ?? distances.get(name) ?? 'cosine';
-    vectors.push({ name, type, dim, hasFixedDim: typmod > 0, distance });
+    const found = indexes.get(name);
+    const distance = given ?? found?.distance ?? 'cosine';
+    // An index for another distance is not used by searches.
+    const index = found?.distance === distance ? found.index : null;
+    vectors.push({ name, type, dim, hasFixedDim: typmod > 0, distance, index });
   }
   const isKey = new Set(key.map(({ name }) => name));
   return {
@@ -215,31 +215,6 @@ async function otherFacts(
   );
   const found = expectDefined(row, 'the table in the catalogue');
   return { estimatedRows: Math.round(numberIn(found, 'rows')), comment: textIn(found, 'comment') };
-}
-
-/** Returns the distance of each column of vectors that has an index, by the oldest such index. */
-async function indexDistances(
-  { query }: ReadTransaction,
-  { oid }: FoundTable,
-): Promise<ReadonlyMap<string, Distance>> {
-  // An index on an expression, such as a cast to halfvec, depends on the columns of the expression.
-  const rows = await query(
-    `select distinct on (a.attnum) a.attname::pg_catalog.text as name,
-       pg_catalog.substring(o.opcname::pg_catalog.text, '(cosine|ip|l2|l1)_ops$') as operators
-     from pg_catalog.pg_index i
-     join pg_catalog.pg_opclass o on o.oid = i.indclass[0] and o.opcname ~ '^(vector|halfvec)_(cosine|ip|l2|l1)_ops$'
-     join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objid = i.indexrelid
-       and d.refclassid = d.classid and d.refobjid = i.indrelid and d.refobjsubid > 0
-     join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = d.refobjsubid
-     where i.indrelid = $1::pg_catalog.oid order by a.attnum, i.indexrelid`,
-    [oid],
-  );
-  return new Map(
-    rows.map((row) => [
-      textIn(row, 'name'),
-      expectDefined(DISTANCE_OF_CLASS[textIn(row, 'operators')], 'the distance of an index'),
-    ]),
-  );
 }
 
 /** The distance that the setting names; undefined if it is empty. */

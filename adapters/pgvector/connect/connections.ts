@@ -40,6 +40,7 @@ export interface ReadTransaction {
 export class Connections {
   readonly endpoint: string;
   readonly #pool: pg.Pool;
+  readonly #config: pg.ClientConfig;
   readonly #timeoutMs: number;
   readonly #retry: ReadRetry;
 
@@ -47,7 +48,8 @@ export class Connections {
     this.endpoint = endpoint;
     this.#timeoutMs = timeoutMs;
     this.#retry = retry;
-    this.#pool = new pg.Pool({ ...config, max: CONNECTIONS_MAX, application_name: 'qdrant-tldr' });
+    this.#config = { ...config, application_name: 'qdrant-tldr' };
+    this.#pool = new pg.Pool({ ...this.#config, max: CONNECTIONS_MAX });
     // An idle connection that breaks is replaced when the next one is needed.
     this.#pool.on('error', () => undefined);
   }
@@ -72,6 +74,19 @@ export class Connections {
   /** Returns the rows of one statement. */
   query(text: string, values: readonly (string | null)[] = []): Promise<readonly Row[]> {
     return this.read((transaction) => transaction.query(text, values));
+  }
+
+  /** Opens a connection beside those for reading. Its user closes it. @throws UNAVAILABLE, UNAUTHORIZED */
+  async openClient(): Promise<pg.Client> {
+    const client = new pg.Client(this.#config);
+    // A connection that breaks while it is idle fails at its next use.
+    client.on('error', () => undefined);
+    try {
+      await client.connect();
+    } catch (error) {
+      throw failureOfStatement(error, this.endpoint);
+    }
+    return client;
   }
 
   close(): Promise<void> {

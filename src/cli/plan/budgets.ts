@@ -1,12 +1,16 @@
 import { bestWithin, type MemoryBudget } from '../../plan/memory-budgets.js';
 import type { SizingRow } from '../../plan/sizing-row.js';
 import type { Recommended } from '../../plan/worth-an-encoder.js';
+import type { PlanResult } from '../../plan/run-plan.js';
 import { formatBytes } from '../../report/format.js';
 import type { ResultTable } from '../../report/result-table.js';
 import type { ConsoleRun } from '../console/command-output.js';
 
 /** Returns the table of what finds most in less and less memory. */
-export function budgetTable(budgets: readonly MemoryBudget[]): ResultTable {
+export function budgetTable(
+  budgets: readonly MemoryBudget[],
+  { beside }: Pick<PlanResult, 'beside'>,
+): ResultTable {
   return {
     title: 'Best recall in less memory',
     columns: [
@@ -15,7 +19,7 @@ export function budgetTable(budgets: readonly MemoryBudget[]): ResultTable {
       ['best configuration'],
       ['recall@10', 3],
       ['95 % interval', 3, 4],
-      ['RAM', 'bytes'],
+      [beside ? 'index' : 'RAM', 'bytes'],
       ['best of full vectors', undefined, 2],
       ['recall@10', 3, 2],
     ],
@@ -31,7 +35,7 @@ export function budgetTable(budgets: readonly MemoryBudget[]): ResultTable {
         bestOfFull?.recallAt10 ?? null,
       ],
     })),
-    note: 'memory: a share of the full vectors as float32. RAM counts vectors or codes, and the graph',
+    note: `memory: a share of the full vectors as float32. ${beside ? 'It is compared with the bytes of the index' : 'RAM counts vectors or codes, and the graph'}`,
   };
 }
 

@@ -1,7 +1,8 @@
 import type { Adapter } from '../../store/adapter.js';
 import { TldrError } from '../../core/errors.js';
 import type { StorageKind } from '../../store/collection.js';
-import { lackingKinds, type CopyTarget } from '../../store/copy-target.js';
+import { lackingKinds } from '../../store/copy-target.js';
+import type { ScratchStore } from '../../store/scratch-store.js';
 
 /** The kinds of storage that are tried if none are named. */
 export const KINDS: readonly StorageKind[] = [
@@ -19,7 +20,7 @@ export const NEWER_KINDS: readonly StorageKind[] = ['turbo-1bit', 'turbo-2bit', 
 
 /** The database in which a plan measures: the collection's own, or one that is started for the run. */
 export interface MeasuringPlace {
-  readonly store: Pick<CopyTarget, 'capabilities' | 'endpoint' | 'kind'>;
+  readonly store: Pick<ScratchStore, 'capabilities' | 'endpoint' | 'kind'>;
   readonly scratch: 'server' | 'embedded';
   readonly local: Adapter['local'];
 }
@@ -35,8 +36,9 @@ export async function kindsToTry(
   const isLocal = scratch === 'embedded' && local !== undefined;
   const able = isLocal ? await local.capabilities() : store.capabilities;
   if (named === undefined) {
-    const lacking = lackingKinds(able, NEWER_KINDS);
-    return [...KINDS, ...NEWER_KINDS.filter((kind) => !lacking.includes(kind))];
+    const kinds = [...KINDS, ...NEWER_KINDS];
+    const lacking = lackingKinds(able, kinds);
+    return kinds.filter((kind) => !lacking.includes(kind));
   }
   const lacking = lackingKinds(able, named);
   if (lacking.length === 0) return named;

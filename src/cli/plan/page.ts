@@ -122,7 +122,9 @@ function memoryOf({ chosen, result, setup }: PlanPageParts): MemoryBars | null {
     { before: current.ramBytes, after: chosen.ramBytes },
     {
       points: setup.points,
-      note: 'Vectors, codes and index. Ids and payload are the same in every configuration.',
+      note: result.beside
+        ? 'The index, or the column if it has none. The table stays as it is.'
+        : 'Vectors, codes and index. Ids and payload are the same in every configuration.',
     },
   );
 }

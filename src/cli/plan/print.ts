@@ -1,5 +1,4 @@
 import { expectDefined } from '../../core/errors.js';
-import { fileNamePart } from '../../core/bounded-name.js';
 import {
   frontierOf,
   planReportRows,
@@ -7,12 +6,11 @@ import {
   type SizingRow,
   type PlanTarget,
 } from '../../plan/sizing-row.js';
-import { secondsPerSize } from '../../plan/plan-budget.js';
+import { fullStorageAsGood, proposalsOf } from '../../plan/proposals.js';
 import type { PlanResult } from '../../plan/run-plan.js';
 import type { FitGap } from '../../plan/extrapolate-recall.js';
 import type { Recommended } from '../../plan/worth-an-encoder.js';
 import type { PlanOptions, PlanSetup } from '../../plan/prepare-plan.js';
-import { DATATYPES } from '../../store/collection.js';
 import { formatBytes, formatNumber } from '../../report/format.js';
 import type { ResultTable } from '../../report/result-table.js';
 import { sayTables } from '../console/show-results.js';
@@ -20,17 +18,6 @@ import { candidateLabel } from '../train/candidate-names.js';
 import { percentText, type ConsoleRun } from '../console/command-output.js';
 import type { MemoryBudget } from '../../plan/memory-budgets.js';
 import { nameOf, sayMemoryToday, sayWhyFullVectors } from './budgets.js';
-import {
-  collectionMadeBy,
-  migrationLine,
-  searchLine,
-  targetNameOf,
-  trainingLine,
-} from './deploy-commands.js';
-import { nextCommand, servingLine } from '../console/next-commands.js';
-import type { GlobalFlags } from '../console/options.js';
-import { shellWord } from '../console/shell-command.js';
-import { hasProxy } from '../adapters.js';
 
 interface Printed {
   readonly options: PlanOptions;
@@ -44,11 +31,12 @@ interface Printed {
 
 /** Returns the table of configurations, the smallest first; a star marks those on the Pareto frontier. */
 export function sizingTable(
-  { rows, samplePoints, doublings }: PlanResult,
+  { rows, samplePoints, doublings, beside }: PlanResult,
   chosen: SizingRow | null,
 ): ResultTable {
   const frontier = frontierOf(rows);
   const carriedOn = doublings > 0;
+  const timed = rows.some(({ serverMsP50 }) => serverMsP50 !== null);
   return {
     title: 'Configurations',
     columns: [
@@ -58,11 +46,12 @@ export function sizingTable(
       ['95 % interval', 3, 2],
       ...(carriedOn ? [[`at ${formatNumber(samplePoints)}`, 3, 7] as const] : []),
       ['nDCG@10', 3, 6],
-      ['RAM/million', 'bytes', 4],
-      ['RAM', 'bytes'],
-      ['disk', 'bytes', 1],
+      [beside ? 'index/million' : 'RAM/million', 'bytes', 4],
+      [beside ? 'index' : 'RAM', 'bytes'],
+      [beside ? 'table + index' : 'disk', 'bytes', 1],
       ['ms p50', 1, 3],
       ['p95', 1, 5],
+      ...(timed ? [['in server', 2, 3] as const] : []),
     ],
     rows: [...rows]
       .sort((a, b) => a.ramBytes - b.ramBytes || a.recallAt10 - b.recallAt10)
@@ -79,12 +68,13 @@ export function sizingTable(
           row.diskBytes,
           row.latencyMsP50,
           row.latencyMsP95,
+          ...(timed ? [row.serverMsP50] : []),
         ],
         starred: frontier.has(row),
         picked: row === chosen ? 'chosen' : undefined,
         folded: row.kind === 'compact' && row !== chosen && !frontier.has(row),
       })),
-    note: `* no other configuration has at least this recall for less RAM${carriedOn ? '; predicted: recall@10 in the whole collection' : ''}`,
+    note: `* no other configuration has at least this recall for ${beside ? 'a smaller index' : 'less RAM'}${carriedOn ? '; predicted: recall@10 in the whole collection' : ''}`,
   };
 }
 
@@ -108,9 +98,7 @@ export function printPlan(
     run.say(predictionText(result, setup.points));
     run.say(`nDCG@10 and latency are those of the sample; a larger collection searches slower`);
   }
-  run.say(
-    'RAM and disk: vectors by their size, codes and index as the server wrote them; ids and payload are the same everywhere and left out',
-  );
+  run.say(bytesText(result));
   for (const encoder of result.encoders) {
     const shipped = expectDefined(
       encoder.candidates.find(({ name }) => name === encoder.shipped),
@@ -122,6 +110,23 @@ export function printPlan(
   }
   for (const note of result.notes) run.say(`note: ${note}`);
   run.say(`seed ${options.seed}`);
+}
+
+/** Says what the columns of bytes count. */
+function bytesText({ beside }: PlanResult): string {
+  return beside
+    ? 'index: what a search needs in memory, as the server wrote it (without an index: the whole column); table + index: with the full vectors, which stay, and a table for the compact ones; ids and other columns are left out'
+    : 'RAM and disk: vectors by their size, codes and index as the server wrote them; ids and payload are the same everywhere and left out';
+}
+
+/** Says that full vectors in another form do as well as compact ones, where that was found. */
+export function sayFullStorageAsGood(run: Pick<ConsoleRun, 'say'>, rows: readonly SizingRow[]): void {
+  const found = fullStorageAsGood(proposalsOf(rows, 'two-stage'), rows);
+  if (found === null) return;
+  run.say('');
+  run.say(
+    `no encoder is needed for recall@10 ${found.recallAt10.toFixed(3)}: ${nameOf(found)} takes ${formatBytes(found.ramBytes)}, and no compact space that finds as much takes less`,
+  );
 }
 
 /** Says what the predicted recall is made of. */
@@ -176,86 +181,6 @@ export function printChoice(
     run.say('later:');
     for (const command of commands) run.say(`  ${command}`);
   }
-}
-
-/** Returns the commands that create a configuration, search it and serve it. */
-export function planCommands(
-  row: SizingRow,
-  {
-    options,
-    setup,
-    url,
-    flags,
-    trainFlags,
-  }: {
-    readonly options: PlanOptions;
-    readonly setup: PlanSetup;
-    readonly url: string;
-    /** The flags of `plan`, with those that lead to the database. */
-    readonly flags: GlobalFlags;
-    /** How the encoders were scored, as flags of `train`. */
-    readonly trainFlags: readonly (readonly [string, string])[];
-  },
-): string[] {
-  const { collection, vectorName, seed } = options;
-  if (row.datatype === 'as configured' || row.kind === 'current')
-    return ['# nothing to do: the collection already is like this'];
-  if (row.kind === 'full') return fullCommands(row, { setup, url, collection });
-  const encoderFile = `${fileNamePart(collection)}-${row.dim}.onnx`;
-  const { dim, datatype, oversampling, layout } = row;
-  const hnswM = row.hnswM === setup.current.hnswM ? undefined : row.hnswM;
-  const made = { dim, datatype, oversampling, layout, hnswM };
-  const target = targetNameOf(collection, made);
-  const deployment = { collection, vectorName, encoderFile, target, row: made };
-  const training = trainingLine(deployment, [
-    ['--seed', seed],
-    ...trainFlags,
-    ['--budget', `${secondsPerSize(options, setup)}s`],
-    ...(options.deterministic === false ? [] : [['--deterministic', null] as const]),
-  ]);
-  const proxy = hasProxy(url) ? [servingLine(collectionMadeBy(deployment))] : [];
-  return [training, migrationLine(deployment), searchLine(deployment), ...proxy].map((line) =>
-    nextCommand(flags, line),
-  );
-}
-
-const BINARY_SETTINGS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  binary: {},
-  'binary-1bit': { query_encoding: 'scalar8bits' },
-  'binary-1.5bit': { encoding: 'one_and_half_bits', query_encoding: 'scalar8bits' },
-  'binary-2bit': { encoding: 'two_bits', query_encoding: 'scalar8bits' },
-};
-
-/** Full vectors need no encoder: only the server's storage settings change. */
-function fullCommands(
-  row: SizingRow,
-  { setup, url, collection }: { setup: PlanSetup; url: string; collection: string },
-): string[] {
-  if (DATATYPES.some((name) => name === row.datatype))
-    return [
-      `# the datatype of an existing vector cannot be changed: create a collection with ${row.datatype}${row.hnswM === setup.current.hnswM ? '' : ` and m ${row.hnswM} of hnsw_config`}, and copy`,
-    ];
-  const turbo = /^turbo-(.+)bit$/.exec(row.datatype)?.[1];
-  const codes =
-    turbo !== undefined
-      ? { turbo: { bits: `bits${turbo.replace('.', '_')}`, always_ram: true } }
-      : row.datatype === 'scalar'
-        ? { scalar: { type: 'int8', always_ram: true } }
-        : row.datatype in BINARY_SETTINGS
-          ? { binary: { ...BINARY_SETTINGS[row.datatype], always_ram: true } }
-          : { product: { compression: row.datatype.replace('product-', ''), always_ram: true } };
-  const graph = row.hnswM === setup.current.hnswM ? {} : { hnsw_config: { m: row.hnswM } };
-  const body = {
-    vectors: { [setup.vector.name]: { on_disk: true, quantization_config: codes, ...graph } },
-  };
-  const commands = [
-    `curl -X PATCH ${shellWord(`${url}/collections/${encodeURIComponent(collection)}`)} -H 'content-type: application/json' -d ${shellWord(JSON.stringify(body))}`,
-  ];
-  if (row.oversampling > 1) {
-    const params = { quantization: { rescore: true, oversampling: row.oversampling } };
-    commands.push(`# and in every search: "params": ${JSON.stringify(params)}`);
-  }
-  return commands;
 }
 
 /** Returns the object for `--json`. */

@@ -9,7 +9,9 @@ import { PLAN_DEADLINE } from '../../hyper-parameters/plan-deadline.js';
 import type { Config } from '../../config/load.js';
 import { codeOf, TldrError } from '../../core/errors.js';
 import type { StorageKind } from '../../store/collection.js';
-import type { CopyTarget } from '../../store/copy-target.js';
+import { isCopyTarget } from '../../store/copy-target.js';
+import { withScratchOf, type ScratchStore } from '../../store/scratch-store.js';
+import type { VectorSource } from '../../store/vector-source.js';
 import { choosePlan, type PlanTarget, type SizingRow } from '../../plan/sizing-row.js';
 import { memoryBudgets, recommendedWithin } from '../../plan/memory-budgets.js';
 import { runPlan, type PlanResult } from '../../plan/run-plan.js';
@@ -19,13 +21,14 @@ import { formatBytes, formatNumber } from '../../report/format.js';
 import { writePage } from '../console/show-results.js';
 import type { ConsoleRun } from '../console/command-output.js';
 import type { GlobalFlags } from '../console/options.js';
-import { withConsole, openStore, withStore } from '../console/command-body.js';
+import { withConsole, openStore, withSource } from '../console/command-body.js';
 import { checkOutput, commandLine } from '../console/check-output.js';
 import { budgetTable, printRamChoice } from './budgets.js';
 import { kindsToTry } from './default-kinds.js';
 import { planPage } from './page.js';
 import { planJudgements, trainFlagsOf } from './judgements.js';
-import { planCommands, printChoice, printPlan, resultOf, sizingTable } from './print.js';
+import { printChoice, printPlan, resultOf, sayFullStorageAsGood, sizingTable } from './print.js';
+import { planCommands } from './commands.js';
 import { shellCommand } from '../console/shell-command.js';
 import { checkRelevanceFlags, type RelevanceFlags } from '../train/relevance-flags.js';
 import { measurableStorage } from '../../store/facets.js';
@@ -51,7 +54,9 @@ export interface PlanFlags extends GlobalFlags, RelevanceFlags {
 }
 
 interface PlanContext {
-  readonly store: CopyTarget;
+  readonly store: VectorSource;
+  /** Where temporary collections of the server are. */
+  readonly scratch: ScratchStore;
   readonly run: ConsoleRun;
   readonly config: Config;
 }
@@ -59,24 +64,23 @@ interface PlanContext {
 /** Runs `plan`. */
 export function runPlanCommand(collection: string, flags: PlanFlags): Promise<void> {
   return withConsole(flags, (run, config) =>
-    withStore(config, run, (store) =>
-      flags.clean === true
-        ? cleanLeftovers(store, run, flags)
-        : plan(collection, flags, { store, run, config }),
+    withSource(config, run, (store) =>
+      withScratchOf(store, (scratch) =>
+        flags.clean === true
+          ? cleanLeftovers(scratch, run, flags)
+          : plan(collection, flags, { store, scratch, run, config }),
+      ),
     ),
   );
 }
 
-async function plan(
-  collection: string,
-  flags: PlanFlags,
-  { store, run, config }: PlanContext,
-): Promise<void> {
+async function plan(collection: string, flags: PlanFlags, context: PlanContext): Promise<void> {
+  const { store, scratch, run, config } = context;
   const dryRun = flags.dryRun === true;
   checkRelevanceFlags(flags);
   if (flags.report !== undefined) await checkOutput(flags.report, { force: flags.force === true, dryRun });
-  await reportLeftovers(store, run, collection);
-  const options = await planOptionsOf(collection, flags, { store, run, config });
+  await lookForLeftovers(collection, flags, context);
+  const options = await planOptionsOf(collection, flags, context);
   const setup = await preparePlan(options);
   const where = flags.scratch === 'embedded' ? 'a packaged server started for it' : store.endpoint;
   sayWhat(run, { options, setup, where });
@@ -92,7 +96,7 @@ async function plan(
       `Write ${formatBytes(setup.scratchBytes)} of vectors to ${where} and remove them again?`,
     );
   run.expectStages(planStages());
-  const result = await withScratchStore(flags, { store, run, config }, (scratchStore) =>
+  const result = await withScratchStore(flags, { scratch, run, config }, (scratchStore) =>
     runPlan({ ...options, scratchStore }, setup),
   );
   await showPlan(flags, { options, setup, result }, { run, config });
@@ -102,7 +106,7 @@ async function plan(
 export async function planOptionsOf(
   collection: string,
   flags: PlanFlags,
-  { store, run, config }: PlanContext,
+  { store, scratch, run, config }: PlanContext,
 ): Promise<PlanOptions> {
   const { signal, log, onProgress } = run;
   const started = {
@@ -113,12 +117,12 @@ export async function planOptionsOf(
   };
   return {
     store,
-    scratchStore: store,
+    scratchStore: scratch,
     collection,
     vectorName: flags.vector,
     dims: flags.dims,
     kinds: await kindsToTry(flags.datatypes, {
-      store,
+      store: scratch,
       scratch: flags.scratch,
       local: adapterFor(config.url).local,
     }),
@@ -151,7 +155,7 @@ async function showPlan(
   const recommendation = ram === undefined ? choice : recommendedWithin(rows, ram);
   const { row: chosen, passedOver } = recommendation ?? { row: null, passedOver: null };
   const budgets = memoryBudgets(rows, { points: setup.points, dim: setup.vector.dim });
-  const tables = [sizingTable(result, chosen), budgetTable(budgets)];
+  const tables = [sizingTable(result, chosen), budgetTable(budgets, result)];
   printPlan(run, {
     options,
     setup,
@@ -162,8 +166,9 @@ async function showPlan(
   });
   const trainFlags = trainFlagsOf(flags, setup);
   const commands =
-    chosen === null ? [] : planCommands(chosen, { options, setup, url: config.url, flags, trainFlags });
+    chosen === null ? [] : await planCommands(chosen, { options, setup, url: config.url, flags, trainFlags });
   const later = commands.slice(FIRST_COMMANDS);
+  if (target === undefined && ram === undefined) sayFullStorageAsGood(run, rows);
   if (target !== undefined) printChoice(run, { choice, target, commands: later, rows });
   if (ram !== undefined)
     printRamChoice(run, { choice: recommendation, ramBytes: ram, commands: later, rows });
@@ -239,15 +244,15 @@ function sayWhat(
 /** Runs `body` with the store to measure in: the given one, or a local server that ends with the call. */
 async function withScratchStore<T>(
   flags: PlanFlags,
-  { store, run, config }: PlanContext,
-  body: (scratchStore: CopyTarget) => Promise<T>,
+  { scratch, run, config }: Omit<PlanContext, 'store'>,
+  body: (scratchStore: ScratchStore) => Promise<T>,
 ): Promise<T> {
-  if (flags.scratch === 'server') return body(store);
+  if (flags.scratch === 'server') return body(scratch);
   const { local } = adapterFor(config.url);
   if (local === undefined)
     throw new TldrError(
       'UNSUPPORTED',
-      `a ${store.kind} database cannot be started for one run: give --scratch server`,
+      `a ${scratch.kind} database cannot be started for one run: give --scratch server`,
     );
   const server = await local.start();
   try {
@@ -266,7 +271,7 @@ async function withScratchStore<T>(
 }
 
 /** Returns the scratch collections of runs that have ended, as far as this can be known. */
-async function leftoversOf(store: CopyTarget): Promise<string[]> {
+async function leftoversOf(store: ScratchStore): Promise<string[]> {
   const found: string[] = [];
   for (const name of await store.listCollections()) {
     if (!name.startsWith(SCRATCH_PREFIX)) continue;
@@ -314,16 +319,26 @@ function pidNamespace(): string {
   }
 }
 
-async function reportLeftovers(store: CopyTarget, run: ConsoleRun, collection: string): Promise<void> {
-  const leftovers = await leftoversOf(store);
+/** Removes what killed runs left behind where only plans write, and names it elsewhere. */
+async function lookForLeftovers(
+  collection: string,
+  { dryRun }: PlanFlags,
+  { store, scratch, run }: PlanContext,
+): Promise<void> {
+  const leftovers = await leftoversOf(scratch);
   if (leftovers.length === 0) return;
+  if (!isCopyTarget(store) && dryRun !== true) {
+    for (const name of leftovers) await measurableStorage(scratch).dropScratch(name);
+    run.say(`removed ${leftovers.join(', ')}, which runs that were killed had left behind`);
+    return;
+  }
   run.say(`left behind by earlier runs: ${leftovers.join(', ')}`);
   run.say(
     `  remove with: ${shellCommand({ command: ['plan'], names: [collection], flags: [['--clean', null]] })}`,
   );
 }
 
-async function cleanLeftovers(store: CopyTarget, run: ConsoleRun, flags: PlanFlags): Promise<void> {
+async function cleanLeftovers(store: ScratchStore, run: ConsoleRun, flags: PlanFlags): Promise<void> {
   const leftovers = await leftoversOf(store);
   if (leftovers.length === 0) run.say('nothing was left behind');
   else if (flags.dryRun === true) run.say(`dry run: would remove ${leftovers.join(', ')}`);

@@ -75,7 +75,7 @@ export async function prepareSizing(work: ShrinkWork): Promise<PreparedSizing> {
   const flags = await readFlags<PlanFlags>(line, (give) =>
     planCommand().action((_: string, read: PlanFlags) => give(read)),
   );
-  const options = await planOptionsOf(collection, flags, { store, run, config });
+  const options = await planOptionsOf(collection, flags, { store, scratch: store, run, config });
   return { line, options, setup: await preparePlan(options) };
 }
 

@@ -110,6 +110,8 @@ test('a plan marks what no other beats, and puts away the other compact rows but
     ndcgAt10: 0.9,
     latencyMsP50: 1.25,
     latencyMsP95: 2,
+    serverMsP50: null,
+    prefix: null,
     deployable: true,
     evidence: { recall: Float64Array.of(1), perDoubling: Float64Array.of(0), doublings: 0, fitGap: null },
     ramBytesPerMillion: 5e6,
@@ -131,6 +133,7 @@ test('a plan marks what no other beats, and puts away the other compact rows but
     keptOut: 0,
     queries: { count: 200, heldOut: true, training: 0 },
     doublings: 1,
+    beside: false,
     notes: [],
   };
   const chosen = rows[3]!;

@@ -48,7 +48,7 @@ describe('the commands on a table of PostgreSQL', () => {
       points: ROWS,
       vectors: [{ name: 'embedding', dim: DIM, distance: 'cosine' }],
     });
-    expect(stderr).toContain('qdrant-tldr train docs --dim 2 --out enc.onnx');
+    expect(stderr).toContain("qdrant-tldr plan docs --target 'recall@10>=0.97'");
   });
 
   postgresTest('inspect it by address, table and column', async () => {
@@ -56,7 +56,7 @@ describe('the commands on a table of PostgreSQL', () => {
     const { code, stderr, json } = await runCli(['inspect', server.url, ...way, '--json'], { cwd });
     expect({ code, stderr }).toMatchObject({ code: 0 });
     expect(json()).toMatchObject({ collection: 'public.docs', points: ROWS });
-    expect(stderr).toContain(`train public.docs --dim 2 --out enc.onnx --url ${server.url}`);
+    expect(stderr).toContain(`plan public.docs --target 'recall@10>=0.97' --url ${server.url}`);
     const wrong = await runCli(['inspect', server.url, '--table', 'docs', '--column', 'topic'], { cwd });
     expect({ code: wrong.code, stderr: wrong.stderr }).toEqual({
       code: 4,
@@ -90,17 +90,17 @@ describe('the commands on a table of PostgreSQL', () => {
     await server.sql('drop schema tldr cascade');
   });
 
-  postgresTest.each([
-    ['migrate', 'docs', 'docs_new', '--encoder', 'enc.onnx', '--yes'],
-    ['plan', 'docs', '--yes'],
-  ])('say of %s what they cannot do, and write nothing', async (...args) => {
-    const { code, stderr } = await cli(...args);
-    expect({ code, stderr }).toEqual({ code: 7, stderr: expect.stringContaining('pgvector') as unknown });
-    const tables = await server.sql(
-      `select relname from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace`,
-    );
-    expect(tables).toEqual([{ relname: 'docs' }]);
-  });
+  postgresTest.each([['migrate', 'docs', 'docs_new', '--encoder', 'enc.onnx', '--yes']])(
+    'say of %s what they cannot do, and write nothing',
+    async (...args) => {
+      const { code, stderr } = await cli(...args);
+      expect({ code, stderr }).toEqual({ code: 7, stderr: expect.stringContaining('pgvector') as unknown });
+      const tables = await server.sql(
+        `select relname from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace`,
+      );
+      expect(tables).toEqual([{ relname: 'docs' }]);
+    },
+  );
 
   postgresTest('refuse a password on the command line, and never show one', async () => {
     const refused = await cli('inspect', 'docs', '--url', 'postgres://me:s3cret@127.0.0.1:1/app');

@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
-const MAIN = fileURLToPath(new URL('../../../src/cli/main.js', import.meta.url));
+/** The program of the command line. */
+export const CLI_PROGRAM = fileURLToPath(new URL('../../../src/cli/main.js', import.meta.url));
 
 export interface CliResult {
   readonly code: number | null;
@@ -27,7 +28,15 @@ export function runCli(
     program?: string;
   },
 ): Promise<CliResult> {
-  const { cwd, env = {}, input = '', interruptOn, keepInputOpen, closeOutputEarly, program = MAIN } = options;
+  const {
+    cwd,
+    env = {},
+    input = '',
+    interruptOn,
+    keepInputOpen,
+    closeOutputEarly,
+    program = CLI_PROGRAM,
+  } = options;
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [program, ...args], {
       cwd,
