@@ -8,9 +8,9 @@ import type {
   ScanOptions,
 } from '../../src/store/points.js';
 import { pickVector } from '../../src/store/pick-vector.js';
-import type { CompactForm, ProjectingSource } from '../../src/store/projecting-source.js';
+import type { CompactForm, ProjectingSource } from '../../src/store/beside/projecting-source.js';
 import type { ScoredPoint, SearchRequest } from '../../src/store/search.js';
-import type { ScratchSource } from '../../src/store/scratch-store.js';
+import type { ScratchSource } from '../../src/store/beside/scratch-store.js';
 import type { StoreKeys } from '../../src/store/vector-source.js';
 import { describeTable, type TableFacts, type TableSettings } from './catalog/describe-table.js';
 import { findTableOrNull, listTables } from './catalog/find-table.js';

@@ -1,6 +1,6 @@
 import { TldrError } from '../core/errors.js';
 import type { CollectionSpec } from '../store/collection.js';
-import { canMeasure } from '../store/scratch-store.js';
+import { canMeasure } from '../store/beside/scratch-store.js';
 import { pickVector } from '../store/pick-vector.js';
 import type { MemoryEstimate } from '../store/storage.js';
 import { targetDescription } from '../store/target-description.js';

@@ -9,7 +9,7 @@ import { openInput } from '../files/input-stream.js';
 import { parseVector } from '../files/json-vector.js';
 import { evaluationLine, nextCommand, servingLine } from './console/next-commands.js';
 import { hasProxy } from './adapters.js';
-import { describeCompact } from './compact-form.js';
+import { describeCompact } from './migrate/migrated-target.js';
 import { openVectors } from '../files/open-vectors.js';
 import { isVectorFile } from '../files/vector-file-names.js';
 import { decodedText } from '../files/text-lines.js';

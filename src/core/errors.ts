@@ -51,6 +51,7 @@ export type Hint =
   | 'parquet-column' // name the column of the file that holds the vectors
   | 'key-columns' // name the columns that identify a point
   | 'remove-scratch' // remove the scratch collection
+  | 'encoder-script' // make the encoder's function in the database
   | 'fewer-queries' // ask fewer queries, or raise the server's rate limit
   | 'install-tensorflow' // install a backend of TensorFlow.js, or allow a slower one
   | 'install-cuda-provider' // install CUDA and ONNX Runtime's provider for it, or allow the processor

@@ -3,7 +3,7 @@ import { expectDefined, TldrError } from '../core/errors.js';
 import { rowRange, type Matrix } from '../core/matrix.js';
 import { throwIfAborted } from '../core/run-options.js';
 import type { SearchRequest } from '../store/search.js';
-import type { CompactBeside } from '../store/scratch-store.js';
+import type { CompactBeside } from '../store/beside/scratch-store.js';
 import type { VectorBytes } from '../store/storage.js';
 import { PLAN_DEADLINE } from '../hyper-parameters/plan-deadline.js';
 import type { Deadline } from '../train/deadline.js';

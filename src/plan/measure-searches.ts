@@ -1,7 +1,7 @@
 import { Rng } from '../core/rng.js';
 import { percentile } from '../evaluate/ranking.js';
 import { throwIfAborted, type RunOptions } from '../core/run-options.js';
-import type { ScratchStore } from '../store/scratch-store.js';
+import type { ScratchStore } from '../store/beside/scratch-store.js';
 import type { SearchRequest } from '../store/search.js';
 
 /** Searches of each configuration before latency is measured, to warm up connections and caches. */

@@ -6,7 +6,7 @@ import type { RunOptions } from '../core/run-options.js';
 import { SPLIT } from '../hyper-parameters/choice-of-candidate.js';
 import type { CollectionSpec, DenseVectorSpec, StorageKind } from '../store/collection.js';
 import { lackingKinds } from '../store/copy-target.js';
-import type { ScratchStore } from '../store/scratch-store.js';
+import type { ScratchStore } from '../store/beside/scratch-store.js';
 import type { VectorSource } from '../store/vector-source.js';
 import type { KeptVector } from '../store/storage.js';
 import { withGraphSizes } from './graph-variants.js';

@@ -1,11 +1,14 @@
-import type { StorageKind } from '../store/collection.js';
-import type { CompactBeside } from '../store/scratch-store.js';
-import type { PlanSetup } from './prepare-plan.js';
+import type { DenseVectorSpec, StorageKind } from '../store/collection.js';
+import type { CompactBeside } from '../store/beside/scratch-store.js';
+import type { KeptVector } from '../store/storage.js';
 import { withGraphSizes } from './graph-variants.js';
 import { compactVariants, fullVariants, type Variant } from './variants.js';
 
 /** What is measured in a store that keeps compact vectors beside full ones. */
-interface Besides extends Pick<PlanSetup, 'vector' | 'current' | 'dims'> {
+interface Besides {
+  readonly vector: DenseVectorSpec;
+  readonly current: KeptVector;
+  readonly dims: readonly number[];
   /** Kinds of storage that the store has. */
   readonly kinds: readonly StorageKind[];
   /** Numbers of links for graphs of compact vectors; if absent: the table's own, and 8. */

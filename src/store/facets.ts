@@ -1,6 +1,5 @@
 import { TldrError } from '../core/errors.js';
 import type { CollectionNames, CopyTarget, HidingNames } from './copy-target.js';
-import type { ScratchStore } from './scratch-store.js';
 import type { VectorSource } from './vector-source.js';
 
 /**
@@ -33,8 +32,9 @@ export function hidingNames(store: CopyTarget): HidingNames {
 }
 
 /** @throws UNSUPPORTED when the store cannot measure the storage of vectors */
-export function measurableStorage(
-  store: Pick<ScratchStore, 'kind' | 'storage'>,
-): NonNullable<ScratchStore['storage']> {
+export function measurableStorage<Measured extends object>(store: {
+  readonly kind: string;
+  readonly storage?: Measured;
+}): Measured {
   return needed(store.storage, store, 'measurements of the storage that vectors take up');
 }

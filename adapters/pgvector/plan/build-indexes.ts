@@ -5,7 +5,7 @@ import { quoted } from '../catalog/identifiers.js';
 import { numberIn } from '../catalog/values.js';
 import type { Connections, Row } from '../connect/connections.js';
 import { failureOfStatement } from '../connect/failures.js';
-import { FULL_TABLE, inForm, type ScratchSettings, type StoredVector } from './stored-vectors.js';
+import { FULL_TABLE, inIndexForm, type ScratchSettings, type StoredVector } from './stored-vectors.js';
 
 const CLASS_OF_DISTANCE: Readonly<Record<Distance, string>> = {
   cosine: 'cosine',
@@ -121,5 +121,5 @@ function indexStatement(vector: StoredVector, { schema, settings }: ScratchPlace
     lists === null
       ? ['hnsw', `m = ${m}, ef_construction = ${efConstruction}`]
       : ['ivfflat', `lists = ${ownLists}`];
-  return `create index ${quoted(indexName(name))} on ${on} using ${method[0]} ((${inForm(vector, 'v', extension)}) ${extension}.${operators}) with (${method[1]})`;
+  return `create index ${quoted(indexName(name))} on ${on} using ${method[0]} ((${inIndexForm(vector, 'v', extension)}) ${extension}.${operators}) with (${method[1]})`;
 }

@@ -4,7 +4,7 @@ import type { Matrix } from '../../../src/core/matrix.js';
 import { throwIfAborted, type RunOptions } from '../../../src/core/run-options.js';
 import type { CollectionSpec } from '../../../src/store/collection.js';
 import type { WriteBatch } from '../../../src/store/points.js';
-import type { ScratchStore } from '../../../src/store/scratch-store.js';
+import type { ScratchStore } from '../../../src/store/beside/scratch-store.js';
 import type { ScoredPoint, SearchRequest } from '../../../src/store/search.js';
 import type { VectorBytes } from '../../../src/store/storage.js';
 import { literal, quoted } from '../catalog/identifiers.js';

@@ -3,7 +3,7 @@ import { quoted } from '../catalog/identifiers.js';
 import { SEARCH_OPERATORS } from '../read/search-rows.js';
 import {
   FULL_TABLE,
-  inForm,
+  inIndexForm,
   storedNamed,
   type ScratchSettings,
   type StoredVector,
@@ -61,7 +61,7 @@ function firstStage(
 function indexDistance(vector: StoredVector, extension: string): string {
   const operator = vector.form === 'bit' ? '<~>' : SEARCH_OPERATORS[vector.distance];
   const query = `$1::${extension}.${vector.columnType}`;
-  return `${inForm(vector, 't.v', extension)} operator(${extension}.${operator}) ${inForm(vector, query, extension)}`;
+  return `${inIndexForm(vector, 't.v', extension)} operator(${extension}.${operator}) ${inIndexForm(vector, query, extension)}`;
 }
 
 /** The distance of whole vectors. */

@@ -188,7 +188,7 @@ export function indexRefusal({ dim, prefix, storage }: ScratchVector): string | 
 }
 
 /** Returns a vector of the table's type in the form that the index holds. @param operand a column, or a parameter with its type */
-export function inForm(
+export function inIndexForm(
   { dim, columnType, form, prefix }: StoredVector,
   operand: string,
   extension: string,

@@ -1,6 +1,6 @@
 import type { Distance } from '../../../src/core/distance.js';
 import { TldrError } from '../../../src/core/errors.js';
-import type { CompactForm, EncoderInDatabase } from '../../../src/store/projecting-source.js';
+import type { CompactForm, EncoderInDatabase } from '../../../src/store/beside/projecting-source.js';
 import type { TableFacts, VectorColumnFacts } from '../catalog/describe-table.js';
 import { quoted } from '../catalog/identifiers.js';
 import { textIn } from '../catalog/values.js';
@@ -85,10 +85,9 @@ async function schemaOf({ query }: ReadTransaction, name: string): Promise<strin
     [name],
   );
   if (row !== undefined) return textIn(row, 'schema');
-  throw new TldrError(
-    'NOT_FOUND',
-    `the database has no function ${name}, which this encoder would be: make it with the script of \`sql --encoder\``,
-  );
+  throw new TldrError('NOT_FOUND', `the database has no function ${name}, which would be this encoder`, {
+    hint: 'encoder-script',
+  });
 }
 
 /** Returns the expression of the oldest index on an encoder's function; null without one. */

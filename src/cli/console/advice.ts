@@ -46,6 +46,7 @@ const ADVICE: Readonly<Record<Hint, string | ((fields: Fields) => string)>> = {
   'parquet-column': 'name the one to read with --column, or for --queries with --query-column',
   'key-columns': 'the flag is --key-columns',
   'remove-scratch': 'remove it with plan --clean',
+  'encoder-script': 'make it with the script that `sql --encoder` prints',
   'fewer-queries': 'use fewer queries (--sample) or raise read_rate_limit',
   'install-tensorflow':
     'For the CPU: npm install @tensorflow/tfjs-node@4. For an NVIDIA GPU: npm install @tensorflow/tfjs-node-gpu@4. For any platform, slower: npm install @tensorflow/tfjs@4 @tensorflow/tfjs-backend-wasm@4. Add -g if qdrant-tldr was installed with -g, or set NODE_PATH to the node_modules that has them. Node 20, 22 and 24 work. --engine-fallback takes the fastest that works; docs/gpu.md has more',

@@ -14,7 +14,7 @@ import type { TargetDescription } from '../../store/target-description.js';
 import { COMPARISON_STAGES } from '../console/progress/stages.js';
 import type { ConsoleRun } from '../console/command-output.js';
 import type { EvaluateFlags } from './request.js';
-import { describeCompact } from '../compact-form.js';
+import { describeCompact } from '../migrate/migrated-target.js';
 import { readQrels, readQueryVectors } from '../train/relevance-files.js';
 import { EXAMPLES } from '../page-parts/example-texts.js';
 import { newAndOldPoints } from './new-points.js';

@@ -1,4 +1,5 @@
 import type { Encoder } from '../../encoder/model.js';
+import { isProjecting } from '../../store/beside/projecting-source.js';
 import { TldrError } from '../../core/errors.js';
 import type { VectorSource } from '../../store/vector-source.js';
 import { targetDescription, type TargetDescription } from '../../store/target-description.js';
@@ -8,7 +9,7 @@ import { targetDescription, type TargetDescription } from '../../store/target-de
  * @throws INVALID_ARGUMENT when the collection is not a target, or when `rescore` is given for a target
  * without full vectors; MISMATCH when the target was made with another encoder
  */
-export async function describeMigrated(
+async function describeMigrated(
   store: VectorSource,
   collection: string,
   { encoder, rescore }: { readonly encoder: Encoder; readonly rescore?: number | undefined },
@@ -33,4 +34,25 @@ export async function describeMigrated(
     );
   }
   return description;
+}
+
+/**
+ * Returns how a collection is searched by compact vectors: as the target of a migration or, where the database projects
+ * vectors itself, as its own compact form.
+ * @throws as `describeMigrated`, and NOT_FOUND when the database does not have the encoder
+ */
+export async function describeCompact(
+  store: VectorSource,
+  collection: string,
+  of: {
+    readonly encoder: Encoder;
+    readonly rescore?: number | undefined;
+    readonly vector?: string | undefined;
+  },
+): Promise<{ readonly description: TargetDescription; readonly notes: readonly string[] }> {
+  if (!isProjecting(store)) return { description: await describeMigrated(store, collection, of), notes: [] };
+  const { fingerprint, inputDim, outputDim, metadata } = of.encoder;
+  const { compactDistance } = metadata;
+  const encoder = { fingerprint, inputDim, outputDim, compactDistance };
+  return store.compactForm(collection, { vectorName: of.vector, encoder });
 }

@@ -2,7 +2,7 @@ import type { Adapter } from '../../store/adapter.js';
 import { TldrError } from '../../core/errors.js';
 import type { StorageKind } from '../../store/collection.js';
 import { lackingKinds } from '../../store/copy-target.js';
-import type { ScratchStore } from '../../store/scratch-store.js';
+import type { ScratchStore } from '../../store/beside/scratch-store.js';
 
 /** The kinds of storage that are tried if none are named. */
 export const KINDS: readonly StorageKind[] = [

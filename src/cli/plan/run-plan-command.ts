@@ -10,7 +10,7 @@ import type { Config } from '../../config/load.js';
 import { codeOf, TldrError } from '../../core/errors.js';
 import type { StorageKind } from '../../store/collection.js';
 import { isCopyTarget } from '../../store/copy-target.js';
-import { withScratchOf, type ScratchStore } from '../../store/scratch-store.js';
+import { withScratchOf, type ScratchStore } from '../../store/beside/scratch-store.js';
 import type { VectorSource } from '../../store/vector-source.js';
 import { choosePlan, type PlanTarget, type SizingRow } from '../../plan/sizing-row.js';
 import { memoryBudgets, recommendedWithin } from '../../plan/memory-budgets.js';

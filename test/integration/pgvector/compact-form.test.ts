@@ -120,7 +120,7 @@ describe('a table that is searched by the function of an encoder', () => {
   postgresTest('is refused without the function', async () => {
     await expect(formOf('docs', encoder)).rejects.toMatchObject({
       code: 'NOT_FOUND',
-      message: expect.stringContaining('sql --encoder') as unknown,
+      message: expect.stringContaining('no function') as unknown,
     });
   });
 

@@ -1,6 +1,6 @@
-import type { Distance } from '../core/distance.js';
-import type { TargetDescription } from './target-description.js';
-import type { VectorSource } from './vector-source.js';
+import type { Distance } from '../../core/distance.js';
+import type { TargetDescription } from '../target-description.js';
+import type { VectorSource } from '../vector-source.js';
 
 /** What a database has to know of an encoder, to find its function. */
 export interface EncoderInDatabase {

@@ -1,9 +1,9 @@
-import { TldrError } from '../core/errors.js';
-import { isCopyTarget, type CopyTarget, type PointCodec } from './copy-target.js';
-import type { SearchRequest } from './search.js';
-import type { StorageKind } from './collection.js';
-import type { ScratchVector, Storage } from './storage.js';
-import type { VectorSource } from './vector-source.js';
+import { TldrError } from '../../core/errors.js';
+import { isCopyTarget, type CopyTarget, type PointCodec } from '../copy-target.js';
+import type { SearchRequest } from '../search.js';
+import type { StorageKind } from '../collection.js';
+import type { ScratchVector, Storage } from '../storage.js';
+import type { VectorSource } from '../vector-source.js';
 
 /** How a store keeps compact vectors beside full ones, where indexes hold the vectors that they search. */
 export interface CompactBeside {
