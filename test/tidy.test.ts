@@ -42,7 +42,7 @@ const MIGRATE_ROWS: readonly (readonly string[])[] = [
   ['points'],
   ['copy', 'verify', 'dual-write'],
   ['catch-up'],
-  ['cutover', 'run'],
+  ['cutover', 'run', 'in-place'],
 ];
 
 /**

@@ -5,6 +5,7 @@ export const PGVECTOR: Adapter = {
   name: 'pgvector',
   schemes: ['postgres', 'postgresql'],
   addressVariable: 'DATABASE_URL',
+  migratesInPlace: true,
   settings: [
     {
       name: 'keyColumns',

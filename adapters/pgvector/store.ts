@@ -11,11 +11,13 @@ import { pickVector } from '../../src/store/pick-vector.js';
 import type { CompactForm, ProjectingSource } from '../../src/store/beside/projecting-source.js';
 import type { ScoredPoint, SearchRequest } from '../../src/store/search.js';
 import type { ScratchSource } from '../../src/store/beside/scratch-store.js';
+import type { InPlaceMigrations, InPlaceTarget } from '../../src/store/in-place-target.js';
 import type { StoreKeys } from '../../src/store/vector-source.js';
 import { describeTable, type TableFacts, type TableSettings } from './catalog/describe-table.js';
 import { findTableOrNull, listTables } from './catalog/find-table.js';
 import { numberIn } from './catalog/values.js';
 import type { Connections } from './connect/connections.js';
+import { PgvectorMigrations } from './migrate/migrations.js';
 import { PgvectorScratch } from './plan/scratch-store.js';
 import { compactExpression } from './read/compact-form.js';
 import { PointReader } from './read/read-points.js';
@@ -24,10 +26,14 @@ import { ROW_KEYS } from './read/row-keys.js';
 
 const BYTES = { vector: 4, halfvec: 2 } as const;
 
-/** Tables of a PostgreSQL database as collections. Each column of type `vector` or `halfvec` is a vector. It writes only to scratch schemas. */
-export class PgvectorStore implements ScratchSource, ProjectingSource {
+/**
+ * Tables of a PostgreSQL database as collections. Each column of type `vector` or `halfvec` is a vector. It writes only to
+ * scratch schemas, and beside tables that are migrated.
+ */
+export class PgvectorStore implements InPlaceTarget, ScratchSource, ProjectingSource {
   readonly kind = 'pgvector';
   readonly keys: StoreKeys = ROW_KEYS;
+  readonly inPlace: InPlaceMigrations;
   readonly #connections: Connections;
   readonly #settings: TableSettings;
   /** Compact vectors that searches may name, by table and name. */
@@ -36,6 +42,7 @@ export class PgvectorStore implements ScratchSource, ProjectingSource {
   constructor(connections: Connections, settings: TableSettings) {
     this.#connections = connections;
     this.#settings = settings;
+    this.inPlace = new PgvectorMigrations(connections, settings);
   }
 
   get endpoint(): string {

@@ -95,6 +95,8 @@ export interface Adapter {
   readonly settings: readonly AdapterSetting[];
   /** A variable of the environment that other programs use for the address. It may hold a password. */
   readonly addressVariable?: string;
+  /** Whether its stores are `InPlaceTarget`s, so that a migration needs no second collection. */
+  readonly migratesInPlace?: boolean;
   /**
    * Connects to a database.
    * @throws INVALID_ARGUMENT for an unusable address, UNAVAILABLE when nothing answers, UNAUTHORIZED,

@@ -30,7 +30,10 @@ export async function findTable(
 }
 
 /** Returns the table of this name; null if there is none. */
-export async function findTableOrNull({ query }: ReadTransaction, name: string): Promise<FoundTable | null> {
+export async function findTableOrNull(
+  { query }: Pick<ReadTransaction, 'query'>,
+  name: string,
+): Promise<FoundTable | null> {
   const bare = await query(
     `select ${COLUMNS} from ${TABLES} where ${KINDS} and c.relname = $1 and ${IS_VISIBLE}`,
     [name],

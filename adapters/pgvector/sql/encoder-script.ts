@@ -24,9 +24,27 @@ interface ProjectionNames {
  * has one function, any other a second one for queries.
  * @throws UNSUPPORTED when a layer is not linear
  */
-export function encoderScript(file: Uint8Array, { schema, extensionSchema }: EncoderScriptNames): string {
+export function encoderScript(file: Uint8Array, names: EncoderScriptNames): string {
   const encoder = Encoder.fromBytes(file);
   const { fingerprint, inputDim, outputDim, metadata, symmetric } = encoder;
+  const schema = quoted(names.schema);
+  return `-- Encoder ${fingerprint}: ${inputDim} to ${outputDim} dimensions.
+-- Compare compact vectors by ${metadata.compactDistance}. ${symmetric ? 'One function projects rows and queries.' : 'Queries have a function of their own.'}
+-- To let a role use it: grant usage on schema ${schema}, and select on the tables below.
+begin;
+create schema if not exists ${schema};
+${encoderStatements(encoder, names)}commit;
+`;
+}
+
+/** The part of a fingerprint that stands in the names of an encoder's tables and functions. */
+export function encoderId(fingerprint: string): string {
+  return fingerprint.slice(0, NAME_DIGITS);
+}
+
+/** Returns the statements that make the encoder's weights and functions in an existing schema. */
+export function encoderStatements(encoder: Encoder, { schema, extensionSchema }: EncoderScriptNames): string {
+  const { fingerprint, inputDim, symmetric } = encoder;
   const id = encoderId(fingerprint);
   const names = (kind: string): ProjectionNames => ({
     schema: quoted(schema),
@@ -45,18 +63,7 @@ export function encoderScript(file: Uint8Array, { schema, extensionSchema }: Enc
         sample,
         encoder.projectQueries(sample),
       ]);
-  return `-- Encoder ${fingerprint}: ${inputDim} to ${outputDim} dimensions.
--- Compare compact vectors by ${metadata.compactDistance}. ${symmetric ? 'One function projects rows and queries.' : 'Queries have a function of their own.'}
--- To let a role use it: grant usage on schema ${quoted(schema)}, and select on the tables below.
-begin;
-create schema if not exists ${quoted(schema)};
-${points}${queries}commit;
-`;
-}
-
-/** The part of a fingerprint that stands in the names of an encoder's tables and functions. */
-export function encoderId(fingerprint: string): string {
-  return fingerprint.slice(0, NAME_DIGITS);
+  return `${points}${queries}`;
 }
 
 /** A vector that uses every weight. */

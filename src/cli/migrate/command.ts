@@ -25,11 +25,14 @@ A plain migration does not bring over writes that clients make to the source dur
   - let clients write through the proxy: start with --journal <folder>, cutover with --by proxy;
   - let clients write to the source: --catch-up for start and for cutover.
 
+A table of PostgreSQL is migrated in place, without a target ("migrate start docs --encoder enc.onnx").
+
 Commands that switch or delete something only say what would happen, until you give --execute.
 "migrate docs docs_2s ..." is short for "migrate start docs docs_2s ...".
 Every command takes --json and --help.
 
-Documentation: docs/migrate.md, docs/migrate-proxy.md, docs/migrate-catch-up.md, docs/migrate-state.md`;
+Documentation: docs/migrate.md, docs/migrate-proxy.md, docs/migrate-catch-up.md, docs/migrate-state.md,
+docs/pgvector.md`;
 
 /** `migrate`: all commands of a migration; without a command it means `migrate start`. */
 export function migrateCommand(): Command {
@@ -37,7 +40,7 @@ export function migrateCommand(): Command {
     .description(
       'Copy a collection into a smaller one and send clients to it, in steps that you can stop, inspect and undo.',
     )
-    .usage('[command] <source> <target> [options]')
+    .usage('[command] <source> [target] [options]')
     .helpCommand(false);
   command.addCommand(startCommand(), { isDefault: true });
   for (const one of [

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import type { CompleteTableFlags } from './in-place/run-change.js';
 import { stateCommand } from './state-flags.js';
 import type { CompleteFlags, AbortFlags } from './run-complete-and-abort.js';
 
@@ -39,8 +40,9 @@ export function completeCommand(): Command {
   })
     .option('--delete-source', 'delete the source collection, with --execute')
     .option('--without-cutover', 'clients reach the target without a cut-over, through the proxy for example')
-    .option('--execute', 'delete; without this, --delete-source only says what would happen')
-    .action(async (source: string, target: string, flags: CompleteFlags) =>
+    .option('--drop-full-index', 'PostgreSQL: drop the indexes of the full vectors, with --execute')
+    .option('--execute', 'delete or drop; without this, only say what would happen')
+    .action(async (source: string, target: string | undefined, flags: CompleteFlags & CompleteTableFlags) =>
       (await import('./run-complete-and-abort.js')).runComplete({ source, target }, flags),
     );
 }
@@ -53,7 +55,7 @@ export function abortCommand(): Command {
     examples: ABORT_HELP,
   })
     .option('--execute', 'do it; without this, only say what would happen')
-    .action(async (source: string, target: string, flags: AbortFlags) =>
+    .action(async (source: string, target: string | undefined, flags: AbortFlags) =>
       (await import('./run-complete-and-abort.js')).runAbort({ source, target }, flags),
     );
 }

@@ -3,6 +3,7 @@ import { FORCE_WORDS, FORCE_BACK_WORDS } from '../../migrate/cutover/force-words
 import { withHookFlags } from './hooks.js';
 import { stateCommand } from './state-flags.js';
 import { seconds, wholeNumber } from '../console/options.js';
+import type { CutoverTableFlags } from './in-place/run-change.js';
 import type { RollbackFlags, CutoverFlags } from './run-cutover-and-rollback.js';
 import { FREEZE_SECONDS, withCatchUpFlags } from './catch-up-flags.js';
 
@@ -45,7 +46,11 @@ writes would go to the wrong collection. Clusters are refused, and a server must
 is switched this way. Until the rollback, nobody may delete the collection by that name: the server would
 delete the hidden source.
 
-Documentation: docs/migrate.md, docs/migrate-proxy.md (--by proxy), docs/migrate-catch-up.md (--catch-up)`;
+For a table of PostgreSQL, --form says what clients use:
+  qdrant-tldr migrate cutover docs --form function --function match_documents --execute
+
+Documentation: docs/migrate.md, docs/migrate-proxy.md (--by proxy), docs/migrate-catch-up.md (--catch-up),
+docs/pgvector.md (--form)`;
 
 const ROLLBACK_HELP = `Reads   the migration state, both collections; after --by proxy, the proxy's reports
 Writes  with --execute: the alias, or the side that the proxy reads; and the migration state
@@ -105,9 +110,24 @@ export function cutoverCommand(): Command {
       'compact target: clients send compact vectors, so that nothing breaks; not needed if a running proxy serves it',
     )
     .option('--force <words>', `"${FORCE_WORDS}": switch without a verification`)
+    .addOption(
+      new Option(
+        '--form <form>',
+        'PostgreSQL; function: replace or make a search function; none: print the query that clients should send',
+      ).choices(['function', 'none']),
+    )
+    .option(
+      '--function <name>',
+      'PostgreSQL: the search function, with types if there are several (default: match_documents)',
+    )
+    .option(
+      '--candidates <n>',
+      'PostgreSQL: first-stage results that are ordered by full vectors (default: 100)',
+      wholeNumber,
+    )
     .option('--execute', EXECUTE);
   return withHookFlags(withCatchUpFlags(command)).action(
-    async (source: string, target: string, flags: CutoverFlags) =>
+    async (source: string, target: string | undefined, flags: CutoverFlags & CutoverTableFlags) =>
       (await import('./run-cutover-and-rollback.js')).runCutover({ source, target }, flags),
   );
 }
@@ -121,7 +141,7 @@ export function rollbackCommand(): Command {
   })
     .option('--force <words>', `"${FORCE_BACK_WORDS}": roll back although the proxy was ended`)
     .option('--execute', EXECUTE)
-    .action(async (source: string, target: string, flags: RollbackFlags) =>
+    .action(async (source: string, target: string | undefined, flags: RollbackFlags) =>
       (await import('./run-cutover-and-rollback.js')).runRollback({ source, target }, flags),
     );
 }

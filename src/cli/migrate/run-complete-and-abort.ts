@@ -1,3 +1,5 @@
+import { chooseCourse, type GivenNames } from './in-place/choose-course.js';
+import type { CompleteTableFlags } from './in-place/run-change.js';
 import {
   abortMigration,
   completeMigration,
@@ -5,7 +7,7 @@ import {
   planCompletion,
 } from '../../migrate/cutover/end-migration.js';
 import { nextCommand, sameCommandWith } from '../console/next-commands.js';
-import { nextSteps, withMigration, type MigrationWork, type Pair } from './migration-work.js';
+import { nextSteps, withMigration, type MigrationWork } from './migration-work.js';
 import { readMigrationState } from '../../migrate/state/with-lock.js';
 import type { MigrationState } from '../../migrate/state/migration-state.js';
 import { workingOn } from '../../migrate/state/shares.js';
@@ -22,8 +24,13 @@ export interface AbortFlags extends StateFlags {
 }
 
 /** Runs `migrate complete`. */
-export function runComplete(pair: Pair, flags: CompleteFlags): Promise<void> {
-  return withMigration(pair, flags, (work) => complete(work, flags));
+export function runComplete(names: GivenNames, flags: CompleteFlags & CompleteTableFlags): Promise<void> {
+  return chooseCourse(names, flags, {
+    ofCopies: ['deleteSource', 'withoutCutover'],
+    ofTables: ['vector', 'dropFullIndex'],
+    copy: (pair) => withMigration(pair, flags, (work) => complete(work, flags)),
+    inPlace: async (table) => (await import('./in-place/run-change.js')).runCompleteTable(table, flags),
+  });
 }
 
 async function complete(work: MigrationWork, flags: CompleteFlags): Promise<void> {
@@ -76,8 +83,12 @@ function entryLines({ sourceCollection, targetCollection }: MigrationState, entr
 }
 
 /** Runs `migrate abort`. */
-export function runAbort(pair: Pair, flags: AbortFlags): Promise<void> {
-  return withMigration(pair, flags, (work) => abort(work, flags));
+export function runAbort(names: GivenNames, flags: AbortFlags): Promise<void> {
+  return chooseCourse(names, flags, {
+    ofTables: ['vector'],
+    copy: (pair) => withMigration(pair, flags, (work) => abort(work, flags)),
+    inPlace: async (table) => (await import('./in-place/run-change.js')).runAbortTable(table, flags),
+  });
 }
 
 async function abort(work: MigrationWork, flags: AbortFlags): Promise<void> {

@@ -1,3 +1,5 @@
+import { chooseCourse, type GivenNames } from './in-place/choose-course.js';
+import type { CutoverTableFlags } from './in-place/run-change.js';
 import {
   FREEZE_SECONDS,
   checkCatchUpFlags,
@@ -24,7 +26,7 @@ import {
 } from '../../migrate/cutover/clients-of-compact-target.js';
 import { findRunningProxy, type RunningProxy } from '../serve/find-running-proxy.js';
 import { clientsLine, nextCommand, sameCommandWith, type MadeCollection } from '../console/next-commands.js';
-import { nextSteps, encoderOf, withMigration, type MigrationWork, type Pair } from './migration-work.js';
+import { nextSteps, encoderOf, withMigration, type MigrationWork } from './migration-work.js';
 import { type HookFlags, hooksOf } from './hooks.js';
 import type { StateFlags } from './state-flags.js';
 
@@ -49,9 +51,29 @@ export interface CutoverFlags extends ExecuteFlags, HookFlags, CatchUpFlags {
 }
 
 /** Runs `migrate cutover`. */
-export function runCutover(pair: Pair, flags: CutoverFlags): Promise<void> {
-  return withMigration(pair, flags, (work) => cutover(work, flags));
+export function runCutover(names: GivenNames, flags: CutoverFlags & CutoverTableFlags): Promise<void> {
+  return chooseCourse(names, flags, {
+    ofCopies: COPY_FLAGS,
+    ofTables: ['vector', 'form', 'function', 'candidates'],
+    copy: (pair) => withMigration(pair, flags, (work) => cutover(work, flags)),
+    inPlace: async (table) => (await import('./in-place/run-change.js')).runCutoverTable(table, flags),
+  });
 }
+
+/** Flags of a cut-over that a table has no use for. */
+const COPY_FLAGS = [
+  'alias',
+  'bareName',
+  'by',
+  'encoder',
+  'freezeMax',
+  'allowLag',
+  'clientsProject',
+  'force',
+  'catchUp',
+  'lagMax',
+  'on',
+];
 
 /** Sends clients to the target, or says what a cut-over would do. */
 export async function cutover(work: MigrationWork, flags: CutoverFlags): Promise<void> {
@@ -220,8 +242,13 @@ function proxyOutcomes({ to, made, ...way }: Switch, { waitMax }: CutoverFlags):
 }
 
 /** Runs `migrate rollback`. */
-export function runRollback(pair: Pair, flags: RollbackFlags): Promise<void> {
-  return withMigration(pair, flags, (work) => rollback(work, flags));
+export function runRollback(names: GivenNames, flags: RollbackFlags): Promise<void> {
+  return chooseCourse(names, flags, {
+    ofCopies: ['force'],
+    ofTables: ['vector'],
+    copy: (pair) => withMigration(pair, flags, (work) => rollback(work, flags)),
+    inPlace: async (table) => (await import('./in-place/run-change.js')).runRollbackTable(table, flags),
+  });
 }
 
 async function rollback(work: MigrationWork, flags: RollbackFlags): Promise<void> {

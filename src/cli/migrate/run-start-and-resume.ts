@@ -1,3 +1,4 @@
+import { chooseCourse, type GivenNames } from './in-place/choose-course.js';
 import { resolve as absolute } from 'node:path';
 import type { Config } from '../../config/load.js';
 import type { Datatype, Layout, Quantization } from '../../store/collection.js';
@@ -25,7 +26,6 @@ import {
   placeOf,
   withMigration,
   type MigrationWork,
-  type Pair,
 } from './migration-work.js';
 import { COPY_STAGES } from '../console/progress/stages.js';
 import { TldrError } from '../../core/errors.js';
@@ -56,9 +56,18 @@ export interface ResumeFlags extends StateFlags, HookFlags, TuneFlags, CatchUpFl
 }
 
 /** Runs `migrate start`. */
-export function runStart(pair: Pair, flags: StartFlags): Promise<void> {
-  return withConsole(flags, (run, config) => start({ ...pair, flags }, { run, config }));
+export function runStart(names: GivenNames, flags: StartFlags): Promise<void> {
+  return chooseCourse(names, flags, {
+    ofCopies: [...COPY_FLAGS, 'journal', 'compactName', 'quantization'],
+    ofTables: ['lockTimeout'],
+    copy: (pair) => withConsole(flags, (run, config) => start({ ...pair, flags }, { run, config })),
+    inPlace: async (table) =>
+      (await import('./in-place/run-start.js')).runStartTable(table, flags, tuningOf(flags)),
+  });
 }
+
+/** Flags of a copy that a table has no use for. */
+const COPY_FLAGS = ['catchUp', 'lagMax', 'worker', 'concurrency', 'lanes', 'batchSize', 'on'];
 
 /** Copies a collection, or says what a copy would do. */
 export async function start(
@@ -139,8 +148,14 @@ function warnOfOtherStorage(
 }
 
 /** Runs `migrate resume`. */
-export function runResume(pair: Pair, flags: ResumeFlags): Promise<void> {
-  return withMigration(pair, flags, (work) => resume(work, flags));
+export function runResume(names: GivenNames, flags: ResumeFlags): Promise<void> {
+  return chooseCourse(names, flags, {
+    ofCopies: [...COPY_FLAGS, 'encoder'],
+    ofTables: ['vector', 'lockTimeout'],
+    copy: (pair) => withMigration(pair, flags, (work) => resume(work, flags)),
+    inPlace: async (table) =>
+      (await import('./in-place/run-start.js')).runResumeTable(table, flags, tuningOf(flags)),
+  });
 }
 
 async function resume(work: MigrationWork, flags: ResumeFlags): Promise<void> {

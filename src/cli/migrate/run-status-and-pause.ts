@@ -1,3 +1,4 @@
+import { chooseCourse, type GivenNames } from './in-place/choose-course.js';
 import { readMigrationState } from '../../migrate/state/with-lock.js';
 import type { JournalStatus } from '../../migrate/dual-write/proxy-control.js';
 import { setAsideText } from '../../migrate/dual-write/points-set-aside.js';
@@ -6,7 +7,7 @@ import { sleep } from '../../core/run-options.js';
 import { workingOn } from '../../migrate/state/shares.js';
 import type { LoadSeen } from '../../migrate/throttle/throttle.js';
 import type { ConsoleRun } from '../console/command-output.js';
-import { commandFor, withMigration, type MigrationWork, type Pair, stepsOf } from './migration-work.js';
+import { commandFor, withMigration, type MigrationWork, stepsOf } from './migration-work.js';
 import type { StateFlags } from './state-flags.js';
 import { tuningLine } from './run-tune.js';
 import { pauseMigration } from '../../migrate/cutover/end-migration.js';
@@ -24,15 +25,24 @@ const NEXT: Readonly<Record<NextStep, string>> = {
 };
 
 /** Runs `migrate status`. */
-export function runStatus(pair: Pair, flags: StatusFlags): Promise<void> {
-  return withMigration(pair, flags, (work) => showStatus(work, flags));
+export function runStatus(names: GivenNames, flags: StatusFlags): Promise<void> {
+  return chooseCourse(names, flags, {
+    ofTables: ['vector'],
+    copy: (pair) => withMigration(pair, flags, (work) => showStatus(work, flags)),
+    inPlace: async (table) => (await import('./in-place/run-look.js')).runStatusTable(table, flags),
+  });
 }
 
 /** Runs `migrate pause`. */
-export function runPause(pair: Pair, flags: StateFlags): Promise<void> {
-  return withMigration(pair, flags, (work) =>
-    pause(work, { resume: commandFor('resume', pair, flags), status: commandFor('status', pair, flags) }),
-  );
+export function runPause(names: GivenNames, flags: StateFlags): Promise<void> {
+  return chooseCourse(names, flags, {
+    ofTables: ['vector'],
+    copy: (pair) =>
+      withMigration(pair, flags, (work) =>
+        pause(work, { resume: commandFor('resume', pair, flags), status: commandFor('status', pair, flags) }),
+      ),
+    inPlace: async (table) => (await import('./in-place/run-look.js')).runPauseTable(table, flags),
+  });
 }
 
 /** Flags of `migrate status`. */

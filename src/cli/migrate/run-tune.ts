@@ -1,6 +1,7 @@
+import { chooseCourse, type GivenNames } from './in-place/choose-course.js';
 import { readMigrationState } from '../../migrate/state/with-lock.js';
 import { retune, type ThrottleSettings } from '../../migrate/throttle/settings.js';
-import { withMigration, type MigrationWork, type Pair, nextSteps } from './migration-work.js';
+import { withMigration, type MigrationWork, nextSteps } from './migration-work.js';
 import type { StateFlags } from './state-flags.js';
 import { TldrError } from '../../core/errors.js';
 
@@ -19,8 +20,17 @@ export function tuningOf({ maxLoad, nice }: TuneFlags): Partial<ThrottleSettings
 }
 
 /** Runs `migrate tune`. */
-export function runTune(pair: Pair, flags: StateFlags & TuneFlags): Promise<void> {
-  return withMigration(pair, flags, (work) => tune(work, flags));
+export function runTune(names: GivenNames, flags: StateFlags & TuneFlags): Promise<void> {
+  return chooseCourse(names, flags, {
+    ofTables: ['vector'],
+    copy: (pair) => withMigration(pair, flags, (work) => tune(work, flags)),
+    inPlace: () => {
+      throw new TldrError(
+        'UNSUPPORTED',
+        'a migration of a table cannot be tuned while it runs: pause it, and give --nice or --max-load to `migrate resume`',
+      );
+    },
+  });
 }
 
 async function tune(work: MigrationWork, flags: StateFlags & TuneFlags): Promise<void> {

@@ -1,7 +1,8 @@
+import { chooseCourse, type GivenNames } from './in-place/choose-course.js';
 import { readMigrationState } from '../../migrate/state/with-lock.js';
 import { verifyAgain } from '../../migrate/verify/from-state.js';
 import { type HookFlags, hooksOf } from './hooks.js';
-import { encoderOf, withMigration, type MigrationWork, type Pair, nextSteps } from './migration-work.js';
+import { encoderOf, withMigration, type MigrationWork, nextSteps } from './migration-work.js';
 import type { StateFlags } from './state-flags.js';
 import { TldrError } from '../../core/errors.js';
 
@@ -11,8 +12,13 @@ export interface VerifyFlags extends StateFlags, HookFlags {
 }
 
 /** Runs `migrate verify`. */
-export function runVerify(pair: Pair, flags: VerifyFlags): Promise<void> {
-  return withMigration(pair, flags, (work) => verify(work, flags));
+export function runVerify(names: GivenNames, flags: VerifyFlags): Promise<void> {
+  return chooseCourse(names, flags, {
+    ofCopies: ['encoder', 'on'],
+    ofTables: ['vector'],
+    copy: (pair) => withMigration(pair, flags, (work) => verify(work, flags)),
+    inPlace: async (table) => (await import('./in-place/run-look.js')).runVerifyTable(table, flags),
+  });
 }
 
 async function verify(work: MigrationWork, flags: VerifyFlags): Promise<void> {

@@ -3,7 +3,7 @@ import { Command, Option } from 'commander';
 import { QUANTIZATIONS, TARGET_DATATYPES } from '../../store/collection.js';
 import { withCatchUpFlags } from './catch-up-flags.js';
 import { withHookFlags } from './hooks.js';
-import { stateCommand, withStateFlags } from './state-flags.js';
+import { stateCommand, withLockFlag, withStateFlags } from './state-flags.js';
 import { withTuneFlags } from './tune.js';
 import { wholeNumber, withGlobalFlags, withWriteFlags } from '../console/options.js';
 import type { StartFlags, ResumeFlags } from './run-start-and-resume.js';
@@ -35,13 +35,17 @@ Behind the proxy nobody stops. First run \`serve\` with this entry in "collectio
   qdrant-tldr migrate cutover docs docs_2s --by proxy --execute
 The migration state keeps the folder for later commands. The start is refused if no such proxy is running.
 
+A table of PostgreSQL has no target. Its compact vectors are written beside it, and triggers keep them up to date:
+  qdrant-tldr migrate start docs --encoder enc.onnx --url postgres://app@localhost/app
+
 Several workers, at once or one after another, share the migration state; the last one verifies:
   qdrant-tldr migrate start docs docs_2s --encoder enc.onnx --yes --record /shared/docs.json --worker 1/4
 
 Hooks run by "sh -c". They get facts in TLDR_EVENT, TLDR_SOURCE, TLDR_TARGET and other variables, and no keys.
 Write --on after the collections.
 
-Documentation: docs/migrate.md, docs/migrate-proxy.md, docs/migrate-catch-up.md, docs/migrate-state.md (workers)`;
+Documentation: docs/migrate.md, docs/migrate-proxy.md, docs/migrate-catch-up.md, docs/migrate-state.md (workers),
+docs/pgvector.md (tables of PostgreSQL)`;
 
 const RESUME_HELP = `Reads   the migration state, the source collection and the encoder file
 Writes  the target collection and the migration state
@@ -89,11 +93,11 @@ export function startCommand(): Command {
       '--journal <folder>',
       'clients write through `serve` with "migrating" and this journal folder: their writes are brought over',
     )
-    .action(async (source: string, target: string, flags: StartFlags) =>
+    .action(async (source: string, target: string | undefined, flags: StartFlags) =>
       (await import('./run-start-and-resume.js')).runStart({ source, target }, flags),
     );
   command.addHelpText('after', START_HELP);
-  return withWriteFlags(withGlobalFlags(withHookFlags(withCopyFlags(command))));
+  return withWriteFlags(withGlobalFlags(withLockFlag(withHookFlags(withCopyFlags(command)))));
 }
 
 /** `migrate resume`: continues a migration from its state. */
@@ -103,8 +107,8 @@ export function resumeCommand(): Command {
       'Continue a migration that was paused or cut off, or repair the differences that a verification found.',
     examples: RESUME_HELP,
   }).option('--encoder <file>', 'encoder file (default: the file that the migration state names)');
-  return withHookFlags(withCopyFlags(command)).action(
-    async (source: string, target: string, flags: ResumeFlags) =>
+  return withLockFlag(withHookFlags(withCopyFlags(command))).action(
+    async (source: string, target: string | undefined, flags: ResumeFlags) =>
       (await import('./run-start-and-resume.js')).runResume({ source, target }, flags),
   );
 }

@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander';
 import { STATE_COLLECTION } from '../adapters.js';
-import { withGlobalFlags, type GlobalFlags } from '../console/options.js';
+import { seconds, withGlobalFlags, type GlobalFlags } from '../console/options.js';
 
 export interface StateFlags extends GlobalFlags {
   readonly record?: string;
@@ -8,12 +8,21 @@ export interface StateFlags extends GlobalFlags {
   readonly state?: 'file' | 'database' | 'qdrant';
 }
 
+/** Adds the flag for changes of a table that clients use. */
+export function withLockFlag(command: Command): Command {
+  return command.option(
+    '--lock-timeout <time>',
+    'PostgreSQL: longest wait for a lock of the table, behind which clients wait too (default: 2s)',
+    seconds,
+  );
+}
+
 /** Adds the arguments and flags that name a migration. */
 export function withStateFlags(command: Command): Command {
   return withPlaceFlags(
     command
       .argument('<source>', 'collection to migrate; it is only read')
-      .argument('<target>', 'collection that the migration makes'),
+      .argument('[target]', 'collection that the migration makes; none for a table of PostgreSQL'),
   );
 }
 
@@ -39,7 +48,10 @@ export function stateCommand(
   name: string,
   { description, examples }: { readonly description: string; readonly examples: string },
 ): Command {
-  const command = withStateFlags(new Command(name).description(description));
+  const command = withStateFlags(new Command(name).description(description)).option(
+    '--vector <name>',
+    'PostgreSQL: the column, if several of the table are migrated',
+  );
   command.addHelpText('after', `\n${examples}`);
   return withGlobalFlags(command);
 }

@@ -17,7 +17,7 @@ Examples:
 Documentation: docs/migrate.md`,
   })
     .option('--watch', 'show how far it is until no run works on it any more; Ctrl-C ends only the watching')
-    .action(async (source: string, target: string, flags: StatusFlags) =>
+    .action(async (source: string, target: string | undefined, flags: StatusFlags) =>
       (await import('./run-status-and-pause.js')).runStatus({ source, target }, flags),
     );
 }
@@ -34,7 +34,7 @@ Examples:
   qdrant-tldr migrate pause docs docs_2s --state database
 
 Documentation: docs/migrate.md`,
-  }).action(async (source: string, target: string, flags: StateFlags) =>
+  }).action(async (source: string, target: string | undefined, flags: StateFlags) =>
     (await import('./run-status-and-pause.js')).runPause({ source, target }, flags),
   );
 }

@@ -34,7 +34,7 @@ A run applies the settings within a second. "migrate status" shows them, and why
 Documentation: docs/migrate.md`,
   });
   return withTuneFlags(command).action(
-    async (source: string, target: string, flags: StateFlags & TuneFlags) =>
+    async (source: string, target: string | undefined, flags: StateFlags & TuneFlags) =>
       (await import('./run-tune.js')).runTune({ source, target }, flags),
   );
 }

@@ -28,7 +28,8 @@ export function verifyCommand(): Command {
   })
     .option('--encoder <file>', 'encoder file (default: the file that the migration state names)')
     .option('--sample <n>', 'compare n random points of each collection instead of all', wholeNumber);
-  return withHookFlags(command).action(async (source: string, target: string, flags: VerifyFlags) =>
-    (await import('./run-verify.js')).runVerify({ source, target }, flags),
+  return withHookFlags(command).action(
+    async (source: string, target: string | undefined, flags: VerifyFlags) =>
+      (await import('./run-verify.js')).runVerify({ source, target }, flags),
   );
 }

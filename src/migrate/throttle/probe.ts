@@ -25,7 +25,7 @@ export interface Probe {
  * round. Returns null if the source has no vectors, or its store does not tell its load.
  */
 export async function openProbe(
-  source: VectorSource,
+  source: Pick<VectorSource, 'sample' | 'load'>,
   collection: string,
   vectorName: string,
 ): Promise<{ readonly probe: Probe; readonly baselineMs: number } | null> {

@@ -1,0 +1,119 @@
+import { sleep, throwIfAborted, type RunOptions } from '../../../src/core/run-options.js';
+import { TldrError } from '../../../src/core/errors.js';
+import { literal, quoted } from '../catalog/identifiers.js';
+import { numberIn, textIn } from '../catalog/values.js';
+import type { Connections } from '../connect/connections.js';
+import { OPERATORS, objectsOf, type MigrationFacts } from './objects.js';
+import { sqlStateOf, type Session } from './session.js';
+
+const POLL_MS = 1_000;
+/** Builds again after an index that a failed build left behind. */
+const ATTEMPTS = 3;
+
+/** The statement that builds the index of the compact vectors while clients write. */
+export function indexStatement(facts: MigrationFacts): string {
+  const { side, indexName } = objectsOf(facts);
+  const { extension, compactType, compactDistance, hnswM } = facts;
+  const { indexClass } = OPERATORS[compactDistance];
+  const settings = hnswM === null ? '' : ` with (m = ${hnswM}, ef_construction = ${Math.max(64, 2 * hnswM)})`;
+  return `create index concurrently ${quoted(indexName)} on ${side} using hnsw (z ${extension}.${compactType}_${indexClass})${settings}`;
+}
+
+/** Builds the index. An index that is invalid, because its building was cut off, is dropped and built again. */
+export async function buildCompactIndex(
+  session: Session,
+  connections: Connections,
+  {
+    facts,
+    isPaused,
+    ...run
+  }: RunOptions & { readonly facts: MigrationFacts; readonly isPaused: () => Promise<boolean> },
+): Promise<void> {
+  const { index } = objectsOf(facts);
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    throwIfAborted(run.signal);
+    const found = await indexState(session, facts);
+    if (found === 'valid') return;
+    if (found === 'invalid') {
+      run.log?.('info', 'an index that was not finished is dropped and built again');
+      await session.statement(`drop index concurrently if exists ${index}`);
+    }
+    await watched(session, connections, { facts, isPaused, ...run });
+  }
+  if ((await indexState(session, facts)) !== 'valid')
+    throw new TldrError('UNAVAILABLE', `the index ${index} is not valid after ${ATTEMPTS} attempts`);
+}
+
+async function indexState(session: Session, facts: MigrationFacts): Promise<'absent' | 'invalid' | 'valid'> {
+  const [row] = await session.statement(
+    `select (i.indisvalid and i.indisready)::pg_catalog.text as valid from pg_catalog.pg_index i
+     where i.indexrelid = pg_catalog.to_regclass(${literal(objectsOf(facts).index)})`,
+  );
+  if (row === undefined) return 'absent';
+  return textIn(row, 'valid') === 'true' ? 'valid' : 'invalid';
+}
+
+/** A lost connection leaves an index behind, which the next attempt meets. */
+const DUPLICATE = '42P07';
+
+/** Builds the index once, shows how far it is, and ends the statement at a signal or a pause. */
+async function watched(
+  session: Session,
+  connections: Connections,
+  {
+    facts,
+    isPaused,
+    signal,
+    onProgress,
+  }: RunOptions & { readonly facts: MigrationFacts; readonly isPaused: () => Promise<boolean> },
+): Promise<void> {
+  const pid = await session.processId();
+  const ended = new AbortController();
+  const stop: { why: 'paused' | 'aborted' | null } = { why: null };
+  const cancel = async (): Promise<void> => {
+    await connections.query(`select pg_catalog.pg_cancel_backend(${pid})::pg_catalog.text as done`);
+  };
+  const watch = async (): Promise<void> => {
+    for (;;) {
+      await sleep(POLL_MS, ended.signal);
+      if (signal?.aborted === true) stop.why ??= 'aborted';
+      else if (await isPaused()) stop.why ??= 'paused';
+      if (stop.why !== null) await cancel();
+      const progress = await indexProgress(connections, pid);
+      if (progress !== null) onProgress?.({ step: 'indexing', ...progress, unit: 'blocks' });
+    }
+  };
+  // Ends by its own signal. If it fails, the index is built all the same.
+  const watching = watch().catch(() => undefined);
+  try {
+    await session.statement(indexStatement(facts));
+  } catch (error) {
+    if (stop.why === null && sqlStateOf(error) === DUPLICATE) return;
+    if (stop.why === null) throw error;
+    throw new TldrError(
+      'ABORTED',
+      'stopped while the index was built: it is built again from its beginning',
+      {
+        cause: error,
+        hint: 'resume-paused',
+      },
+    );
+  } finally {
+    ended.abort();
+    await watching;
+  }
+}
+
+async function indexProgress(
+  connections: Connections,
+  pid: string,
+): Promise<{ readonly done: number; readonly total: number } | null> {
+  const [row] = await connections.query(
+    `select blocks_done::pg_catalog.text as done, blocks_total::pg_catalog.text as total
+     from pg_catalog.pg_stat_progress_create_index where pid = $1::pg_catalog.int4`,
+    [pid],
+  );
+  if (row === undefined) return null;
+  const total = numberIn(row, 'total');
+  return { done: numberIn(row, 'done'), total: total > 0 ? total : Number.POSITIVE_INFINITY };
+}

@@ -1,0 +1,162 @@
+import { TldrError } from '../../../src/core/errors.js';
+import type { InPlaceChange, InPlaceCutOverRequest } from '../../../src/store/in-place-target.js';
+import { quoted } from '../catalog/identifiers.js';
+import { textIn } from '../catalog/values.js';
+import { hasFullVector, objectsOf, type MigrationFacts } from './objects.js';
+import { functionDigest, planSearchFunction, type SearchFunction } from './search-function.js';
+import { compactQueryOf, twoStageStatement } from './search-query.js';
+import type { SessionQuery } from './session.js';
+import { changeState, type StoredCutOver, type StoredMigration } from './state-table.js';
+
+/** Returns what a cut-over would do. */
+export async function planCutOverInPlace(
+  query: SessionQuery,
+  { facts }: StoredMigration,
+  request: InPlaceCutOverRequest,
+): Promise<InPlaceChange> {
+  if (request.form === 'none') return plainQuery(facts, request.candidates);
+  if (request.form === 'operator') throw noOperator();
+  const made = await planSearchFunction(query, facts, request);
+  return {
+    lines: [
+      `${made.signature} ${made.isNew ? 'is not there yet and is made' : 'is replaced, with the same parameters and results'}`,
+      'if it succeeds: it finds candidates by compact vectors, and orders and scores them by the full ones',
+      'if it fails: nothing is changed, and you can run this again',
+      made.isNew
+        ? 'to go back: a rollback removes it'
+        : 'to go back: a rollback restores its definition as it is now',
+    ],
+    statements: [made.statement],
+  };
+}
+
+/** Changes what clients call. @throws VERIFY_FAILED before a verification, ALREADY_EXISTS after another cut-over */
+export async function cutOverInPlace(
+  query: SessionQuery,
+  stored: StoredMigration,
+  request: InPlaceCutOverRequest,
+): Promise<InPlaceChange> {
+  const { facts, phase, cutOver } = stored;
+  checkPhase(stored, request);
+  if (request.form === 'none') {
+    await store(query, facts, { form: 'none', name: '', undo: [], digest: '', droppedIndexes: [] });
+    return plainQuery(facts, request.candidates);
+  }
+  if (request.form === 'operator') throw noOperator();
+  if (phase === 'cut-over' && cutOver?.form === 'function')
+    return { lines: [`${cutOver.name} searches compact vectors already`], statements: [] };
+  const made = await planSearchFunction(query, facts, request);
+  const isSet = await createFunction(query, made);
+  await tryFunction(query, facts, made);
+  const digest = (await functionDigest(query, made.signature)) ?? '';
+  const { signature: name, undo } = made;
+  await store(query, facts, { form: 'function', name, undo: [undo], digest, droppedIndexes: [] });
+  return {
+    lines: [
+      `${name} searches compact vectors now, and its scores are those of the full vectors`,
+      ...(isSet
+        ? []
+        : [
+            'this server does not let functions set how many rows an index returns: each search has 40 candidates, and one with a filter may return fewer rows than asked for',
+          ]),
+    ],
+    statements: [isSet ? made.statement : made.plainStatement],
+  };
+}
+
+function checkPhase({ facts, phase, cutOver }: StoredMigration, { form }: InPlaceCutOverRequest): void {
+  if (phase === 'cut-over' && cutOver?.form === form) return;
+  if (phase === 'cut-over' || phase === 'complete')
+    throw new TldrError('ALREADY_EXISTS', 'clients were sent to the compact vectors already', {
+      hint: 'roll-back-first',
+    });
+  if (phase !== 'ready')
+    throw new TldrError(
+      'VERIFY_FAILED',
+      `the compact vectors of ${objectsOf(facts).base} are not ready (${phase})`,
+      { hint: 'resume-migration' },
+    );
+}
+
+function noOperator(): TldrError {
+  return new TldrError('UNSUPPORTED', 'the form "operator" is not there yet: use "function" or "none"');
+}
+
+async function store(query: SessionQuery, facts: MigrationFacts, cutOver: StoredCutOver): Promise<void> {
+  await changeState(query, facts, { phase: 'cut-over', cutOver });
+}
+
+/** Makes the function. Returns whether the server let it have settings of the index. */
+async function createFunction(query: SessionQuery, made: SearchFunction): Promise<boolean> {
+  await query('savepoint with_settings');
+  try {
+    // The settings are known to the server as soon as the extension's library is loaded.
+    await query(`select pg_catalog.set_config('hnsw.ef_search', '40', true)`);
+    await query(made.statement);
+    return true;
+  } catch {
+    await query('rollback to savepoint with_settings');
+    await query(made.plainStatement);
+    return false;
+  }
+}
+
+/** Calls the function once, so that one that fails is never left behind. */
+async function tryFunction(query: SessionQuery, facts: MigrationFacts, made: SearchFunction): Promise<void> {
+  const { base } = objectsOf(facts);
+  const column = `t.${quoted(facts.column)}`;
+  const [row] = await query(
+    `select ${column}::pg_catalog.text as vector from ${base} t where ${hasFullVector(facts, column)} limit 1`,
+  );
+  if (row === undefined) return;
+  await query(made.trial, [textIn(row, 'vector')]);
+}
+
+function plainQuery(facts: MigrationFacts, candidates: number): InPlaceChange {
+  const statement = twoStageStatement(facts, {
+    selected: '(first."row").*, first.distance',
+    query: '$1',
+    compactQuery: compactQueryOf(facts, '$1'),
+    filter: '',
+    threshold: '',
+    candidates: String(candidates),
+    limit: '10',
+  });
+  return {
+    lines: [
+      'nothing is changed for clients. This query finds candidates by compact vectors and orders them by the full ones;',
+      `in its transaction, first: set local hnsw.ef_search = ${candidates}; and with a condition on t: set local hnsw.iterative_scan = strict_order`,
+      ...statement.split('\n').map((line) => `  ${line}`),
+    ],
+    statements: [statement],
+  };
+}
+
+/** Puts back what was there before a cut-over. @throws NOT_FOUND without one, MISMATCH if somebody changed it since */
+export async function rollBackInPlace(query: SessionQuery, stored: StoredMigration): Promise<InPlaceChange> {
+  const { facts, cutOver } = stored;
+  if (cutOver === null) throw new TldrError('NOT_FOUND', 'there was no cut-over');
+  const { form, name, undo, digest, droppedIndexes } = cutOver;
+  if (form === 'function') {
+    const now = await functionDigest(query, name);
+    if (now !== digest)
+      throw new TldrError(
+        'MISMATCH',
+        `${name} was changed or dropped since the cut-over: a rollback would overwrite that. Put back what you need by hand; this was there before:\n${undo.join(';\n')}`,
+      );
+    for (const statement of undo) await query(statement);
+  }
+  await changeState(query, facts, { phase: 'ready', cutOver: null });
+  return {
+    lines: [
+      form === 'function' ? `${name} is as it was before the cut-over` : 'the cut-over is taken back',
+      ...(droppedIndexes.length === 0
+        ? []
+        : [
+            'the indexes of the full vectors were dropped; these statements build them again:',
+            ...droppedIndexes,
+          ]),
+    ],
+    statements: undo,
+  };
+}

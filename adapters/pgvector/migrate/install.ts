@@ -1,0 +1,240 @@
+import { expectDefined } from '../../../src/core/errors.js';
+import type { InPlaceStep } from '../../../src/store/in-place-target.js';
+import { literal, quoted } from '../catalog/identifiers.js';
+import { textIn, textsIn } from '../catalog/values.js';
+import {
+  SCHEMA,
+  baseKeys,
+  compactTypeOf,
+  hasFullVector,
+  objectsOf,
+  operator,
+  compactProjection,
+  sideKeys,
+  type MigrationFacts,
+} from './objects.js';
+import type { SessionQuery } from './session.js';
+
+/** Functions that run with the rights of the migration's role, and trust no search path. */
+const AS_OWNER = 'language plpgsql security definer set search_path = pg_catalog, pg_temp';
+
+/** Returns the step that makes the table of compact vectors. @param readers roles that may read the base table */
+export function sideTableStep(
+  facts: MigrationFacts,
+  { readers, hasRowSecurity }: { readonly readers: readonly string[]; readonly hasRowSecurity: boolean },
+): InPlaceStep {
+  const { base, side, weights } = objectsOf(facts);
+  const keys = sideKeys(facts);
+  const from = baseKeys(facts, 't').map((column, i) => `${column} as ${keys[i]}`);
+  const statements = [
+    `create table ${side} as select ${from.join(', ')}, null::${compactTypeOf(facts)} as z from ${base} t with no data`,
+    `alter table ${side} add primary key (${keys.join(', ')}), alter column z set not null`,
+  ];
+  if (hasRowSecurity) {
+    const same = baseKeys(facts, 't').map((column, i) => `${column} = ${side}.${keys[i]}`);
+    statements.push(
+      `alter table ${side} enable row level security`,
+      `create policy visible_rows on ${side} for select using (exists (select from ${base} t where ${same.join(' and ')}))`,
+    );
+  }
+  if (readers.length > 0) {
+    const to = readers.join(', ');
+    statements.push(`grant usage on schema ${quoted(SCHEMA)} to ${to}`);
+    statements.push(`grant select on ${[side, ...weights].join(', ')} to ${to}`);
+  }
+  return { title: 'a table for the compact vectors, for the roles that may read the full ones', statements };
+}
+
+/**
+ * Returns the step that makes the functions of the triggers. They read a row again instead of using the trigger's own
+ * copy of it: whatever the order in which triggers fire, the last one leaves the compact vector of the row as it is then.
+ */
+export function functionsStep(facts: MigrationFacts): InPlaceStep {
+  const { syncRow, onWrite, onTruncate } = objectsOf(facts);
+  const types = facts.key.map(({ type }) => `pg_catalog.${type}`);
+  return {
+    title: 'functions that keep the compact vectors equal to the full ones',
+    statements: [
+      syncRowFunction(facts),
+      onWriteFunction(facts),
+      onTruncateFunction(facts),
+      `revoke all on function ${syncRow}(pg_catalog.regclass, ${types.join(', ')}), ${onWrite}(), ${onTruncate}() from public`,
+    ],
+  };
+}
+
+function syncRowFunction(facts: MigrationFacts): string {
+  const { side, syncRow } = objectsOf(facts);
+  const { extension, compactType, outputDim, column } = facts;
+  const keys = sideKeys(facts);
+  const own = keys.map((key) => `own_${key}`);
+  const found = baseKeys(facts, 't').map((name, i) => `${name} = $${i + 1}`);
+  const full = `t.${quoted(column)}`;
+  const select = `select ${compactProjection(facts, full, 'project')} from `;
+  const where = ` t where ${found.join(' and ')} and ${hasFullVector(facts, full)} limit 1`;
+  const isRow = keys.map((key, i) => `${key} = ${own[i]}`).join(' and ');
+  const parameters = own.map((name, i) => `${name} pg_catalog.${facts.key[i]?.type ?? ''}`);
+  return `create function ${syncRow}(relation pg_catalog.regclass, ${parameters.join(', ')}) returns void
+${AS_OWNER} as $sync$
+declare
+  compact ${compactTypeOf(facts)};
+begin
+  execute ${literal(select)} || relation::pg_catalog.text || ${literal(where)} into compact using ${own.join(', ')};
+  if compact is not null then
+    insert into ${side} (${keys.join(', ')}, z) values (${own.join(', ')}, compact)
+      on conflict (${keys.join(', ')}) do update set z = excluded.z;
+    return;
+  end if;
+  delete from ${side} where ${isRow};
+  if not found and pg_catalog.current_setting('transaction_isolation') in ('repeatable read', 'serializable') then
+    -- A compact vector that was written after this transaction's snapshot cannot be deleted: this insert fails with a
+    -- serialization failure then, and the client repeats its transaction.
+    insert into ${side} (${keys.join(', ')}, z)
+      values (${own.join(', ')}, pg_catalog.array_fill(0::pg_catalog.float4, array[${outputDim}])::${extension}.${compactType})
+      on conflict do nothing;
+    delete from ${side} where ${isRow};
+  end if;
+end $sync$`;
+}
+
+function onWriteFunction(facts: MigrationFacts): string {
+  const { syncRow, onWrite } = objectsOf(facts);
+  const { key, column } = facts;
+  const of = (row: string): string => key.map(({ name }) => `${row}.${quoted(name)}`).join(', ');
+  const sameKey = key.map(({ name }) => `old.${quoted(name)} = new.${quoted(name)}`).join(' and ');
+  const [before, after] = [`old.${quoted(column)}`, `new.${quoted(column)}`];
+  const sameVector = `(${before} is null) = (${after} is null) and coalesce(${before} ${operator(facts, '=')} ${after}, true)`;
+  return `create function ${onWrite}() returns trigger
+${AS_OWNER} as $write$
+declare
+  relation pg_catalog.regclass := coalesce(pg_catalog.pg_partition_root(tg_relid), tg_relid::pg_catalog.regclass);
+begin
+  if tg_op = 'UPDATE' then
+    if ${sameKey} then
+      if ${sameVector} then
+        return null;
+      end if;
+    else
+      perform ${syncRow}(relation, ${of('old')});
+    end if;
+  elsif tg_op = 'DELETE' then
+    perform ${syncRow}(relation, ${of('old')});
+    return null;
+  end if;
+  perform ${syncRow}(relation, ${of('new')});
+  return null;
+end $write$`;
+}
+
+function onTruncateFunction(facts: MigrationFacts): string {
+  const { side, onTruncate } = objectsOf(facts);
+  const keys = sideKeys(facts);
+  const same = baseKeys(facts, 't').map((column, i) => `${column} = s.${keys[i]}`);
+  return `create function ${onTruncate}() returns trigger
+${AS_OWNER} set lock_timeout = '500ms' as $truncate$
+declare
+  relation pg_catalog.text := coalesce(pg_catalog.pg_partition_root(tg_relid), tg_relid::pg_catalog.regclass)::pg_catalog.text;
+  has_rows pg_catalog.bool;
+begin
+  execute 'select exists (select from ' || relation || ')' into has_rows;
+  if has_rows then
+    -- Only a partition was emptied.
+    execute ${literal(`delete from ${side} s where not exists (select from `)} || relation || ${literal(` t where ${same.join(' and ')})`)};
+    return null;
+  end if;
+  begin
+    lock table ${side} in access exclusive mode;
+    truncate ${side};
+  exception when lock_not_available or deadlock_detected then
+    -- Its index is being built, or somebody reads it: clients must not wait for that.
+    delete from ${side};
+  end;
+  return null;
+end $truncate$`;
+}
+
+/** Returns the step that makes the triggers of the base table, which takes a short lock. */
+export function triggersStep(facts: MigrationFacts): InPlaceStep {
+  const { base, onWrite, onTruncate, writeTrigger, truncateTrigger } = objectsOf(facts);
+  return {
+    title: 'triggers, so that clients change both vectors in one transaction',
+    statements: [
+      `create trigger ${writeTrigger} after insert or update or delete on ${base} for each row execute function ${onWrite}()`,
+      `create trigger ${truncateTrigger} after truncate on ${base} for each statement execute function ${onTruncate}()`,
+    ],
+  };
+}
+
+/** The statement that makes the trigger of a partition, which a TRUNCATE of it alone needs. */
+export function partitionTrigger(facts: MigrationFacts, partition: string): string {
+  const { onTruncate, truncateTrigger } = objectsOf(facts);
+  return `create trigger ${truncateTrigger} after truncate on ${partition} for each statement execute function ${onTruncate}()`;
+}
+
+/** Returns the names, for statements, of partitions that lack the trigger for TRUNCATE. */
+export async function partitionsWithoutTrigger(
+  query: SessionQuery,
+  facts: MigrationFacts,
+): Promise<readonly string[]> {
+  if (!facts.isPartitioned) return [];
+  const { base, truncateTrigger } = objectsOf(facts);
+  const rows = await query(
+    `select pg_catalog.format('%I.%I', n.nspname, c.relname) as name
+     from pg_catalog.pg_partition_tree(pg_catalog.to_regclass($1)) p
+     join pg_catalog.pg_class c on c.oid = p.relid join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+     where p.level > 0 and not exists (
+       select from pg_catalog.pg_trigger g where g.tgrelid = c.oid and g.tgname::pg_catalog.text = $2)
+     order by 1`,
+    [base, unquoted(truncateTrigger)],
+  );
+  return rows.map((row) => textIn(row, 'name'));
+}
+
+/** A trigger of a migration that does not work. */
+interface LackingTrigger {
+  readonly line: string;
+  /** The statement that makes it or switches it on. */
+  readonly statement: string;
+}
+
+/** Returns the triggers of the base table that are missing or switched off. */
+export async function lackingTriggers(
+  query: SessionQuery,
+  facts: MigrationFacts,
+): Promise<readonly LackingTrigger[]> {
+  const { base, writeTrigger, truncateTrigger } = objectsOf(facts);
+  const rows = await query(
+    `select tgname::pg_catalog.text as name, (tgenabled in ('O', 'A'))::pg_catalog.text as "isOn"
+     from pg_catalog.pg_trigger where tgrelid = pg_catalog.to_regclass($1)`,
+    [base],
+  );
+  const there = new Map(rows.map((row) => [textIn(row, 'name'), textIn(row, 'isOn') === 'true']));
+  const making = triggersStep(facts).statements;
+  return [writeTrigger, truncateTrigger].flatMap((trigger, i): LackingTrigger[] => {
+    const isOn = there.get(unquoted(trigger));
+    if (isOn === undefined)
+      return [
+        { line: `${base} has no trigger ${trigger}`, statement: expectDefined(making[i], 'a statement') },
+      ];
+    if (isOn) return [];
+    const statement = `alter table ${base} enable trigger ${trigger}`;
+    return [{ line: `the trigger ${trigger} of ${base} is switched off`, statement }];
+  });
+}
+
+/** Returns the roles that may read the base table, for statements. The owner and superusers are left out. */
+export async function readersOf(query: SessionQuery, base: string): Promise<readonly string[]> {
+  const [row] = await query(
+    `select coalesce(pg_catalog.json_agg(distinct case when a.grantee = 0 then 'public'
+         else pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) end), '[]')::pg_catalog.text as names
+     from pg_catalog.pg_class c, pg_catalog.aclexplode(coalesce(c.relacl, pg_catalog.acldefault('r', c.relowner))) a
+     where c.oid = pg_catalog.to_regclass($1) and a.privilege_type = 'SELECT'
+       and pg_catalog.pg_get_userbyid(a.grantee) <> current_user`,
+    [base],
+  );
+  return row === undefined ? [] : textsIn(row, 'names');
+}
+
+function unquoted(name: string): string {
+  return name.slice(1, -1).replaceAll('""', '"');
+}

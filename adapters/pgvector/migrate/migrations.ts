@@ -1,0 +1,271 @@
+import { TldrError } from '../../../src/core/errors.js';
+import { Encoder } from '../../../src/encoder/model.js';
+import type {
+  InPlaceChange,
+  InPlaceCutOverRequest,
+  InPlaceMigrations,
+  InPlaceName,
+  InPlacePlan,
+  InPlaceRequest,
+  InPlaceState,
+  InPlaceStep,
+  InPlaceWork,
+  InPlaceWorkOptions,
+} from '../../../src/store/in-place-target.js';
+import { pickVector } from '../../../src/store/pick-vector.js';
+import { describeTable, type TableFacts, type TableSettings } from '../catalog/describe-table.js';
+import { findTableOrNull } from '../catalog/find-table.js';
+import { partsOfName } from '../catalog/identifiers.js';
+import type { Connections } from '../connect/connections.js';
+import { encoderStatements } from '../sql/encoder-script.js';
+import { indexStatement } from './build-index.js';
+import { planCutOverInPlace } from './cut-over.js';
+import { functionsStep, readersOf, sideTableStep, triggersStep } from './install.js';
+import { SCHEMA, extensionName, migrationFacts, objectsOf, type MigrationFacts } from './objects.js';
+import { checkStateRights, checkTable } from './preflight.js';
+import { Session, type SessionQuery } from './session.js';
+import { shownState } from './shown-state.js';
+import {
+  STATE_TABLES,
+  changeState,
+  hasStateTable,
+  insertState,
+  lockKeyOf,
+  readMigrations,
+  type StoredMigration,
+} from './state-table.js';
+import { PgvectorInPlaceWork } from './work.js';
+
+const PAUSE_POLL_MS = 200;
+
+/** A migration that can begin. */
+interface Prepared {
+  readonly facts: MigrationFacts;
+  readonly tableOid: string;
+  readonly points: number | null;
+  readonly steps: readonly InPlaceStep[];
+  readonly notes: readonly string[];
+}
+
+/** Migrations of tables: compact vectors in a table beside them, which triggers keep up to date. */
+export class PgvectorMigrations implements InPlaceMigrations {
+  readonly #connections: Connections;
+  readonly #settings: TableSettings;
+
+  constructor(connections: Connections, settings: TableSettings) {
+    this.#connections = connections;
+    this.#settings = settings;
+  }
+
+  async plan(request: InPlaceRequest): Promise<InPlacePlan> {
+    const { facts, points, steps, notes } = await this.#prepare(request);
+    return {
+      collection: request.collection,
+      vectorName: facts.column,
+      points,
+      inputDim: facts.inputDim,
+      outputDim: facts.outputDim,
+      distance: facts.distance,
+      encoderFingerprint: facts.fingerprint,
+      datatype: facts.compactType === 'halfvec' ? 'float16' : 'float32',
+      steps,
+      notes,
+    };
+  }
+
+  async #prepare(request: InPlaceRequest): Promise<Prepared> {
+    const encoder = Encoder.fromBytes(request.encoder);
+    return this.#connections.read(async (transaction) => {
+      const { query } = transaction;
+      const table = await describeTable(transaction, {
+        name: request.collection,
+        endpoint: this.#connections.endpoint,
+        settings: this.#settings,
+      });
+      const vector = vectorOf(table, request);
+      const checked = await checkTable(query, { table, vector, encoder });
+      const facts = migrationFacts(table, vector, {
+        encoder,
+        compactType: compactTypeFor(request, encoder),
+        hnswM: request.hnswM,
+      });
+      const readers = await readersOf(query, objectsOf(facts).base);
+      const { hasSchema, hasRowSecurity, notes } = checked;
+      const names = { schema: SCHEMA, extensionSchema: extensionName(facts) };
+      return {
+        facts,
+        tableOid: table.oid,
+        points: table.estimatedRows >= 0 ? table.estimatedRows : null,
+        notes,
+        steps: [
+          {
+            title: 'the tables of this program, and the encoder as a function of the database',
+            statements: [
+              ...(hasSchema ? [] : [`create schema if not exists "${SCHEMA}"`]),
+              ...STATE_TABLES,
+              encoderStatements(encoder, names),
+            ],
+          },
+          sideTableStep(facts, { readers, hasRowSecurity }),
+          functionsStep(facts),
+          triggersStep(facts),
+          {
+            title: 'the index of the compact vectors, after they were written',
+            statements: [indexStatement(facts)],
+          },
+        ],
+      };
+    });
+  }
+
+  async find(name: InPlaceName): Promise<InPlaceState | null> {
+    return this.#connections.read(async ({ query }) => {
+      const stored = await this.#stored(query, name);
+      return stored === null ? null : shownState(query, stored);
+    });
+  }
+
+  async begin(request: InPlaceRequest, options: InPlaceWorkOptions): Promise<InPlaceWork> {
+    // First what the role may do, so that it is asked for all missing rights at once.
+    const prepared = await this.#prepare(request);
+    const name = { ...request, vectorName: prepared.facts.column };
+    const known = await this.#connections.read(({ query }) => this.#stored(query, name));
+    if (known !== null) checkSame(known, prepared.facts);
+    const session = await Session.open(this.#connections, lockKeyOf(prepared.facts), options);
+    try {
+      const facts = await session.transaction(
+        `set local lock_timeout = ${options.lockWaitMs}`,
+        async (query) => {
+          const own = await makeTables(query, prepared, request.encoder);
+          await changeState(query, own, { paused: false });
+          return own;
+        },
+      );
+      return new PgvectorInPlaceWork(session, { connections: this.#connections, facts, options });
+    } catch (error) {
+      await session.close();
+      throw error;
+    }
+  }
+
+  async resume(name: InPlaceName, options: InPlaceWorkOptions): Promise<InPlaceWork> {
+    const found = await this.#connections.read(({ query }) => this.#stored(query, name));
+    if (found === null) throw noMigration(name);
+    const { facts } = found;
+    const session = await Session.open(this.#connections, lockKeyOf(facts), options);
+    return new PgvectorInPlaceWork(session, { connections: this.#connections, facts, options });
+  }
+
+  async pause(name: InPlaceName, waitMs: number): Promise<boolean> {
+    const found = await this.#connections.read(({ query }) => this.#stored(query, name));
+    if (found === null) throw noMigration(name);
+    const client = await this.#connections.openClient();
+    try {
+      const query: SessionQuery = async (text, values = []) =>
+        (await client.query<Readonly<Record<string, unknown>>>(text, [...values])).rows;
+      await changeState(query, found.facts, { paused: true });
+      for (const begunAtMs = performance.now(); performance.now() - begunAtMs < waitMs;) {
+        if ((await this.find(name))?.runner == null) return true;
+        await new Promise((resolve) => setTimeout(resolve, PAUSE_POLL_MS));
+      }
+      return false;
+    } finally {
+      await client.end();
+    }
+  }
+
+  async planCutOver(name: InPlaceName, request: InPlaceCutOverRequest): Promise<InPlaceChange> {
+    return this.#connections.read(async ({ query }) => {
+      const stored = await this.#stored(query, name);
+      if (stored === null) throw noMigration(name);
+      return planCutOverInPlace(query, stored, request);
+    });
+  }
+
+  /** Returns a migration by the name of its table; null without one. @throws INVALID_ARGUMENT if there are several */
+  async #stored(
+    query: SessionQuery,
+    { collection, vectorName }: InPlaceName,
+  ): Promise<StoredMigration | null> {
+    if (!(await hasStateTable(query))) return null;
+    await checkStateRights(query);
+    const table = await findTableOrNull({ query }, collection);
+    // The table may have been dropped, with its migration left behind.
+    const [first, second] = partsOfName(collection) ?? [];
+    const schema = table?.schema ?? (second === undefined ? 'public' : first?.text) ?? '';
+    const name = table?.name ?? second?.text ?? first?.text ?? collection;
+    const found = await readMigrations(query, { schema, table: name, column: vectorName });
+    if (found.length > 1)
+      throw new TldrError(
+        'INVALID_ARGUMENT',
+        `several vectors of ${collection} are migrated: name one of ${found.map(({ facts }) => facts.column).join(', ')}`,
+      );
+    return found[0] ?? null;
+  }
+}
+
+function noMigration({ collection }: InPlaceName): TldrError {
+  return new TldrError('NOT_FOUND', `there is no migration of ${collection}`, { hint: 'start-migration' });
+}
+
+function vectorOf(
+  table: TableFacts,
+  { collection, vectorName }: InPlaceRequest,
+): TableFacts['vectors'][number] {
+  const { name } = pickVector(
+    {
+      name: collection,
+      vectors: table.vectors.map((vector) => ({ ...vector, multivector: false, componentBytes: 4 })),
+      otherVectors: table.otherVectors,
+      partitions: [],
+      metadata: {},
+      native: '{}',
+    },
+    vectorName,
+  );
+  const found = table.vectors.find((vector) => vector.name === name);
+  if (found !== undefined) return found;
+  throw new TldrError('INTERNAL', `the vector ${name} is missing`);
+}
+
+/** A vector of unit length fits into half precision; any other one might not. */
+function compactTypeFor({ datatype }: InPlaceRequest, encoder: Encoder): MigrationFacts['compactType'] {
+  if (datatype !== undefined) return datatype === 'float16' ? 'halfvec' : 'vector';
+  return encoder.network.normalizeOutput ? 'halfvec' : 'vector';
+}
+
+/** @throws MISMATCH for a migration with another encoder */
+function checkSame({ facts, phase }: StoredMigration, { fingerprint }: MigrationFacts): void {
+  if (facts.fingerprint === fingerprint) return;
+  throw new TldrError(
+    'MISMATCH',
+    `${objectsOf(facts).base} has a migration with encoder ${facts.fingerprint.slice(0, 16)} (${phase}), the given one is ${fingerprint.slice(0, 16)}: continue that one, or end and remove it first`,
+  );
+}
+
+/** Makes all that does not touch the base table, and the migration's row, unless they are there. Returns its facts. */
+async function makeTables(
+  query: SessionQuery,
+  { facts, tableOid, steps }: Prepared,
+  file: Uint8Array,
+): Promise<MigrationFacts> {
+  if (await hasStateTable(query)) {
+    const { schema, table, column } = facts;
+    const [known] = await readMigrations(query, { schema, table, column });
+    if (known !== undefined) {
+      checkSame(known, facts);
+      return known.facts;
+    }
+  }
+  const [row] = await query(`select (pg_catalog.to_regprocedure($1) is null)::pg_catalog.text as "isOwn"`, [
+    `${objectsOf(facts).project}(${facts.extension}.vector)`,
+  ]);
+  // The triggers lock the table, and the index comes after the compact vectors.
+  for (const { statements } of steps.slice(0, -2)) for (const statement of statements) await query(statement);
+  await query(
+    `insert into "tldr"."encoder" (fingerprint, file, is_own) values ($1, pg_catalog.decode($2, 'base64'), $3) on conflict do nothing`,
+    [facts.fingerprint, Buffer.from(file).toString('base64'), row?.['isOwn'] === 'true' ? 'true' : 'false'],
+  );
+  await query(insertState(facts, tableOid));
+  return facts;
+}

@@ -1,0 +1,138 @@
+import type pg from 'pg';
+import { codeOf, isTldrError, TldrError } from '../../../src/core/errors.js';
+import { sleep, throwIfAborted, type RunOptions } from '../../../src/core/run-options.js';
+import type { Connections, Row } from '../connect/connections.js';
+import { failureOfStatement } from '../connect/failures.js';
+
+const FIRST_DELAY_MS = 200;
+const DELAY_MS_MAX = 5_000;
+/** Longest time without the server, such as its restart. */
+const OUTAGE_MS_MAX = 120_000;
+/** Longest wait for the lock: a server notices the end of a killed process only after a while. */
+const LOCK_WAIT_MS = 15_000;
+const LOCK_POLL_MS = 250;
+
+/** Runs one statement, or several without parameters, and returns the rows. Parameters are texts. */
+export type SessionQuery = (text: string, values?: readonly (string | null)[]) => Promise<readonly Row[]>;
+
+/** Returns the SQLSTATE of a failed statement; '' for any other error. */
+export function sqlStateOf(error: unknown): string {
+  return isTldrError(error) ? codeOf(error.cause) : codeOf(error);
+}
+
+/** A connection that writes, and that holds an advisory lock as long as it is open. It is opened again when it breaks. */
+export class Session {
+  readonly #connections: Connections;
+  readonly #lockKey: string;
+  readonly #run: RunOptions;
+  #client: pg.Client | null = null;
+
+  private constructor(connections: Connections, lockKey: string, run: RunOptions) {
+    this.#connections = connections;
+    this.#lockKey = lockKey;
+    this.#run = run;
+  }
+
+  /** @throws ALREADY_EXISTS when another connection holds the lock */
+  static async open(connections: Connections, lockKey: string, run: RunOptions): Promise<Session> {
+    const session = new Session(connections, lockKey, run);
+    await session.#connect();
+    return session;
+  }
+
+  /**
+   * Runs statements in one transaction, and again after a lost connection.
+   * @param body does nothing twice that a second run would do wrong, since a commit may be lost on its way
+   */
+  transaction<T>(settings: string, body: (query: SessionQuery) => Promise<T>): Promise<T> {
+    return this.#steadily(async (client) => {
+      await client.query(`begin; set local jit = off; ${settings}`);
+      try {
+        const result = await body((text, values) => rowsOf(client, text, values));
+        await client.query('commit');
+        return result;
+      } catch (error) {
+        await client.query('rollback').catch(() => undefined);
+        throw error;
+      }
+    });
+  }
+
+  /** Runs one statement outside of a transaction. */
+  statement(text: string): Promise<readonly Row[]> {
+    return this.#steadily((client) => rowsOf(client, text));
+  }
+
+  /** Number of the server's process behind this connection. */
+  async processId(): Promise<string> {
+    const [row] = await this.statement('select pg_catalog.pg_backend_pid()::pg_catalog.text as pid');
+    return String(row?.['pid']);
+  }
+
+  /** Closes the connection, and with it gives up the lock. */
+  async close(): Promise<void> {
+    const client = this.#client;
+    this.#client = null;
+    await client?.end().catch(() => undefined);
+  }
+
+  async #steadily<T>(body: (client: pg.Client) => Promise<T>): Promise<T> {
+    const begunAtMs = performance.now();
+    for (let attempt = 0; ; attempt++) {
+      throwIfAborted(this.#run.signal);
+      try {
+        return await body(this.#client ?? (await this.#connect()));
+      } catch (error) {
+        const failure = failureOfStatement(error, this.#connections.endpoint);
+        const isLost = isTldrError(failure, 'UNAVAILABLE') && !sqlStateOf(failure).startsWith('40');
+        if (!isLost || performance.now() - begunAtMs > OUTAGE_MS_MAX) throw failure;
+        this.#run.log?.('info', `connecting again: ${failure.message}`);
+        await this.close();
+        await sleep(Math.min(DELAY_MS_MAX, FIRST_DELAY_MS * 2 ** attempt), this.#run.signal);
+      }
+    }
+  }
+
+  async #connect(): Promise<pg.Client> {
+    const client = await this.#connections.openClient();
+    try {
+      await client.query(
+        `set statement_timeout = 0; set idle_in_transaction_session_timeout = 0; set extra_float_digits = 3`,
+      );
+      // The server ends a long statement of a process that was killed. Older servers do not know the setting.
+      await client.query(`set client_connection_check_interval = '1s'`).catch(() => undefined);
+      await this.#lock(client);
+    } catch (error) {
+      await client.end().catch(() => undefined);
+      throw error;
+    }
+    this.#client = client;
+    return client;
+  }
+
+  async #lock(client: pg.Client): Promise<void> {
+    const begunAtMs = performance.now();
+    for (;;) {
+      const [row] = await rowsOf(
+        client,
+        `select pg_catalog.pg_try_advisory_lock(${this.#lockKey})::pg_catalog.text as got`,
+      );
+      if (row?.['got'] === 'true') return;
+      if (performance.now() - begunAtMs > LOCK_WAIT_MS)
+        throw new TldrError(
+          'ALREADY_EXISTS',
+          'another process works on this migration: wait for it, or pause it',
+        );
+      await sleep(LOCK_POLL_MS, this.#run.signal);
+    }
+  }
+}
+
+async function rowsOf(
+  client: pg.Client,
+  text: string,
+  values: readonly (string | null)[] = [],
+): Promise<readonly Row[]> {
+  const result = await client.query<Row>(text, values.length === 0 ? undefined : [...values]);
+  return result.rows;
+}

@@ -1,0 +1,242 @@
+import { expectDefined, TldrError } from '../../../src/core/errors.js';
+import { sleep, throwIfAborted, type RunOptions } from '../../../src/core/run-options.js';
+import type {
+  InPlaceChange,
+  InPlaceCompletion,
+  InPlaceCutOverRequest,
+  InPlaceDifferences,
+  InPlaceState,
+  InPlaceWork,
+  InPlaceWorkOptions,
+} from '../../../src/store/in-place-target.js';
+import type { Connections } from '../connect/connections.js';
+import { buildCompactIndex } from './build-index.js';
+import { compareAll, compareSample } from './compare.js';
+import { fillRange, rangeEnd, repairRange } from './fill.js';
+import { lackingTriggers, partitionTrigger, partitionsWithoutTrigger } from './install.js';
+import type { MigrationFacts } from './objects.js';
+import { removeStatements } from './remove.js';
+import { sqlStateOf, type SessionQuery, type Session } from './session.js';
+import { shownState, tableOidOf } from './shown-state.js';
+import { changeState, readMigrations, type StateChange, type StoredMigration } from './state-table.js';
+import { completeInPlace } from './complete.js';
+import { cutOverInPlace, rollBackInPlace } from './cut-over.js';
+
+/** A batch waits for clients for less than this, so that the server never has to choose who gives way. */
+const BATCH_LOCK_MS = 250;
+const LOCK_NOT_AVAILABLE = '55P03';
+const QUERY_CANCELED = '57014';
+const DEADLOCK = '40P01';
+const FIRST_DELAY_MS = 100;
+const DELAY_MS_MAX = 10_000;
+
+/** A migration of one column that this process works on. */
+export class PgvectorInPlaceWork implements InPlaceWork {
+  readonly #session: Session;
+  readonly #connections: Connections;
+  readonly #facts: MigrationFacts;
+  readonly #options: InPlaceWorkOptions;
+
+  constructor(
+    session: Session,
+    {
+      connections,
+      facts,
+      options,
+    }: {
+      readonly connections: Connections;
+      readonly facts: MigrationFacts;
+      readonly options: InPlaceWorkOptions;
+    },
+  ) {
+    this.#session = session;
+    this.#connections = connections;
+    this.#facts = facts;
+    this.#options = options;
+  }
+
+  async state(): Promise<InPlaceState> {
+    return this.#session.transaction('', async (query) => shownState(query, await this.#stored(query)));
+  }
+
+  async install(): Promise<void> {
+    await this.#installTriggers();
+    await this.#change({ phase: 'filling' });
+  }
+
+  async #installTriggers(): Promise<void> {
+    await this.#locking(async (query) => {
+      for (const { statement } of await lackingTriggers(query, this.#facts)) await query(statement);
+    });
+    await this.#installInPartitions();
+  }
+
+  async #installInPartitions(): Promise<void> {
+    const partitions = await this.#session.transaction('', (query) =>
+      partitionsWithoutTrigger(query, this.#facts),
+    );
+    for (const partition of partitions)
+      await this.#locking(async (query) => {
+        await query(partitionTrigger(this.#facts, partition));
+      });
+  }
+
+  async fillNext(rows: number): Promise<{ readonly rows: number; readonly isOver: boolean }> {
+    for (let attempt = 0, fewer = rows; ; attempt++) {
+      throwIfAborted(this.#options.signal);
+      try {
+        return await this.#batch(fewer);
+      } catch (error) {
+        const state = sqlStateOf(error);
+        if (state !== LOCK_NOT_AVAILABLE && state !== DEADLOCK) throw error;
+        fewer = Math.max(1, Math.floor(fewer / 4));
+        this.#options.log?.('debug', 'a client holds a row of this batch: trying again with fewer rows');
+        await sleep(Math.min(DELAY_MS_MAX, FIRST_DELAY_MS * 2 ** attempt), this.#options.signal);
+      }
+    }
+  }
+
+  /** Fills one range, and stores its end in the same transaction. */
+  #batch(rows: number): Promise<{ readonly rows: number; readonly isOver: boolean }> {
+    const settings = `set local lock_timeout = ${BATCH_LOCK_MS}; set local row_security = off`;
+    return this.#session.transaction(settings, async (query) => {
+      const { phase, position, filled, paused } = await this.#stored(query, { isLocked: true });
+      if (paused) throw new TldrError('ABORTED', 'the migration was paused', { hint: 'resume-paused' });
+      if (phase !== 'filling' && phase !== 'repairing') return { rows: 0, isOver: true };
+      const upTo = await rangeEnd(query, this.#facts, { after: position, rows });
+      const write = phase === 'filling' ? fillRange : repairRange;
+      const done = await write(query, this.#facts, { after: position, upTo });
+      const isOver = upTo === null;
+      await changeState(query, this.#facts, {
+        filled: filled + done,
+        position: upTo,
+        ...(isOver ? { phase: 'indexing' as const } : {}),
+      });
+      return { rows: done, isOver };
+    });
+  }
+
+  async buildIndex(run: RunOptions = {}): Promise<void> {
+    const isPaused = async (): Promise<boolean> => {
+      const query: SessionQuery = (text, values) => this.#connections.query(text, values);
+      return (await this.#stored(query)).paused;
+    };
+    await buildCompactIndex(this.#session, this.#connections, { facts: this.#facts, isPaused, ...run });
+    await this.#change({ phase: 'verifying' });
+  }
+
+  async verify({
+    sample,
+    ...run
+  }: RunOptions & { readonly sample?: number | undefined }): Promise<InPlaceDifferences> {
+    const { points } = await this.state();
+    const query: SessionQuery = (text, values) =>
+      this.#session.transaction('set local row_security = off', (ask) => ask(text, values));
+    const found =
+      sample === undefined
+        ? await compareAll(query, this.#facts, { ...run, total: points ?? Number.POSITIVE_INFINITY })
+        : await compareSample(query, this.#facts, sample);
+    const all = { ...found, lines: [...(await this.#incomplete(query)), ...found.lines] };
+    await this.#session.transaction('', (ask) => this.#keepVerified(ask, all, sample !== undefined));
+    return all;
+  }
+
+  /** Parts of the installation that are missing, for people. */
+  async #incomplete(query: SessionQuery): Promise<readonly string[]> {
+    const partitions = await partitionsWithoutTrigger(query, this.#facts);
+    return [
+      ...(await lackingTriggers(query, this.#facts)).map(({ line }) => line),
+      ...partitions.map((partition) => `the partition ${partition} has no trigger for TRUNCATE`),
+    ];
+  }
+
+  /** Stores the result. A sample proves differences, never that there are none. */
+  async #keepVerified(query: SessionQuery, verified: InPlaceDifferences, isSample: boolean): Promise<void> {
+    const { phase, cutOver } = await this.#stored(query, { isLocked: true });
+    if (verified.lines.length > 0) {
+      const isFilled = !['installing', 'filling', 'repairing', 'indexing'].includes(phase);
+      const repair = { phase: 'repairing', position: null, filled: 0 } as const;
+      await changeState(query, this.#facts, { verified, ...(isFilled ? repair : {}) });
+      return;
+    }
+    if (isSample) return;
+    const tableOid = expectDefined(await tableOidOf(query, this.#facts), 'the table');
+    const next = cutOver === null ? 'ready' : 'cut-over';
+    await changeState(query, this.#facts, {
+      verified,
+      tableOid,
+      ...(phase === 'verifying' ? { phase: next } : {}),
+    });
+  }
+
+  async beginRepair(): Promise<void> {
+    await this.#installTriggers();
+    await this.#change({ phase: 'repairing', position: null, filled: 0 });
+  }
+
+  setPaused(paused: boolean): Promise<void> {
+    return this.#change({ paused });
+  }
+
+  async cutOver(request: InPlaceCutOverRequest): Promise<InPlaceChange> {
+    return this.#session.transaction('', async (query) => {
+      const stored = await this.#stored(query, { isLocked: true });
+      return cutOverInPlace(query, stored, request);
+    });
+  }
+
+  async rollBack(): Promise<InPlaceChange> {
+    return this.#session.transaction('', async (query) => {
+      const stored = await this.#stored(query, { isLocked: true });
+      return rollBackInPlace(query, stored);
+    });
+  }
+
+  async complete(completion: InPlaceCompletion): Promise<InPlaceChange> {
+    const stored = await this.#session.transaction('', (query) => this.#stored(query));
+    return completeInPlace(this.#session, stored, completion);
+  }
+
+  async remove(): Promise<void> {
+    await this.#locking(async (query) => {
+      await query((await removeStatements(query, this.#facts)).join('; '));
+    });
+  }
+
+  release(): Promise<void> {
+    return this.#session.close();
+  }
+
+  async #stored(
+    query: SessionQuery,
+    options: { readonly isLocked?: boolean } = {},
+  ): Promise<StoredMigration> {
+    const { schema, table, column } = this.#facts;
+    const [stored] = await readMigrations(query, { schema, table, column }, options);
+    if (stored !== undefined) return stored;
+    throw new TldrError('NOT_FOUND', `the migration of ${schema}.${table} was removed meanwhile`);
+  }
+
+  #change(change: StateChange): Promise<void> {
+    return this.#session.transaction('', (query) => changeState(query, this.#facts, change));
+  }
+
+  /**
+   * Runs statements that lock the table. If they do not get the lock in time they are tried again later, because every
+   * client that comes meanwhile waits behind them.
+   */
+  async #locking(body: (query: SessionQuery) => Promise<void>): Promise<void> {
+    const { lockWaitMs, signal, log } = this.#options;
+    const settings = `set local lock_timeout = ${lockWaitMs}; set local statement_timeout = ${lockWaitMs + 1_000}`;
+    for (let attempt = 0; ; attempt++) {
+      try {
+        await this.#session.transaction(settings, body);
+        return;
+      } catch (error) {
+        if (![LOCK_NOT_AVAILABLE, QUERY_CANCELED, DEADLOCK].includes(sqlStateOf(error))) throw error;
+        log?.('info', `the table is in use for longer than ${lockWaitMs} ms: trying again later`);
+        await sleep(Math.min(DELAY_MS_MAX, 1_000 * 2 ** attempt), signal);
+      }
+    }
+  }
+}

@@ -1,0 +1,152 @@
+import { TldrError } from '../../../core/errors.js';
+import type { InPlaceChange, InPlaceCutOverRequest } from '../../../store/in-place-target.js';
+import type { ConsoleRun } from '../../console/command-output.js';
+import { nextCommand, sameCommandWith } from '../../console/next-commands.js';
+import {
+  nextTableCommands,
+  stateOf,
+  withTable,
+  working,
+  type TableCommand,
+  type TableMigrationFlags,
+} from './work.js';
+
+/** First-stage results, if --candidates does not say how many. */
+const CANDIDATES = 100;
+
+/** Flags of commands that only say what would happen, until they are to execute it. */
+interface ExecuteTableFlags extends TableMigrationFlags {
+  readonly execute?: boolean;
+}
+
+/** Flags of `migrate cutover` for a table. */
+export interface CutoverTableFlags extends ExecuteTableFlags {
+  readonly form?: 'function' | 'none';
+  readonly function?: string;
+  readonly candidates?: number;
+}
+
+/** Flags of `migrate complete` for a table. */
+export interface CompleteTableFlags extends ExecuteTableFlags {
+  readonly dropFullIndex?: boolean;
+}
+
+/** Runs `migrate cutover` for a table. */
+export function runCutoverTable(table: string, flags: CutoverTableFlags): Promise<void> {
+  return withTable(table, flags, async (command) => {
+    const { run, store, name } = command;
+    const request = requestOf(flags);
+    const { phase } = await stateOf(command);
+    if (flags.execute !== true) {
+      const planned = await store.inPlace.planCutOver(name, request);
+      sayChange(run, planned);
+      if (phase !== 'ready') run.say(`not yet: the migration is at "${phase}"`);
+      sayDryRun(run, planned);
+      return;
+    }
+    await changed(command, flags, await working(command, flags, (work) => work.cutOver(request)));
+  });
+}
+
+function requestOf({
+  form,
+  function: name,
+  candidates = CANDIDATES,
+}: CutoverTableFlags): InPlaceCutOverRequest {
+  if (form === undefined)
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      'give --form: function replaces or makes a search function, none prints the query that clients should send',
+    );
+  if (form === 'none' && name !== undefined)
+    throw new TldrError('INVALID_ARGUMENT', '--function needs --form function');
+  if (candidates < 1 || candidates > 1000)
+    throw new TldrError('INVALID_ARGUMENT', '--candidates: expected a number from 1 to 1000');
+  return { form, name, candidates };
+}
+
+/** Runs `migrate rollback` for a table. */
+export function runRollbackTable(table: string, flags: ExecuteTableFlags): Promise<void> {
+  return withTable(table, flags, async (command) => {
+    const { run } = command;
+    const { cutOver } = await stateOf(command);
+    if (cutOver === null) throw new TldrError('NOT_FOUND', 'there was no cut-over');
+    if (flags.execute !== true) {
+      run.say(
+        cutOver.form === 'none'
+          ? 'nothing was changed for clients, so only the state is changed'
+          : `if it succeeds: ${cutOver.name} is again what it was before the cut-over`,
+      );
+      sayDryRun(run, { lines: [], statements: [] });
+      return;
+    }
+    await changed(command, flags, await working(command, flags, (work) => work.rollBack()));
+  });
+}
+
+/** Runs `migrate complete` for a table. */
+export function runCompleteTable(table: string, flags: CompleteTableFlags): Promise<void> {
+  return withTable(table, flags, async (command) => {
+    const { run } = command;
+    const { dropFullIndex = false, execute = false } = flags;
+    if (dropFullIndex && !execute) {
+      await stateOf(command);
+      run.say('if it succeeds: the indexes of the full vectors are dropped, while clients read and write');
+      run.say('  queries that search the full vectors then read the whole table');
+      sayDryRun(run, { lines: [], statements: [] });
+      return;
+    }
+    const change = await working(command, flags, (work) => work.complete({ dropFullIndexes: dropFullIndex }));
+    run.say('complete: triggers keep the compact vectors up to date from now on');
+    await changed(command, flags, change);
+  });
+}
+
+/** Runs `migrate abort` for a table. */
+export function runAbortTable(table: string, flags: ExecuteTableFlags): Promise<void> {
+  return withTable(table, flags, async (command) => {
+    const { run, store, name } = command;
+    const { cutOver, runner, collection } = await stateOf(command);
+    if (cutOver !== null && cutOver.form !== 'none')
+      throw new TldrError('INVALID_ARGUMENT', `${cutOver.name} uses the compact vectors`, {
+        hint: 'roll-back-first',
+      });
+    if (runner !== null) run.say(`if it succeeds: ${runner} is stopped at its next batch`);
+    run.say(
+      `if it succeeds: triggers, functions and compact vectors of ${collection} are removed; the table keeps all of its data`,
+    );
+    if (flags.execute !== true) {
+      sayDryRun(run, { lines: [], statements: [] });
+      return;
+    }
+    await store.inPlace.pause(name, 0);
+    const { signal, log } = run;
+    await working(command, flags, (work) => work.remove({ signal, log }));
+    run.say('given up');
+    run.next([nextCommand(flags, { command: ['inspect'], names: [table], flags: [] })]);
+    run.result({ dryRun: false, collection });
+  });
+}
+
+function sayChange(run: ConsoleRun, { lines }: InPlaceChange): void {
+  for (const line of lines) run.say(line);
+}
+
+function sayDryRun(run: ConsoleRun, { statements }: InPlaceChange): void {
+  for (const statement of statements) for (const line of statement.split('\n')) run.say(`  ${line}`);
+  run.say('dry run: nothing was changed; --execute does it');
+  run.next([sameCommandWith('--execute')]);
+  run.result({ dryRun: true, statements });
+}
+
+async function changed(
+  command: TableCommand,
+  flags: TableMigrationFlags,
+  change: InPlaceChange,
+): Promise<void> {
+  const { run, name } = command;
+  sayChange(run, change);
+  const state = await stateOf(command);
+  run.next(nextTableCommands(state, name, flags));
+  run.result({ dryRun: false, ...state, statements: change.statements });
+}

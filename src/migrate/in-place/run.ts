@@ -1,0 +1,147 @@
+import { expectDefined, TldrError } from '../../core/errors.js';
+import { throwIfAborted, type RunOptions } from '../../core/run-options.js';
+import type {
+  InPlaceDifferences,
+  InPlaceName,
+  InPlaceRequest,
+  InPlaceState,
+  InPlaceTarget,
+  InPlaceWork,
+} from '../../store/in-place-target.js';
+import { UNTHROTTLED, type ThrottleSettings } from '../throttle/settings.js';
+import { openRests, type Rests } from './rests.js';
+
+const FIRST_ROWS = 100;
+const ROWS_MAX = 2_000;
+/** Clients that write to the same rows wait for a batch, so it is short. */
+const BATCH_MS = 100;
+/** Repairs before a run gives up. */
+const REPAIRS_MAX = 2;
+
+/** How a migration in place runs. */
+export interface InPlaceRunOptions extends RunOptions {
+  readonly throttle?: Partial<ThrottleSettings> | undefined;
+  readonly lockWaitMs: number;
+}
+
+/** What a run did. */
+export interface InPlaceReport {
+  readonly state: InPlaceState;
+  /** Points that this run looked at. */
+  readonly filled: number;
+  readonly seconds: number;
+  /** The comparison of all points; null if this run made none. */
+  readonly verified: InPlaceDifferences | null;
+}
+
+/** Begins a migration in place, or continues it, until it is verified. @throws as `InPlaceMigrations.begin` */
+export async function startInPlace(
+  store: InPlaceTarget,
+  request: InPlaceRequest,
+  options: InPlaceRunOptions,
+): Promise<InPlaceReport> {
+  return finished(store, await store.inPlace.begin(request, options), options);
+}
+
+/** Continues a migration in place, and repairs what a comparison found. @throws NOT_FOUND without one */
+export async function resumeInPlace(
+  store: InPlaceTarget,
+  name: InPlaceName,
+  options: InPlaceRunOptions,
+): Promise<InPlaceReport> {
+  const work = await store.inPlace.resume(name, options);
+  await work.setPaused(false);
+  const { warnings, phase } = await work.state();
+  const isInUse = phase === 'ready' || phase === 'cut-over' || phase === 'complete';
+  if (isInUse && warnings.length > 0) await work.beginRepair();
+  return finished(store, work, options);
+}
+
+async function finished(
+  store: InPlaceTarget,
+  work: InPlaceWork,
+  options: InPlaceRunOptions,
+): Promise<InPlaceReport> {
+  try {
+    return await runPhases(store, work, options);
+  } finally {
+    await work.release();
+  }
+}
+
+/** Goes from phase to phase. The state in the database says which is next, so that any run can continue. */
+async function runPhases(
+  store: InPlaceTarget,
+  work: InPlaceWork,
+  options: InPlaceRunOptions,
+): Promise<InPlaceReport> {
+  const begunAtMs = performance.now();
+  let [filled, repairs] = [0, 0];
+  let verified: InPlaceDifferences | null = null;
+  for (;;) {
+    throwIfAborted(options.signal);
+    const state = await work.state();
+    if (state.paused) throw new TldrError('ABORTED', 'the migration was paused', { hint: 'resume-paused' });
+    switch (state.phase) {
+      case 'installing':
+        await work.install(options);
+        break;
+      case 'repairing':
+        if (state.filled === 0) {
+          if (repairs++ === REPAIRS_MAX) throw stillDiffering(verified);
+          await work.beginRepair();
+        }
+        filled += await fill(store, work, { ...options, state });
+        break;
+      case 'filling':
+        filled += await fill(store, work, { ...options, state });
+        break;
+      case 'indexing':
+        await work.buildIndex(options);
+        break;
+      case 'verifying':
+        verified = await work.verify(options);
+        break;
+      case 'ready':
+      case 'cut-over':
+      case 'complete':
+        return { state, filled, seconds: (performance.now() - begunAtMs) / 1000, verified };
+    }
+  }
+}
+
+function stillDiffering(verified: InPlaceDifferences | null): TldrError {
+  return new TldrError(
+    'VERIFY_FAILED',
+    `full and compact vectors differ again after a repair: ${expectDefined(verified, 'a comparison').lines.join('; ')}`,
+    { result: verified },
+  );
+}
+
+/** Fills or repairs to the end. Returns the number of points that were looked at. */
+async function fill(
+  store: InPlaceTarget,
+  work: InPlaceWork,
+  { state, throttle = {}, ...run }: InPlaceRunOptions & { readonly state: InPlaceState },
+): Promise<number> {
+  const { collection, vectorName, phase, points } = state;
+  const settings = { ...UNTHROTTLED, ...throttle };
+  const rests: Rests = await openRests(store, { collection, vectorName }, { settings, ...run });
+  let [rows, filled] = [FIRST_ROWS, 0];
+  for (;;) {
+    throwIfAborted(run.signal);
+    const begunAtMs = performance.now();
+    const done = await work.fillNext(rows);
+    const tookMs = performance.now() - begunAtMs;
+    filled += done.rows;
+    run.onProgress?.({
+      step: phase,
+      done: state.filled + filled,
+      total: Math.max(points ?? Number.POSITIVE_INFINITY, state.filled + filled),
+      unit: 'points',
+    });
+    if (done.isOver) return filled;
+    rows = tookMs > BATCH_MS ? Math.max(1, Math.floor(rows / 2)) : Math.min(ROWS_MAX, rows * 2);
+    await rests.after(tookMs);
+  }
+}
