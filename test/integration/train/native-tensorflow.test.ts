@@ -68,7 +68,7 @@ natively('TensorFlow.js with the native library', () => {
           '--force',
           '--json',
           ...more,
-        ].concat(['--loss', 'neighbourhood-kl', '--steps', '60', '--ship', 'neighbourhood-kl', '--no-refit']),
+        ].concat(['--loss', 'neighbourhood-kl', '--steps', '30', '--ship', 'neighbourhood-kl', '--no-refit']),
         { cwd, env },
       );
     const native = await train('--engine', 'tfjs', '--device', 'cpu');
