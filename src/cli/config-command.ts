@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { withGlobalFlags, type GlobalFlags } from './console/options.js';
+import { wrappedHelp } from './console/help-groups.js';
 
 const HELP = `
 Reads   flags, environment variables and the configuration file (--config, or qdrant-tldr.config.json here)
@@ -18,6 +19,6 @@ export function configCommand(): Command {
   const command = new Command('config')
     .description('Print the settings in effect and where each comes from; secrets are masked.')
     .action(async (flags: GlobalFlags) => (await import('./run-config.js')).runConfig(flags));
-  command.addHelpText('after', HELP);
+  command.addHelpText('after', () => wrappedHelp(HELP));
   return withGlobalFlags(command);
 }

@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { wholeNumber, withGlobalFlags } from './console/options.js';
 import { namedTable, withTableFlags, type TableFlags } from './console/table-flags.js';
 import type { InspectFlags } from './run-inspect.js';
+import { wrappedHelp } from './console/help-groups.js';
 
 const HELP = `
 Reads   the settings and the number of points of the collection
@@ -27,6 +28,6 @@ export function inspectCommand(): Command {
       const { collection, way } = namedTable(named, flags);
       await (await import('./run-inspect.js')).runInspect(collection, { ...flags, ...way });
     });
-  command.addHelpText('after', HELP);
+  command.addHelpText('after', () => wrappedHelp(HELP));
   return withGlobalFlags(withTableFlags(command));
 }

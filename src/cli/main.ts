@@ -4,7 +4,7 @@ import { isTldrError, nativeLibraryError, type ErrorCode } from '../core/errors.
 import { VERSION } from '../encoder/package-version.js';
 import { errorText } from './console/advice.js';
 import { painted } from './console/colours.js';
-import { groupOptions } from './console/help-groups.js';
+import { fitHelp, groupOptions, wrappedHelp } from './console/help-groups.js';
 import { goOnText } from './console/interruption.js';
 import { collectGarbageLessOften } from './collect-garbage-less-often.js';
 
@@ -47,15 +47,22 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
 
 const HELP = `
 All in one guided run:
-  qdrant-tldr shrink docs                                                  sizes, trains, migrates, evaluates
+  qdrant-tldr shrink docs
+      sizes, trains, migrates, evaluates
 
 Step by step, in this order:
-  qdrant-tldr inspect docs                                                 dimensions, points and memory
-  qdrant-tldr plan docs --target "recall@10>=0.97"                         which size and storage is enough
-  qdrant-tldr train docs --dim 96 --out enc.onnx                           learn the encoder
-  qdrant-tldr migrate docs docs_2s --encoder enc.onnx                      copy and verify every point
-  qdrant-tldr evaluate docs docs_2s --encoder enc.onnx                     recall and latency of both
-  qdrant-tldr serve --collection docs --target docs_2s --encoder enc.onnx  the proxy for unchanged clients
+  qdrant-tldr inspect docs
+      dimensions, points and memory
+  qdrant-tldr plan docs --target "recall@10>=0.97"
+      which size and storage is enough
+  qdrant-tldr train docs --dim 96 --out enc.onnx
+      learn the encoder
+  qdrant-tldr migrate docs docs_2s --encoder enc.onnx
+      copy and verify every point
+  qdrant-tldr evaluate docs docs_2s --encoder enc.onnx
+      recall and latency of both
+  qdrant-tldr serve --collection docs --target docs_2s --encoder enc.onnx
+      the proxy for unchanged clients
 
 "qdrant-tldr demo" shows all of this on its own data. "qdrant-tldr <command> --help" explains a command.
 The server's address comes from QDRANT_URL or --url, its API key from QDRANT_API_KEY.
@@ -68,7 +75,8 @@ const program = new Command('qdrant-tldr')
   .version(VERSION)
   .exitOverride()
   .showHelpAfterError('(add --help for the options and examples)')
-  .addHelpText('after', HELP);
+  .addHelpText('after', () => wrappedHelp(HELP));
+fitHelp(program);
 for (const load of wantedCommands(process.argv[2])) {
   const command = await load();
   for (const one of [command, ...command.commands]) {

@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { withGlobalFlags } from './console/options.js';
 import type { ProjectFlags } from './run-project.js';
+import { wrappedHelp } from './console/help-groups.js';
 
 const HELP = `
 Reads   the encoder file, and vectors from a .npy or Parquet file or as lines of JSON; it needs no server
@@ -39,6 +40,6 @@ export function projectCommand(): Command {
     .option('--force', 'replace an existing --out file')
     .option('--dry-run', 'check input and encoder, and write nothing')
     .action(async (flags: ProjectFlags) => (await import('./run-project.js')).runProject(flags));
-  command.addHelpText('after', HELP);
+  command.addHelpText('after', () => wrappedHelp(HELP));
   return withGlobalFlags(command, 'local');
 }

@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { wholeNumber, withGlobalFlags } from './console/options.js';
 import { namedTable, withTableFlags, type TableFlags } from './console/table-flags.js';
 import type { SearchFlags } from './run-search.js';
+import { wrappedHelp } from './console/help-groups.js';
 
 const HELP = `
 Reads   the collection, the encoder file and the query
@@ -36,6 +37,6 @@ export function searchCommand(): Command {
       const { collection, way } = namedTable(named, flags);
       await (await import('./run-search.js')).runSearch(collection, { ...flags, ...way });
     });
-  command.addHelpText('after', HELP);
+  command.addHelpText('after', () => wrappedHelp(HELP));
   return withGlobalFlags(withTableFlags(command));
 }

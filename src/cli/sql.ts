@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { withGlobalFlags } from './console/options.js';
 import type { SqlFlags } from './run-sql.js';
+import { wrappedHelp } from './console/help-groups.js';
 
 const HELP = `
 Reads   the encoder file; it needs no server
@@ -25,6 +26,6 @@ export function sqlCommand(): Command {
     .option('--out <file>', 'file to write (default, and -: standard output)')
     .option('--force', 'replace an existing --out file')
     .action(async (flags: SqlFlags) => (await import('./run-sql.js')).runSql(flags));
-  command.addHelpText('after', HELP);
+  command.addHelpText('after', () => wrappedHelp(HELP));
   return withGlobalFlags(command, 'local');
 }

@@ -1,5 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
-import { runCli } from '../support/cli/run-cli.js';
+import { stripVTControlCharacters } from 'node:util';
+import { CLI_PROGRAM, runCli } from '../support/cli/run-cli.js';
+import { runInTerminal } from '../support/cli/run-in-terminal.js';
 
 const helpOf = async (...command: string[]): Promise<string> => {
   const { code, stdout } = await runCli([...command, '--help'], { cwd: process.cwd() });
@@ -25,3 +27,21 @@ describe.each(['inspect', 'train', 'plan', 'migrate start', 'evaluate', 'serve',
     });
   },
 );
+
+describe.each([60, 80, 120])('help on a terminal of %i columns', (columns) => {
+  test.each([[], ['train'], ['migrate', 'start']])(
+    'no line is longer, except commands and settings to copy: %s',
+    async (...command) => {
+      const { raw, code } = await runInTerminal([process.execPath, CLI_PROGRAM, ...command, '--help'], {
+        columns,
+        cwd: process.cwd(),
+      });
+      expect(code).toBe(0);
+      const lines = stripVTControlCharacters(raw).split(/\r?\n/);
+      expect(lines.length).toBeGreaterThan(10);
+      expect(
+        lines.filter((line) => line.length > columns && !/^ {2}qdrant-tldr |^ +["{]/.test(line)),
+      ).toEqual([]);
+    },
+  );
+});

@@ -1,6 +1,7 @@
 import { Argument, Command } from 'commander';
 import { SCRIPTS, SHELLS, type Shell } from './scripts.js';
 import { suggestedWords } from './suggest-words.js';
+import { wrappedHelp } from '../console/help-groups.js';
 
 const HELP = `
 Reads   nothing
@@ -19,7 +20,7 @@ export function completionCommand(): Command {
     .description('Print the script that completes commands and flags in your shell.')
     .addArgument(new Argument('<shell>', 'the shell').choices(SHELLS))
     .action((shell: Shell) => console.log(SCRIPTS[shell]))
-    .addHelpText('after', HELP);
+    .addHelpText('after', () => wrappedHelp(HELP));
 }
 
 /** `complete`: what those scripts call. It prints words for the last one, one per line. */

@@ -98,13 +98,67 @@ class GroupedHelp extends Help {
     const ordered = [...unsorted].sort((a, b) => rank(a) - rank(b));
     return super.groupItems(ordered, visible, getGroup);
   }
+
+  /** On a narrow terminal, what a flag does stands below it. */
+  override formatItem(term: string, termWidth: number, description: string, helper: Help): string {
+    const width = this.helpWidth ?? WIDTH;
+    if (description === '' || width - termWidth - 4 >= this.minWidthToWrap)
+      return super.formatItem(term, termWidth, description, helper);
+    const lines = helper.boxWrap(description, Math.max(this.minWidthToWrap, width - INDENT)).split('\n');
+    return [`  ${term}`, ...lines.map((line) => `${' '.repeat(INDENT)}${line}`)].join('\n');
+  }
+}
+
+/** Of a help that no terminal shows. */
+const WIDTH = 80;
+/** Of a description below its flag. */
+const INDENT = 6;
+
+/** What stands before an explanation that goes on below itself: "Reads", a term of a list, an indent. */
+const HANGING = /^(Reads {3}|Writes {2}| {2}(?!qdrant-tldr )\S.*? {2,}| {6}(?=[a-z]))(\S.*)$/;
+
+/** Returns a text whose paragraphs and lists fit the terminal. Commands stay whole, so that they can be copied. */
+export function wrappedHelp(text: string): string {
+  const help = new Help();
+  const width = process.stdout.isTTY ? process.stdout.columns : WIDTH;
+  const lines: string[] = [];
+  let open: { readonly before: string; text: string } | null = null;
+  const endParagraph = (): void => {
+    if (open === null) return;
+    const { before } = open;
+    const indent = ' '.repeat(before.length);
+    const wrapped = help.boxWrap(open.text, Math.max(help.minWidthToWrap, width - before.length));
+    lines.push(...wrapped.split('\n').map((line, i) => `${i === 0 ? before : indent}${line}`));
+    open = null;
+  };
+  for (const line of text.split('\n')) {
+    const [, before, explanation = ''] = HANGING.exec(line) ?? [];
+    const indent = line.length - line.trimStart().length;
+    if (before !== undefined && indent !== (open === null ? -1 : open.before.length)) {
+      endParagraph();
+      open = { before, text: explanation };
+    } else if (line !== '' && open !== null && indent === open.before.length) {
+      open.text += ` ${line.trimStart()}`;
+    } else {
+      endParagraph();
+      if (line === '' || indent > 0) lines.push(line);
+      else open = { before: '', text: line };
+    }
+  }
+  endParagraph();
+  return lines.join('\n');
+}
+
+/** Makes the help of a command fit narrow terminals too. */
+export function fitHelp(command: Command): void {
+  command.createHelp = () => Object.assign(new GroupedHelp(), command.configureHelp());
 }
 
 /** Puts the flags of a command's help into groups, the common ones first, below the calls that are used most. */
 export function groupOptions(command: Command): void {
   for (const option of command.options) option.helpGroup(groupOf(command, option));
   command.addHelpOption(new Option('-h, --help', 'show this help').helpGroup('Output:'));
-  command.createHelp = () => Object.assign(new GroupedHelp(), command.configureHelp());
+  fitHelp(command);
   const calls = Object.hasOwn(MOST_USED, command.name()) ? MOST_USED[command.name()] : undefined;
   if (calls === undefined) return;
   const lines = calls.map((call) => `  qdrant-tldr ${call}`);

@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { withGlobalFlags } from '../console/options.js';
 import type { DemoFlags } from './run-demo.js';
 import { DEMO_PREFIX } from './prefix.js';
+import { wrappedHelp } from '../console/help-groups.js';
 
 const HELP = `
 Reads   the demo's own data; it reads no collection of yours
@@ -26,6 +27,6 @@ export function demoCommand(): Command {
     .option('--keep', 'keep the demo collections on the server that you name')
     .option('--dry-run', 'show which server would be used and write nothing')
     .action(async (flags: DemoFlags) => (await import('./run-demo.js')).runDemo(flags));
-  command.addHelpText('after', HELP);
+  command.addHelpText('after', () => wrappedHelp(HELP));
   return withGlobalFlags(command);
 }

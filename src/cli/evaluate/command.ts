@@ -5,6 +5,7 @@ import { DEFAULT_TERMS } from '../../evaluate/acceptance.js';
 import { numberList, type EvaluateFlags } from './request.js';
 import { namedTable, withTableFlags, type TableFlags } from '../console/table-flags.js';
 import { seedNumber, wholeNumber, withGlobalFlags } from '../console/options.js';
+import { wrappedHelp } from '../console/help-groups.js';
 
 const HELP = `
 Reads   both collections, which are never changed, or files of vectors (--base, --queries: .npy or Parquet); and the encoder file
@@ -91,6 +92,6 @@ export function evaluateCommand(): Command {
         await (await import('./run-evaluate.js')).runEvaluate([collection, compact], { ...flags, ...way });
       },
     );
-  command.addHelpText('after', HELP);
+  command.addHelpText('after', () => wrappedHelp(HELP));
   return withGlobalFlags(withTableFlags(command, { hasColumn: true }));
 }

@@ -6,6 +6,7 @@ import { resumeCommand, startCommand } from './start-and-resume.js';
 import { pauseCommand, statusCommand } from './status-and-pause.js';
 import { tuneCommand } from './tune.js';
 import { verifyCommand } from './verify.js';
+import { wrappedHelp } from '../console/help-groups.js';
 
 const HELP = `
 Reads   the source, which is never changed before "complete --delete-source --execute", and the encoder file
@@ -56,5 +57,5 @@ export function migrateCommand(): Command {
     abortCommand(),
   ])
     command.addCommand(one);
-  return command.addHelpText('after', HELP);
+  return command.addHelpText('after', () => wrappedHelp(HELP));
 }

@@ -5,6 +5,7 @@ import { withHookFlags } from './hooks.js';
 import { withCopyFlags } from './start-and-resume.js';
 import { withPlaceFlags } from './state-flags.js';
 import type { ReencodeFlags } from './run-reencode.js';
+import { wrappedHelp } from '../console/help-groups.js';
 
 const HELP = `
 Reads   the two-stage collection, which is never written to, and the encoder file
@@ -51,6 +52,6 @@ export function reencodeCommand(): Command {
     .action(async (target: string, flags: ReencodeFlags) =>
       (await import('./run-reencode.js')).runReencode(target, flags),
     );
-  command.addHelpText('after', HELP);
+  command.addHelpText('after', () => wrappedHelp(HELP));
   return withWriteFlags(withGlobalFlags(withHookFlags(withCopyFlags(command))));
 }

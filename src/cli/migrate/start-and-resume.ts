@@ -7,6 +7,7 @@ import { stateCommand, withLockFlag, withStateFlags } from './state-flags.js';
 import { withTuneFlags } from './tune.js';
 import { wholeNumber, withGlobalFlags, withWriteFlags } from '../console/options.js';
 import type { StartFlags, ResumeFlags } from './run-start-and-resume.js';
+import { wrappedHelp } from '../console/help-groups.js';
 
 const START_HELP = `
 Reads   the source collection, which is never written to, and the encoder file
@@ -96,7 +97,7 @@ export function startCommand(): Command {
     .action(async (source: string, target: string | undefined, flags: StartFlags) =>
       (await import('./run-start-and-resume.js')).runStart({ source, target }, flags),
     );
-  command.addHelpText('after', START_HELP);
+  command.addHelpText('after', () => wrappedHelp(START_HELP));
   return withWriteFlags(withGlobalFlags(withLockFlag(withHookFlags(withCopyFlags(command)))));
 }
 

@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander';
 import { STATE_COLLECTION } from '../adapters.js';
 import { seconds, withGlobalFlags, type GlobalFlags } from '../console/options.js';
+import { wrappedHelp } from '../console/help-groups.js';
 
 export interface StateFlags extends GlobalFlags {
   readonly record?: string;
@@ -52,6 +53,6 @@ export function stateCommand(
     '--vector <name>',
     'PostgreSQL: the column, if several of the table are migrated',
   );
-  command.addHelpText('after', `\n${examples}`);
+  command.addHelpText('after', () => wrappedHelp(`\n${examples}`));
   return withGlobalFlags(command);
 }

@@ -8,6 +8,7 @@ import { addGoalFlags } from './goal-flags.js';
 import { namedTable, withTableFlags, type TableFlags } from '../console/table-flags.js';
 import { withRelevanceFlags } from '../train/relevance-flags.js';
 import type { PlanFlags } from './run-plan-command.js';
+import { wrappedHelp } from '../console/help-groups.js';
 
 const SAMPLE_POINTS = 20_000;
 const QUERIES = 300;
@@ -100,7 +101,7 @@ export function planCommand(): Command {
     });
   addGoalFlags(command);
   withRelevanceFlags(command, { labels: 'lines id<TAB>label', fields: '', documents: 'point ids' });
-  command.addHelpText('after', HELP);
+  command.addHelpText('after', () => wrappedHelp(HELP));
   return withWriteFlags(withGlobalFlags(withTableFlags(command)));
 }
 

@@ -3,6 +3,7 @@ import cluster from 'node:cluster';
 import { Command, Option } from 'commander';
 import { decimal, seconds, wholeNumber, withGlobalFlags } from '../console/options.js';
 import type { ServeFlags } from './run-serve.js';
+import { wrappedHelp } from '../console/help-groups.js';
 
 const HELP = `
 Clients keep their code, their vector size and the collection's name. Only the address changes.
@@ -94,6 +95,6 @@ export function serveCommand(): Command {
         ? (await import('./worker-process.js')).serveAsWorker()
         : (await import('./run-serve.js')).runServe(flags),
     );
-  command.addHelpText('after', HELP);
+  command.addHelpText('after', () => wrappedHelp(HELP));
   return withGlobalFlags(command);
 }

@@ -4,6 +4,7 @@ import { DEFAULT_LAYOUT } from '../../store/defaults.js';
 import { PROPOSAL_NAMES } from '../../plan/proposals.js';
 import { seconds, seedNumber, wholeNumber, withGlobalFlags, withWriteFlags } from '../console/options.js';
 import type { ShrinkFlags } from './work.js';
+import { wrappedHelp } from '../console/help-groups.js';
 
 /** Points that the sizing measures with: enough for a first answer within a minute or two. */
 const SAMPLE_POINTS = 5_000;
@@ -82,6 +83,6 @@ export function shrinkCommand(): Command {
     .action(async (collection: string, flags: ShrinkFlags) =>
       (await import('./run-shrink.js')).runShrink(collection, flags),
     );
-  command.addHelpText('after', HELP);
+  command.addHelpText('after', () => wrappedHelp(HELP));
   return withWriteFlags(withGlobalFlags(command));
 }

@@ -8,6 +8,7 @@ import { decimal, seconds, seedNumber, wholeNumber, withGlobalFlags } from '../c
 import { namedTable, withTableFlags, type TableFlags } from '../console/table-flags.js';
 import { withRelevanceFlags } from './relevance-flags.js';
 import type { TrainFlags } from './run-train.js';
+import { wrappedHelp } from '../console/help-groups.js';
 
 const HELP = `
 Reads   a random sample of the collection (--sample), or a .npy file (--input); it changes neither
@@ -119,7 +120,7 @@ export function trainCommand(): Command {
     const { collection, way } = namedTable(named, flags);
     await (await import('./run-train.js')).runTrain(collection, { ...flags, ...way });
   });
-  command.addHelpText('after', HELP);
+  command.addHelpText('after', () => wrappedHelp(HELP));
   return withGlobalFlags(withTableFlags(command, { hasColumn: true }));
 }
 
