@@ -4,6 +4,7 @@ import type { Contract, ContractCase } from './contract.js';
 import { checkDeclared } from './declared-optional-parts.js';
 import { KEYS_CASES } from './keys-cases.js';
 import { LOAD_CASES } from './busy-store-cases.js';
+import { IN_PLACE_CASES } from './in-place-cases.js';
 import { NAMES_CASES } from './names-cases.js';
 import { ContractPlace, type CaseOf } from './fixtures.js';
 import { SOURCE_CASES } from './source-cases.js';
@@ -23,6 +24,7 @@ const CASES: readonly CaseOf[] = [
   ...LOAD_CASES,
   ...NAMES_CASES,
   ...STATE_CASES,
+  ...IN_PLACE_CASES,
 ];
 
 /**

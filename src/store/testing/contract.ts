@@ -15,7 +15,8 @@ export type OptionalFacet =
   | 'target'
   | 'names'
   | 'names.over'
-  | 'state';
+  | 'state'
+  | 'in-place';
 /** A part of the contract. Every store has the first two. */
 export type ContractFacet = 'source' | 'keys' | OptionalFacet;
 
@@ -68,6 +69,8 @@ export interface ContractStore {
     /** How many bytes a vector of a collection may take beside its components, all points together. */
     readonly overheadBytesMax: number;
   };
+  /** Returns the bytes of an encoder that the store can compute, for cosine, for `in-place`. */
+  readonly encoderFor?: (inputDim: number) => Uint8Array;
   /** Closes the store and removes what this case made. */
   readonly cleanUp: () => Promise<void>;
 }

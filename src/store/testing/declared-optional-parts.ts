@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { isCopyTarget, type CopyTarget } from '../copy-target.js';
+import { isInPlaceTarget, type InPlaceTarget } from '../in-place-target.js';
 import type { VectorSource } from '../vector-source.js';
 import type { OptionalFacet } from './contract.js';
 
-type WholeTarget = Required<CopyTarget>;
+type WholeTarget = Required<CopyTarget & InPlaceTarget>;
 /** The properties of a store that hold several functions or values. */
 type PartName = {
   [Name in keyof WholeTarget]: WholeTarget[Name] extends string | ((...given: never[]) => unknown)
@@ -21,6 +22,7 @@ const CHECKED: { readonly [Name in PartName]: Readonly<Record<keyof WholeTarget[
   codec: { format: true, pack: true, canonical: true, withoutVector: true, floats: true, vector: true },
   names: { all: true, switch: true, drop: true, over: true },
   state: { endpoint: true, label: true, read: true, create: true, change: true, remove: true },
+  inPlace: { plan: true, find: true, begin: true, resume: true, pause: true, planCutOver: true },
 };
 
 const FOUND_IN: Readonly<Record<OptionalFacet, (store: VectorSource) => unknown>> = {
@@ -34,6 +36,7 @@ const FOUND_IN: Readonly<Record<OptionalFacet, (store: VectorSource) => unknown>
   names: (store) => (isCopyTarget(store) ? store.names : undefined),
   'names.over': (store) => (isCopyTarget(store) ? store.names?.over : undefined),
   state: (store) => (isCopyTarget(store) ? store.state : undefined),
+  'in-place': (store) => (isInPlaceTarget(store) ? store.inPlace : undefined),
 };
 
 /** Fails unless a store has exactly these facets, and the suite has cases for all that it has. */

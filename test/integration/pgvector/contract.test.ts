@@ -8,6 +8,7 @@ import {
   type ContractCollection,
   type ContractStore,
 } from '../../../src/store/testing/index.js';
+import { linearEncoder } from '../../support/postgres/in-place.js';
 import {
   startPostgres,
   testsOnPostgres,
@@ -112,6 +113,7 @@ async function openOn(kind: KeyKind): Promise<ContractStore> {
     store,
     distances: DISTANCES,
     vectorName: 'the "embedding"',
+    encoderFor: (inputDim) => linearEncoder(1, [inputDim, 3]).toBytes(),
     ids: (count) =>
       [...kind.unusual, ...Array.from({ length: count }, (_, i) => kind.usual(i))].slice(0, count),
     makeCollection: async (collection) => {
@@ -126,6 +128,6 @@ async function openOn(kind: KeyKind): Promise<ContractStore> {
 }
 
 describe.each(KINDS)('tables with a key of $title: the store contract', (kind) => {
-  for (const { facet, name, run } of contractCases({ facets: [], open: () => openOn(kind) }))
+  for (const { facet, name, run } of contractCases({ facets: ['in-place'], open: () => openOn(kind) }))
     postgresTest(`${facet}: ${name}`, run);
 });
