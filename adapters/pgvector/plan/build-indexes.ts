@@ -54,7 +54,7 @@ export async function buildIndexes(
         throwIfAborted(signal);
         await run(client, indexStatement(vector, place, rows));
         done += 1;
-        onProgress?.({ step: 'building the indexes', done, total, unit: 'indexes' });
+        onProgress?.({ step: 'indexing', done, total, unit: 'indexes' });
       }
     };
     const results = await Promise.allSettled(clients.map(work));
