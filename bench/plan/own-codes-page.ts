@@ -1,6 +1,7 @@
 import type { SizingRow } from '../../src/plan/sizing-row.js';
 import { isWorthAnEncoder } from '../../src/plan/worth-an-encoder.js';
 import { count, signedPoints, table } from '../markdown.js';
+import type { RunFacts } from './run-facts.js';
 
 export type CodesRow = Omit<SizingRow, 'evidence'>;
 
@@ -14,15 +15,10 @@ export interface CodesOfSet {
 }
 
 /** The settings, the machine and the day of a run. */
-export interface CodesRun {
+export interface CodesRun extends RunFacts {
   readonly oversamplings: readonly number[];
   readonly budgetSeconds: number;
   readonly seed: number;
-  readonly server: string;
-  readonly date: string;
-  readonly cpu: string;
-  readonly cores: number;
-  readonly node: string;
 }
 
 /** The database's own codes of one kind, and what compact spaces give in the same memory. */

@@ -1,9 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
-import { cpus } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { PACKAGED_VERSION } from '../../adapters/qdrant/local/packaged-version.js';
 import { gatherRows } from '../../src/core/matrix.js';
 import { Rng } from '../../src/core/rng.js';
 import { readNpy } from '../../src/files/npy.js';
@@ -13,6 +11,7 @@ import type { SizingRow } from '../../src/plan/sizing-row.js';
 import { STORAGE_KINDS } from '../../src/store/collection.js';
 import { optionsOf } from '../options.js';
 import { COLLECTION, withFilledServer } from './filled-server.js';
+import { factsOfThisRun } from './run-facts.js';
 import { ownCodesPage, type CodesOfSet, type CodesRow } from './own-codes-page.js';
 
 /**
@@ -104,11 +103,7 @@ const page = ownCodesPage(measured, {
   oversamplings: numbers(options.oversampling),
   budgetSeconds: options.budget,
   seed: options.seed,
-  server: PACKAGED_VERSION,
-  date: new Date().toISOString().slice(0, 10),
-  cpu: cpus()[0]?.model ?? '',
-  cores: cpus().length,
-  node: process.versions.node,
+  ...factsOfThisRun(),
 });
 console.log(page);
 if (options.write)

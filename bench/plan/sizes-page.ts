@@ -2,6 +2,7 @@ import type { Proposal } from '../../src/plan/proposals.js';
 import type { SizingRow } from '../../src/plan/sizing-row.js';
 import { bytesText } from '../../src/report/format.js';
 import { count, table } from '../markdown.js';
+import type { RunFacts } from './run-facts.js';
 
 /** What was measured of vectors of one size. */
 export interface SizesOfSet {
@@ -15,14 +16,9 @@ export interface SizesOfSet {
 }
 
 /** The settings, the machine and the day of a run. */
-interface SizesRun {
+interface SizesRun extends RunFacts {
   readonly budgetSeconds: number;
   readonly seed: number;
-  readonly server: string;
-  readonly date: string;
-  readonly cpu: string;
-  readonly cores: number;
-  readonly node: string;
 }
 
 /** One line of the page's tables: a configuration with all its names. */

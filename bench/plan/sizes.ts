@@ -1,9 +1,7 @@
 import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
-import { cpus } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { PACKAGED_VERSION } from '../../adapters/qdrant/local/packaged-version.js';
 import { expectDefined } from '../../src/core/errors.js';
 import { readNpy } from '../../src/files/npy.js';
 import { defaultDims, preparePlan, type PlanOptions } from '../../src/plan/prepare-plan.js';
@@ -13,6 +11,7 @@ import { QUICK_SIZING } from '../../src/cli/shrink/measure.js';
 import { readIntegers } from '../labelled-task.js';
 import { optionsOf } from '../options.js';
 import { COLLECTION, withFilledServer } from './filled-server.js';
+import { factsOfThisRun } from './run-facts.js';
 import { sizesPage, type SizesOfSet } from './sizes-page.js';
 import { sizedSets, type SizedSet } from './sizes-sets.js';
 
@@ -77,11 +76,7 @@ for (const set of sets) measured.push(await measure(set));
 const page = sizesPage(measured, {
   budgetSeconds: options.budget,
   seed: options.seed,
-  server: PACKAGED_VERSION,
-  date: new Date().toISOString().slice(0, 10),
-  cpu: expectDefined(cpus()[0], 'a processor').model,
-  cores: cpus().length,
-  node: process.versions.node,
+  ...factsOfThisRun(),
 });
 console.log(page);
 if (options.write)
