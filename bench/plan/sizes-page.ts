@@ -52,7 +52,7 @@ const nameOf = ({ names, reached }: NamedRow): string =>
 
 function summaryTable(sets: readonly SizesOfSet[]): string {
   return table([
-    ['dimensions', 'proposal', 'RAM', 'disk', 'recall@10'],
+    ['dimensions', 'proposal', 'RAM', 'disk', `recall@10 among ${pointsOf(sets)} points`],
     ...sets.flatMap((set) =>
       namedRows(set).map((named, i) => [
         i === 0 ? count(set.dim) : '',
@@ -78,6 +78,11 @@ function detailTable(set: SizesOfSet): string {
       named.row.interval.map((end) => end.toFixed(3)).join(' - '),
     ]),
   ]);
+}
+
+/** The number of points that recall was measured among; several numbers if the sets differ. */
+function pointsOf(sets: readonly SizesOfSet[]): string {
+  return [...new Set(sets.map(({ points }) => count(points)))].join(' or ');
 }
 
 function dimsOf(sets: readonly SizesOfSet[], isReal: boolean): string {
@@ -111,7 +116,7 @@ ${summaryTable(sets)}
 
 **RAM and disk** are those of one million points. They are scaled up from what the server wrote for the points of each set: codes and graph by the size of its files, vectors by their type. RAM is what has to stay in memory: vectors or codes, and the graph. Ids, payload and the server itself come on top, before and after.
 
-**Recall@10** is the share of the true ten nearest neighbours among the first ten results. It is measured among the points of the set, and not scaled: among a million points it is lower. \`plan\` predicts it for your collection. Queries are held-out points.
+**Recall@10** is the share of the true ten nearest neighbours among the first ten results. It is measured among the ${pointsOf(sets)} points of a set, and not scaled. **A million points need more than this table shows**: among them the same codes find less, so the proposals would be larger ones. \`shrink\` and \`plan\` measure and predict that for your collection. Queries are held-out points.
 
 **The vectors** of ${dimsOf(sets, true)} dimensions are real embeddings as they are. Those of ${dimsOf(sets, false)} dimensions are made from them (how: below), because no real set of these sizes was at hand. Their recall is of the right order; their RAM and disk are exact, because neither depends on the values.
 
