@@ -1,4 +1,4 @@
 import { compareProgram } from '../../support/clients/compare-program.js';
-import { buildGo } from '../../support/clients/toolchains.js';
+import { buildGo, programIn } from '../../support/clients/toolchains.js';
 
-await compareProgram('the Go client', buildGo);
+await compareProgram('the Go client', programIn('Go', buildGo));

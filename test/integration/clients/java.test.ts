@@ -1,4 +1,4 @@
 import { compareProgram } from '../../support/clients/compare-program.js';
-import { buildJava } from '../../support/clients/toolchains.js';
+import { buildJava, programIn } from '../../support/clients/toolchains.js';
 
-await compareProgram('the Java client', buildJava);
+await compareProgram('the Java client', programIn('Java', buildJava));

@@ -1,4 +1,4 @@
 import { compareProgram } from '../../support/clients/compare-program.js';
-import { buildRust } from '../../support/clients/toolchains.js';
+import { buildRust, programIn } from '../../support/clients/toolchains.js';
 
-await compareProgram('the Rust client', buildRust);
+await compareProgram('the Rust client', programIn('Rust', buildRust));

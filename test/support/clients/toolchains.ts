@@ -1,62 +1,64 @@
-import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
-import { messageOf } from '../../../src/core/errors.js';
+import { expectDefined } from '../../../src/core/errors.js';
 import type { FlowProgram } from './compare-program.js';
+import { fetchPackages, requireTool, runTool, unlessMissing } from './tools.js';
 
-const run = promisify(execFile);
-const CACHE = join(process.cwd(), 'node_modules', '.cache', 'qdrant-tldr', 'clients');
-const PROGRAMS = join(process.cwd(), 'test', 'integration', 'clients');
+/** Where a program is, and where what was built of it is kept. */
+export interface ProgramPlace {
+  /** The folder that has a folder for each language. */
+  readonly programs: string;
+  readonly cache: string;
+  readonly env?: NodeJS.ProcessEnv;
+}
 
-/** Returns the program of a language, or null with a printed reason where its tools or packages cannot be had. */
-async function built(
-  language: string,
-  build: () => Promise<Omit<FlowProgram, 'modes'>>,
-): Promise<FlowProgram | null> {
-  try {
-    await mkdir(CACHE, { recursive: true });
-    return { ...(await build()), modes: ['grpc'] };
-  } catch (error) {
-    const reason = messageOf(error).split('\n').slice(0, 3).join(' ');
-    process.stderr.write(`tests with the ${language} client are skipped: ${reason}\n`);
-    return null;
-  }
+type Built = Omit<FlowProgram, 'modes'>;
+type Build = (place: ProgramPlace) => Promise<Built>;
+
+const PLACE: ProgramPlace = {
+  programs: join(process.cwd(), 'test', 'integration', 'clients'),
+  cache: join(process.cwd(), 'node_modules', '.cache', 'qdrant-tldr', 'clients'),
+};
+
+/** Returns a search for the program of a language. It is built first, and an error if it does not compile. */
+export function programIn(language: string, build: Build): () => Promise<FlowProgram | null> {
+  return () =>
+    unlessMissing(`tests with the ${language} client`, async () => {
+      await mkdir(PLACE.cache, { recursive: true });
+      return { ...(await build(PLACE)), modes: ['grpc'] };
+    });
 }
 
 /** Builds the program of Go. Its compiler keeps what it built before. */
-export function buildGo(): Promise<FlowProgram | null> {
-  return built('Go', async () => {
-    const command = join(CACHE, 'flow-go');
-    await run('go', ['build', '-o', command, '.'], { cwd: join(PROGRAMS, 'go') });
-    return { command, args: [] };
-  });
-}
+export const buildGo: Build = async ({ programs, cache, env }) => {
+  const options = { cwd: join(programs, 'go'), ...(env === undefined ? {} : { env }) };
+  const command = join(cache, 'flow-go');
+  await requireTool(['go', 'version'], [1, 24], options);
+  await fetchPackages('go', ['mod', 'download'], options);
+  await runTool('go', ['build', '-o', command, '.'], options);
+  return { command, args: [] };
+};
 
 /** Builds the program of Rust in a folder that keeps what was built before. */
-export function buildRust(): Promise<FlowProgram | null> {
-  return built('Rust', async () => {
-    const target = join(CACHE, 'cargo');
-    await run('cargo', ['build', '--quiet', '--locked', '--target-dir', target], {
-      cwd: join(PROGRAMS, 'rust'),
-    });
-    return { command: join(target, 'debug', 'flow'), args: [] };
-  });
-}
+export const buildRust: Build = async ({ programs, cache, env }) => {
+  const options = { cwd: join(programs, 'rust'), ...(env === undefined ? {} : { env }) };
+  const target = join(cache, 'cargo');
+  const printed = await requireTool(['cargo', '-vV'], [1, 88], options);
+  const host = expectDefined(/^host: (\S+)$/m.exec(printed)?.[1], 'the platform of cargo');
+  await fetchPackages('cargo', ['fetch', '--quiet', '--locked', '--target', host], options);
+  await runTool('cargo', ['build', '--quiet', '--locked', '--offline', '--target-dir', target], options);
+  return { command: join(target, 'debug', 'flow'), args: [] };
+};
 
 /** Compiles the program of Java; Maven says where its packages are. */
-export function buildJava(): Promise<FlowProgram | null> {
-  return built('Java', async () => {
-    const [folder, classes, paths] = [
-      join(PROGRAMS, 'java'),
-      join(CACHE, 'java'),
-      join(CACHE, 'java-class-path'),
-    ];
-    if (!existsSync(paths))
-      await run('mvn', ['-q', 'dependency:build-classpath', `-Dmdep.outputFile=${paths}`], { cwd: folder });
-    const classPath = (await readFile(paths, 'utf8')).trim();
-    await run('javac', ['-d', classes, '-cp', classPath, join(folder, 'Flow.java')]);
-    return { command: 'java', args: ['-cp', `${classes}:${classPath}`, 'Flow'] };
-  });
-}
+export const buildJava: Build = async ({ programs, cache, env }) => {
+  const options = { cwd: join(programs, 'java'), ...(env === undefined ? {} : { env }) };
+  const [classes, paths] = [join(cache, 'java'), join(cache, 'java-class-path')];
+  await requireTool(['javac', '-version'], [11, 0], options);
+  if (!existsSync(paths))
+    await fetchPackages('mvn', ['-q', 'dependency:build-classpath', `-Dmdep.outputFile=${paths}`], options);
+  const classPath = (await readFile(paths, 'utf8')).trim();
+  await runTool('javac', ['-d', classes, '-cp', classPath, join(options.cwd, 'Flow.java')], options);
+  return { command: 'java', args: ['-cp', `${classes}:${classPath}`, 'Flow'] };
+};
