@@ -6,34 +6,25 @@ import {
   type DescMessage,
   type DescService,
 } from '@bufbuild/protobuf';
-import {
-  file_collections,
-  file_common,
-  file_json_with_int,
-  file_points,
-  file_qdrant,
-  file_snapshots_service,
-} from '@qdrant/js-client-grpc';
 import { readFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 
 const PROTOS = 'node_modules/@qdrant/js-client-grpc/dist/esm/proto';
-const FILES = [
-  file_collections,
-  file_common,
-  file_json_with_int,
-  file_points,
-  file_qdrant,
-  file_snapshots_service,
-];
+const SERVICES = ['points_service', 'collections_service', 'snapshots_service', 'qdrant'];
+/**
+ * The newest gRPC interface that the proxy was checked against, as the official client describes it: the files of its
+ * services, and those that they use. The package holds older ones beside them.
+ */
+const FILES = withUsed(await filesOf(SERVICES));
 
-/** The services of the newest gRPC interface that the proxy was checked against, as the official client describes it. */
-export async function describedServices(): Promise<readonly DescService[]> {
-  const others = await Promise.all(['points_service', 'collections_service'].map(fileOf));
-  return [...FILES, ...others].flatMap(({ services }) => services);
+async function filesOf(names: readonly string[]): Promise<readonly DescFile[]> {
+  const files: DescFile[] = [];
+  // Jest cannot load modules that use each other at the same time.
+  for (const name of names) files.push(await fileOf(name));
+  return files;
 }
 
-/** Loads a description that the client uses and does not export. */
+/** Loads a description, which the client may use and not export. */
 async function fileOf(name: string): Promise<DescFile> {
   const path = `${PROTOS}/${name}_pb.js`;
   readFileSync(path);
@@ -45,6 +36,22 @@ async function fileOf(name: string): Promise<DescFile> {
 
 function isFile(value: unknown): value is DescFile {
   return typeof value === 'object' && value !== null && 'kind' in value && value.kind === 'file';
+}
+
+/** Returns these files and Qdrant's among those that they use, each once. */
+function withUsed(files: readonly DescFile[]): readonly DescFile[] {
+  const found = new Set<DescFile>();
+  const visit = (file: DescFile): void => {
+    if (found.has(file) || file.proto.package !== 'qdrant') return;
+    found.add(file);
+    file.dependencies.forEach(visit);
+  };
+  files.forEach(visit);
+  return [...found];
+}
+
+export function describedServices(): readonly DescService[] {
+  return FILES.flatMap(({ services }) => services);
 }
 
 /** Every message of the description, those inside others as well. */

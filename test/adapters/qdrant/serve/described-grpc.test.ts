@@ -10,8 +10,7 @@ import { expectStored, readTable } from '../../../support/wire/described-table.j
 import { fixtureRewriter } from '../../../support/wire/grpc-fixture.js';
 import { describedServices, messagesWith } from '../../../support/wire/grpc-description.js';
 
-const services = await describedServices();
-const methods = services.flatMap((service) =>
+const methods = describedServices().flatMap((service) =>
   service.methods.map((method) => ({ method, path: `/${service.typeName}/${method.name}` })),
 );
 /** Methods whose requests are addressed to a collection: field 1 is its name. */
