@@ -15,11 +15,20 @@ export const IN_PLACE_PHASES = [
 ] as const;
 export type InPlacePhase = (typeof IN_PLACE_PHASES)[number];
 
+/**
+ * Where the compact vectors are. "side": in a table of their own beside the collection. "index-only": only in an index, so
+ * that nothing is copied.
+ */
+export const IN_PLACE_LAYOUTS = ['side', 'index-only'] as const;
+export type InPlaceLayout = (typeof IN_PLACE_LAYOUTS)[number];
+
 /** What a migration in place reduces, and how. */
 export interface InPlaceRequest {
   readonly collection: string;
   /** The vector to reduce; undefined if the collection has only one. */
   readonly vectorName: string | undefined;
+  /** If absent: side. */
+  readonly layout?: InPlaceLayout | undefined;
   /** The bytes of the encoder file. */
   readonly encoder: Uint8Array;
   /** Datatype of the compact vectors; undefined for the smallest one that holds every value. */
@@ -42,6 +51,7 @@ export interface InPlacePlan {
   readonly points: number | null;
   readonly inputDim: number;
   readonly outputDim: number;
+  readonly layout: InPlaceLayout;
   readonly distance: Distance;
   readonly encoderFingerprint: string;
   readonly datatype: 'float32' | 'float16';
@@ -84,6 +94,7 @@ export interface InPlaceState {
   readonly encoderFingerprint: string;
   readonly inputDim: number;
   readonly outputDim: number;
+  readonly layout: InPlaceLayout;
   readonly phase: InPlacePhase;
   readonly paused: boolean;
   /** Points that were looked at while filling or repairing. */
@@ -137,7 +148,7 @@ export interface InPlaceWork {
   beginRepair(): Promise<void>;
   setPaused(paused: boolean): Promise<void>;
   /** Changes what clients use. @throws FORBIDDEN, UNSUPPORTED with what to do */
-  cutOver(request: InPlaceCutOverRequest): Promise<InPlaceChange>;
+  cutOver(request: InPlaceCutOverRequest, run?: RunOptions): Promise<InPlaceChange>;
   /** Puts back what was there before the cut-over. */
   rollBack(): Promise<InPlaceChange>;
   complete(completion: InPlaceCompletion): Promise<InPlaceChange>;

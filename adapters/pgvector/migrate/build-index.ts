@@ -3,6 +3,7 @@ import { TldrError } from '../../../src/core/errors.js';
 import { literal, quoted } from '../catalog/identifiers.js';
 import { numberIn, textIn } from '../catalog/values.js';
 import type { Connections } from '../connect/connections.js';
+import { baseIndexStatement } from './base-index.js';
 import { OPERATORS, objectsOf, type MigrationFacts } from './objects.js';
 import { sqlStateOf, type Session } from './session.js';
 
@@ -10,8 +11,23 @@ const POLL_MS = 1_000;
 /** Builds again after an index that a failed build left behind. */
 const ATTEMPTS = 3;
 
-/** The statement that builds the index of the compact vectors while clients write. */
-export function indexStatement(facts: MigrationFacts): string {
+/** An index to build. */
+interface WantedIndex {
+  /** The name with its schema, for statements. */
+  readonly name: string;
+  readonly statement: string;
+}
+
+/** Returns the index of the compact vectors in the side table, or that of the base table's expression. */
+export function wantedIndex(facts: MigrationFacts, of: 'side' | 'base'): WantedIndex {
+  const { index, baseIndex } = objectsOf(facts);
+  return of === 'side'
+    ? { name: index, statement: indexStatement(facts) }
+    : { name: baseIndex, statement: baseIndexStatement(facts) };
+}
+
+/** The statement that builds the index of the side table while clients write. */
+function indexStatement(facts: MigrationFacts): string {
   const { side, indexName } = objectsOf(facts);
   const { extension, compactType, compactDistance, hnswM } = facts;
   const { indexClass } = OPERATORS[compactDistance];
@@ -24,30 +40,30 @@ export async function buildCompactIndex(
   session: Session,
   connections: Connections,
   {
-    facts,
+    index,
     isPaused,
     ...run
-  }: RunOptions & { readonly facts: MigrationFacts; readonly isPaused: () => Promise<boolean> },
+  }: RunOptions & { readonly index: WantedIndex; readonly isPaused: () => Promise<boolean> },
 ): Promise<void> {
-  const { index } = objectsOf(facts);
+  const { name } = index;
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     throwIfAborted(run.signal);
-    const found = await indexState(session, facts);
+    const found = await indexState(session, name);
     if (found === 'valid') return;
     if (found === 'invalid') {
       run.log?.('info', 'an index that was not finished is dropped and built again');
-      await session.statement(`drop index concurrently if exists ${index}`);
+      await session.statement(`drop index concurrently if exists ${name}`);
     }
-    await watched(session, connections, { facts, isPaused, ...run });
+    await watched(session, connections, { index, isPaused, ...run });
   }
-  if ((await indexState(session, facts)) !== 'valid')
-    throw new TldrError('UNAVAILABLE', `the index ${index} is not valid after ${ATTEMPTS} attempts`);
+  if ((await indexState(session, name)) !== 'valid')
+    throw new TldrError('UNAVAILABLE', `the index ${name} is not valid after ${ATTEMPTS} attempts`);
 }
 
-async function indexState(session: Session, facts: MigrationFacts): Promise<'absent' | 'invalid' | 'valid'> {
+async function indexState(session: Session, name: string): Promise<'absent' | 'invalid' | 'valid'> {
   const [row] = await session.statement(
     `select (i.indisvalid and i.indisready)::pg_catalog.text as valid from pg_catalog.pg_index i
-     where i.indexrelid = pg_catalog.to_regclass(${literal(objectsOf(facts).index)})`,
+     where i.indexrelid = pg_catalog.to_regclass(${literal(name)})`,
   );
   if (row === undefined) return 'absent';
   return textIn(row, 'valid') === 'true' ? 'valid' : 'invalid';
@@ -61,11 +77,11 @@ async function watched(
   session: Session,
   connections: Connections,
   {
-    facts,
+    index,
     isPaused,
     signal,
     onProgress,
-  }: RunOptions & { readonly facts: MigrationFacts; readonly isPaused: () => Promise<boolean> },
+  }: RunOptions & { readonly index: WantedIndex; readonly isPaused: () => Promise<boolean> },
 ): Promise<void> {
   const pid = await session.processId();
   const ended = new AbortController();
@@ -86,7 +102,7 @@ async function watched(
   // Ends by its own signal. If it fails, the index is built all the same.
   const watching = watch().catch(() => undefined);
   try {
-    await session.statement(indexStatement(facts));
+    await session.statement(index.statement);
   } catch (error) {
     if (stop.why === null && sqlStateOf(error) === DUPLICATE) return;
     if (stop.why === null) throw error;

@@ -20,7 +20,7 @@ const RANGE_ROWS = 2_000;
 /** Keys that are shown of each kind of difference. */
 const SHOWN = 5;
 /** Allowed distance per unit of length: sums in another order, rounded to the type of the compact vector. */
-const TOLERANCE = { vector: 1e-5, halfvec: 2e-3 } as const;
+export const TOLERANCE = { vector: 1e-5, halfvec: 2e-3 } as const;
 
 const NOTHING: InPlaceDifferences = { points: 0, missing: 0, orphans: 0, differing: 0, lines: [] };
 

@@ -3,6 +3,7 @@ import type { InPlaceChange, InPlaceCutOverRequest } from '../../../src/store/in
 import { quoted } from '../catalog/identifiers.js';
 import { textIn } from '../catalog/values.js';
 import { hasFullVector, objectsOf, type MigrationFacts } from './objects.js';
+import { cutOverOperator, planOperator, plannedOperatorChange, rollBackOperator } from './operator.js';
 import { functionDigest, planSearchFunction, type SearchFunction } from './search-function.js';
 import { compactQueryOf, twoStageStatement } from './search-query.js';
 import type { SessionQuery } from './session.js';
@@ -15,7 +16,8 @@ export async function planCutOverInPlace(
   request: InPlaceCutOverRequest,
 ): Promise<InPlaceChange> {
   if (request.form === 'none') return plainQuery(facts, request.candidates);
-  if (request.form === 'operator') throw noOperator();
+  if (request.form === 'operator')
+    return plannedOperatorChange(await planOperator(query, facts, request.name));
   const made = await planSearchFunction(query, facts, request);
   return {
     lines: [
@@ -39,10 +41,21 @@ export async function cutOverInPlace(
   const { facts, phase, cutOver } = stored;
   checkPhase(stored, request);
   if (request.form === 'none') {
-    await store(query, facts, { form: 'none', name: '', undo: [], digest: '', droppedIndexes: [] });
+    await store(query, facts, {
+      form: 'none',
+      name: '',
+      undo: [],
+      digest: '',
+      pathBefore: null,
+      droppedIndexes: [],
+    });
     return plainQuery(facts, request.candidates);
   }
-  if (request.form === 'operator') throw noOperator();
+  if (request.form === 'operator') {
+    if (cutOver !== null)
+      return { lines: [`${cutOver.name} searches compact vectors already`], statements: [] };
+    return cutOverOperator(query, facts, await planOperator(query, facts, request.name));
+  }
   if (phase === 'cut-over' && cutOver?.form === 'function')
     return { lines: [`${cutOver.name} searches compact vectors already`], statements: [] };
   const made = await planSearchFunction(query, facts, request);
@@ -50,7 +63,14 @@ export async function cutOverInPlace(
   await tryFunction(query, facts, made);
   const digest = (await functionDigest(query, made.signature)) ?? '';
   const { signature: name, undo } = made;
-  await store(query, facts, { form: 'function', name, undo: [undo], digest, droppedIndexes: [] });
+  await store(query, facts, {
+    form: 'function',
+    name,
+    undo: [undo],
+    digest,
+    pathBefore: null,
+    droppedIndexes: [],
+  });
   return {
     lines: [
       `${name} searches compact vectors now, and its scores are those of the full vectors`,
@@ -64,8 +84,13 @@ export async function cutOverInPlace(
   };
 }
 
-function checkPhase({ facts, phase, cutOver }: StoredMigration, { form }: InPlaceCutOverRequest): void {
-  if (phase === 'cut-over' && cutOver?.form === form) return;
+/** @throws VERIFY_FAILED before a verification, ALREADY_EXISTS after another cut-over */
+export function checkPhase(
+  { facts, phase, cutOver }: StoredMigration,
+  { form, name }: InPlaceCutOverRequest,
+): void {
+  const isSame = cutOver?.form === form && (form !== 'operator' || cutOver.name === name);
+  if (phase === 'cut-over' && isSame) return;
   if (phase === 'cut-over' || phase === 'complete')
     throw new TldrError('ALREADY_EXISTS', 'clients were sent to the compact vectors already', {
       hint: 'roll-back-first',
@@ -76,10 +101,6 @@ function checkPhase({ facts, phase, cutOver }: StoredMigration, { form }: InPlac
       `the compact vectors of ${objectsOf(facts).base} are not ready (${phase})`,
       { hint: 'resume-migration' },
     );
-}
-
-function noOperator(): TldrError {
-  return new TldrError('UNSUPPORTED', 'the form "operator" is not there yet: use "function" or "none"');
 }
 
 async function store(query: SessionQuery, facts: MigrationFacts, cutOver: StoredCutOver): Promise<void> {
@@ -132,6 +153,14 @@ function plainQuery(facts: MigrationFacts, candidates: number): InPlaceChange {
   };
 }
 
+/** What a rollback did, by form. */
+const BACK: Readonly<Record<InPlaceCutOverRequest['form'], (name: string) => string>> = {
+  function: (name) => `${name} is as it was before the cut-over`,
+  operator: (name) =>
+    `the operator is removed, and the search path of ${quoted(name)} is as it was before the cut-over`,
+  none: () => 'the cut-over is taken back',
+};
+
 /** Puts back what was there before a cut-over. @throws NOT_FOUND without one, MISMATCH if somebody changed it since */
 export async function rollBackInPlace(query: SessionQuery, stored: StoredMigration): Promise<InPlaceChange> {
   const { facts, cutOver } = stored;
@@ -146,10 +175,11 @@ export async function rollBackInPlace(query: SessionQuery, stored: StoredMigrati
       );
     for (const statement of undo) await query(statement);
   }
+  if (form === 'operator') await rollBackOperator(query, facts, cutOver);
   await changeState(query, facts, { phase: 'ready', cutOver: null });
   return {
     lines: [
-      form === 'function' ? `${name} is as it was before the cut-over` : 'the cut-over is taken back',
+      BACK[form](name),
       ...(droppedIndexes.length === 0
         ? []
         : [

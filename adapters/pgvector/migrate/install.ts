@@ -176,7 +176,7 @@ export async function partitionsWithoutTrigger(
   query: SessionQuery,
   facts: MigrationFacts,
 ): Promise<readonly string[]> {
-  if (!facts.isPartitioned) return [];
+  if (!facts.isPartitioned || facts.layout === 'index-only') return [];
   const { base, truncateTrigger } = objectsOf(facts);
   const rows = await query(
     `select pg_catalog.format('%I.%I', n.nspname, c.relname) as name
@@ -202,6 +202,7 @@ export async function lackingTriggers(
   query: SessionQuery,
   facts: MigrationFacts,
 ): Promise<readonly LackingTrigger[]> {
+  if (facts.layout === 'index-only') return [];
   const { base, writeTrigger, truncateTrigger } = objectsOf(facts);
   const rows = await query(
     `select tgname::pg_catalog.text as name, (tgenabled in ('O', 'A'))::pg_catalog.text as "isOn"

@@ -18,7 +18,8 @@ import { findTableOrNull } from '../catalog/find-table.js';
 import { partsOfName } from '../catalog/identifiers.js';
 import type { Connections } from '../connect/connections.js';
 import { encoderStatements } from '../sql/encoder-script.js';
-import { indexStatement } from './build-index.js';
+import { checkBaseIndex, indexedFunctionsStep } from './base-index.js';
+import { wantedIndex } from './build-index.js';
 import { planCutOverInPlace } from './cut-over.js';
 import { functionsStep, readersOf, sideTableStep, triggersStep } from './install.js';
 import { SCHEMA, extensionName, migrationFacts, objectsOf, type MigrationFacts } from './objects.js';
@@ -43,7 +44,9 @@ interface Prepared {
   readonly facts: MigrationFacts;
   readonly tableOid: string;
   readonly points: number | null;
-  readonly steps: readonly InPlaceStep[];
+  /** What touches nothing of others and is made in one transaction. */
+  readonly ownSteps: readonly InPlaceStep[];
+  readonly laterSteps: readonly InPlaceStep[];
   readonly notes: readonly string[];
 }
 
@@ -58,17 +61,18 @@ export class PgvectorMigrations implements InPlaceMigrations {
   }
 
   async plan(request: InPlaceRequest): Promise<InPlacePlan> {
-    const { facts, points, steps, notes } = await this.#prepare(request);
+    const { facts, points, ownSteps, laterSteps, notes } = await this.#prepare(request);
     return {
       collection: request.collection,
       vectorName: facts.column,
       points,
       inputDim: facts.inputDim,
       outputDim: facts.outputDim,
+      layout: facts.layout,
       distance: facts.distance,
       encoderFingerprint: facts.fingerprint,
       datatype: facts.compactType === 'halfvec' ? 'float16' : 'float32',
-      steps,
+      steps: [...ownSteps, ...laterSteps],
       notes,
     };
   }
@@ -83,12 +87,15 @@ export class PgvectorMigrations implements InPlaceMigrations {
         settings: this.#settings,
       });
       const vector = vectorOf(table, request);
-      const checked = await checkTable(query, { table, vector, encoder });
+      const { layout = 'side' } = request;
+      const checked = await checkTable(query, { table, vector, encoder, layout });
       const facts = migrationFacts(table, vector, {
         encoder,
+        layout,
         compactType: compactTypeFor(request, encoder),
         hnswM: request.hnswM,
       });
+      if (facts.layout === 'index-only') await checkBaseIndex(query, facts);
       const readers = await readersOf(query, objectsOf(facts).base);
       const { hasSchema, hasRowSecurity, notes } = checked;
       const names = { schema: SCHEMA, extensionSchema: extensionName(facts) };
@@ -97,7 +104,7 @@ export class PgvectorMigrations implements InPlaceMigrations {
         tableOid: table.oid,
         points: table.estimatedRows >= 0 ? table.estimatedRows : null,
         notes,
-        steps: [
+        ownSteps: [
           {
             title: 'the tables of this program, and the encoder as a function of the database',
             statements: [
@@ -106,14 +113,11 @@ export class PgvectorMigrations implements InPlaceMigrations {
               encoderStatements(encoder, names),
             ],
           },
-          sideTableStep(facts, { readers, hasRowSecurity }),
-          functionsStep(facts),
-          triggersStep(facts),
-          {
-            title: 'the index of the compact vectors, after they were written',
-            statements: [indexStatement(facts)],
-          },
+          ...(facts.layout === 'index-only'
+            ? [indexedFunctionsStep(facts, readers)]
+            : [sideTableStep(facts, { readers, hasRowSecurity }), functionsStep(facts)]),
         ],
+        laterSteps: laterStepsOf(facts),
       };
     });
   }
@@ -204,6 +208,26 @@ export class PgvectorMigrations implements InPlaceMigrations {
   }
 }
 
+/** Steps that lock the table or take long. */
+function laterStepsOf(facts: MigrationFacts): readonly InPlaceStep[] {
+  if (facts.layout === 'index-only') {
+    const { statement } = wantedIndex(facts, 'base');
+    return [
+      {
+        title: 'the index of the compact vectors, which is all that is added to the table',
+        statements: [statement],
+      },
+    ];
+  }
+  return [
+    triggersStep(facts),
+    {
+      title: 'the index of the compact vectors, after they were written',
+      statements: [wantedIndex(facts, 'side').statement],
+    },
+  ];
+}
+
 function noMigration({ collection }: InPlaceName): TldrError {
   return new TldrError('NOT_FOUND', `there is no migration of ${collection}`, { hint: 'start-migration' });
 }
@@ -234,9 +258,14 @@ function compactTypeFor({ datatype }: InPlaceRequest, encoder: Encoder): Migrati
   return encoder.network.normalizeOutput ? 'halfvec' : 'vector';
 }
 
-/** @throws MISMATCH for a migration with another encoder */
-function checkSame({ facts, phase }: StoredMigration, { fingerprint }: MigrationFacts): void {
-  if (facts.fingerprint === fingerprint) return;
+/** @throws MISMATCH for a migration with another encoder or layout */
+function checkSame({ facts, phase }: StoredMigration, { fingerprint, layout }: MigrationFacts): void {
+  if (facts.fingerprint === fingerprint && facts.layout === layout) return;
+  if (facts.fingerprint === fingerprint)
+    throw new TldrError(
+      'MISMATCH',
+      `${objectsOf(facts).base} has a migration with the layout ${facts.layout} (${phase}): continue that one, or end and remove it first`,
+    );
   throw new TldrError(
     'MISMATCH',
     `${objectsOf(facts).base} has a migration with encoder ${facts.fingerprint.slice(0, 16)} (${phase}), the given one is ${fingerprint.slice(0, 16)}: continue that one, or end and remove it first`,
@@ -246,7 +275,7 @@ function checkSame({ facts, phase }: StoredMigration, { fingerprint }: Migration
 /** Makes all that does not touch the base table, and the migration's row, unless they are there. Returns its facts. */
 async function makeTables(
   query: SessionQuery,
-  { facts, tableOid, steps }: Prepared,
+  { facts, tableOid, ownSteps }: Prepared,
   file: Uint8Array,
 ): Promise<MigrationFacts> {
   if (await hasStateTable(query)) {
@@ -260,8 +289,7 @@ async function makeTables(
   const [row] = await query(`select (pg_catalog.to_regprocedure($1) is null)::pg_catalog.text as "isOwn"`, [
     `${objectsOf(facts).project}(${facts.extension}.vector)`,
   ]);
-  // The triggers lock the table, and the index comes after the compact vectors.
-  for (const { statements } of steps.slice(0, -2)) for (const statement of statements) await query(statement);
+  for (const { statements } of ownSteps) for (const statement of statements) await query(statement);
   await query(
     `insert into "tldr"."encoder" (fingerprint, file, is_own) values ($1, pg_catalog.decode($2, 'base64'), $3) on conflict do nothing`,
     [facts.fingerprint, Buffer.from(file).toString('base64'), row?.['isOwn'] === 'true' ? 'true' : 'false'],

@@ -3,6 +3,7 @@ import type { Distance } from '../../../src/core/distance.js';
 import type { Encoder } from '../../../src/encoder/model.js';
 import type { KeyColumn, TableFacts, VectorColumnFacts } from '../catalog/describe-table.js';
 import { literal, quoted } from '../catalog/identifiers.js';
+import type { InPlaceLayout } from '../../../src/store/in-place-target.js';
 import { encoderId } from '../sql/encoder-script.js';
 
 /** The schema of everything that migrations make. */
@@ -21,6 +22,7 @@ export const OPERATORS: Readonly<Record<Distance, { readonly sign: string; reado
 
 /** Facts of one migration, from which all its statements are made. They are stored with its state. */
 export interface MigrationFacts {
+  readonly layout: InPlaceLayout;
   readonly schema: string;
   readonly table: string;
   readonly column: string;
@@ -55,6 +57,16 @@ export interface MigrationObjects {
   readonly truncateTrigger: string;
   readonly project: string;
   readonly projectQuery: string;
+  /** The index of an expression of the base table: of the layout index-only, and of the operator. */
+  readonly baseIndex: string;
+  readonly baseIndexName: string;
+  /** The functions of that expression, for rows and for queries. */
+  readonly indexedProject: string;
+  readonly indexedProjectQuery: string;
+  /** The function behind the operator. */
+  readonly distance: string;
+  /** The schema that has nothing but the operator, so that it hides nothing else. */
+  readonly operatorSchema: string;
   /** Tables of the encoder's weights. */
   readonly weights: readonly string[];
 }
@@ -65,12 +77,14 @@ export function migrationFacts(
   vector: VectorColumnFacts,
   of: {
     readonly encoder: Encoder;
+    readonly layout: InPlaceLayout;
     readonly compactType: MigrationFacts['compactType'];
     readonly hnswM: number | undefined;
   },
 ): MigrationFacts {
-  const { encoder, compactType, hnswM = null } = of;
+  const { encoder, layout, compactType, hnswM = null } = of;
   return {
+    layout,
     schema: table.schema,
     table: table.name,
     column: vector.name,
@@ -100,7 +114,8 @@ export function objectsOf({
   const hash = createHash('sha256')
     .update(JSON.stringify([schema, table, column, fingerprint]))
     .digest('hex');
-  const end = `${shortened(table)}_${hash.slice(0, HASH_DIGITS)}`;
+  const short = hash.slice(0, HASH_DIGITS);
+  const end = `${shortened(table)}_${short}`;
   const inSchema = (name: string): string => `${quoted(SCHEMA)}.${quoted(name)}`;
   const id = encoderId(fingerprint);
   return {
@@ -116,6 +131,12 @@ export function objectsOf({
     truncateTrigger: quoted(`zz_tldr_truncate_${end}`),
     project: inSchema(`project_${id}`),
     projectQuery: inSchema(symmetric ? `project_${id}` : `project_query_${id}`),
+    baseIndex: `${quoted(schema)}.${quoted(`tldr_${end}_hnsw`)}`,
+    baseIndexName: `tldr_${end}_hnsw`,
+    indexedProject: inSchema(`project_${id}_${short}`),
+    indexedProjectQuery: inSchema(symmetric ? `project_${id}_${short}` : `project_query_${id}_${short}`),
+    distance: inSchema(`distance_${short}`),
+    operatorSchema: `tldr_operator_${short}`,
     weights: [inSchema(`weights_${id}`), ...(symmetric ? [] : [inSchema(`weights_query_${id}`)])],
   };
 }

@@ -1,5 +1,6 @@
 import { TldrError } from '../../../src/core/errors.js';
 import type { Encoder } from '../../../src/encoder/model.js';
+import type { InPlaceLayout } from '../../../src/store/in-place-target.js';
 import type { TableFacts, VectorColumnFacts } from '../catalog/describe-table.js';
 import { quoted } from '../catalog/identifiers.js';
 import { numberIn, textIn, textsIn } from '../catalog/values.js';
@@ -25,7 +26,13 @@ export async function checkTable(
     table,
     vector,
     encoder,
-  }: { readonly table: TableFacts; readonly vector: VectorColumnFacts; readonly encoder: Encoder },
+    layout,
+  }: {
+    readonly table: TableFacts;
+    readonly vector: VectorColumnFacts;
+    readonly encoder: Encoder;
+    readonly layout: InPlaceLayout;
+  },
 ): Promise<Preflight> {
   checkEncoder(table, vector, encoder);
   checkKind(table);
@@ -51,7 +58,7 @@ export async function checkTable(
   return {
     hasRowSecurity: facts.hasRowSecurity,
     hasSchema: facts.hasSchema,
-    notes: notesOf(facts, vector),
+    notes: notesOf(facts, vector, layout),
   };
 }
 
@@ -202,6 +209,7 @@ function checkRights({ statementName }: TableFacts, facts: ServerFacts): void {
 function notesOf(
   { extensionVersion, hasRowSecurity, isLogged }: ServerFacts,
   vector: VectorColumnFacts,
+  layout: InPlaceLayout,
 ): string[] {
   const [major = 0, minor = 0] = extensionVersion.split('.').map(Number);
   return [
@@ -210,7 +218,7 @@ function notesOf(
       : [
           `pgvector ${extensionVersion} has no iterative scans: a search with a filter may return fewer rows than asked for`,
         ]),
-    ...(hasRowSecurity
+    ...(hasRowSecurity && layout === 'side'
       ? [
           'the table has row-level security: the compact vectors get a policy that shows those of visible rows',
         ]

@@ -1,4 +1,5 @@
 import { numberIn } from '../catalog/values.js';
+import { dropIndexedFunctions } from './base-index.js';
 import { objectsOf, type MigrationFacts } from './objects.js';
 import type { SessionQuery } from './session.js';
 import { deleteState } from './state-table.js';
@@ -37,6 +38,8 @@ export async function removeStatements(
     `drop function if exists ${names.onTruncate}() cascade`,
     `drop function if exists ${names.syncRow}`,
     `drop table if exists ${names.side}`,
+    `drop index if exists ${names.baseIndex}`,
+    ...dropIndexedFunctions(facts),
     ...(isOwn
       ? [...new Set([names.project, names.projectQuery])].map(
           (name) => `drop function if exists ${name}(${vector})`,

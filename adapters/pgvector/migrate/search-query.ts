@@ -1,4 +1,5 @@
 import { quoted } from '../catalog/identifiers.js';
+import { indexedProjection } from './base-index.js';
 import {
   OPERATORS,
   baseKeys,
@@ -33,6 +34,8 @@ function fullDistance(facts: MigrationFacts, query: string): string {
 
 /** The compact vector of a query. */
 export function compactQueryOf(facts: MigrationFacts, query: string): string {
+  if (facts.layout === 'index-only')
+    return indexedProjection(facts, `(${query})::${facts.extension}.vector`, 'indexedProjectQuery');
   const { projectQuery } = objectsOf(facts);
   return `${projectQuery}((${query})::${facts.extension}.vector)::${compactTypeOf(facts)}`;
 }
@@ -42,18 +45,29 @@ export function compactQueryOf(facts: MigrationFacts, query: string): string {
  * is locked first, as a TRUNCATE of it locks first the table and then the compact vectors.
  */
 export function twoStageStatement(facts: MigrationFacts, parts: SearchParts): string {
-  const { base, side } = objectsOf(facts);
   const { query, compactQuery, filter, threshold, candidates, limit, selected } = parts;
-  const keys = sideKeys(facts);
-  const same = baseKeys(facts, 't').map((column, i) => `${column} = s.${keys[i]}`);
+  const { rows, compact } = compactRows(facts);
   const where = filter === '' ? '' : ` where ${filter}`;
   const kept = threshold === '' ? '' : ` where ${threshold}`;
   const sign = operator(facts, OPERATORS[facts.compactDistance].sign);
   return `select ${selected} from (
   select t as "row", ${fullDistance(facts, query)} as distance
-  from ${base} t join ${side} s on ${same.join(' and ')}${where}
-  order by s.z ${sign} ${compactQuery} limit ${candidates}
+  from ${rows}${where}
+  order by ${compact} ${sign} ${compactQuery} limit ${candidates}
 ) first${kept} order by first.distance limit ${limit}`;
+}
+
+/** Returns where the compact vectors of `t`, the table, are. */
+function compactRows(facts: MigrationFacts): { readonly rows: string; readonly compact: string } {
+  const { base, side } = objectsOf(facts);
+  if (facts.layout === 'index-only')
+    return {
+      rows: `${base} t`,
+      compact: indexedProjection(facts, `t.${quoted(facts.column)}`, 'indexedProject'),
+    };
+  const keys = sideKeys(facts);
+  const same = baseKeys(facts, 't').map((column, i) => `${column} = s.${keys[i]}`);
+  return { rows: `${base} t join ${side} s on ${same.join(' and ')}`, compact: 's.z' };
 }
 
 /** Returns a search by full vectors alone. */

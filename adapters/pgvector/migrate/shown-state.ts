@@ -1,5 +1,6 @@
 import type { InPlaceState } from '../../../src/store/in-place-target.js';
 import { textIn } from '../catalog/values.js';
+import { lackingBaseIndex } from './base-index.js';
 import { lackingTriggers, partitionsWithoutTrigger } from './install.js';
 import { objectsOf, type MigrationFacts } from './objects.js';
 import type { SessionQuery } from './session.js';
@@ -17,7 +18,7 @@ export async function tableOidOf(query: SessionQuery, facts: MigrationFacts): Pr
 /** Returns the state of a migration, with what the server says of it now. */
 export async function shownState(query: SessionQuery, stored: StoredMigration): Promise<InPlaceState> {
   const { facts, tableOid, phase, paused, filled, verified, cutOver } = stored;
-  const { fingerprint, inputDim, outputDim, column } = facts;
+  const { fingerprint, inputDim, outputDim, layout, column } = facts;
   const oid = await tableOidOf(query, facts);
   return {
     collection: objectsOf(facts).base,
@@ -25,6 +26,7 @@ export async function shownState(query: SessionQuery, stored: StoredMigration): 
     encoderFingerprint: fingerprint,
     inputDim,
     outputDim,
+    layout,
     phase,
     paused,
     filled,
@@ -47,7 +49,9 @@ async function warningsOf(
   if (phase === 'installing') return [];
   const { base } = objectsOf(facts);
   const partitions = await partitionsWithoutTrigger(query, facts);
+  const index = phase === 'indexing' ? [] : await lackingBaseIndex(query, facts);
   return [
+    ...index,
     ...(isSameTable ? [] : [`${base} was made again, as by a restore, since the migration began`]),
     ...(await lackingTriggers(query, facts)).map(({ line }) => line),
     ...partitions.map(

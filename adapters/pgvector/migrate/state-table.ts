@@ -2,9 +2,11 @@ import { createHash } from 'node:crypto';
 import { DISTANCES, type Distance } from '../../../src/core/distance.js';
 import { TldrError } from '../../../src/core/errors.js';
 import {
+  IN_PLACE_LAYOUTS,
   IN_PLACE_PHASES,
   type InPlaceCutOver,
   type InPlaceDifferences,
+  type InPlaceLayout,
   type InPlacePhase,
 } from '../../../src/store/in-place-target.js';
 import { literal } from '../catalog/identifiers.js';
@@ -29,8 +31,13 @@ export const STATE_TABLES: readonly string[] = [
 export interface StoredCutOver extends InPlaceCutOver {
   /** Statements that put back what was there before. */
   readonly undo: readonly string[];
-  /** Digest of what the cut-over made, which tells whether somebody changed it since; '' without one. */
+  /**
+   * What tells whether somebody changed what the cut-over made: digest of the function, or the role's search path; '' without
+   * either.
+   */
   readonly digest: string;
+  /** The search path that the role had of its own in this database; null without one. */
+  readonly pathBefore: string | null;
   /** Statements that build the indexes of full vectors that were dropped. */
   readonly droppedIndexes: readonly string[];
 }
@@ -179,6 +186,12 @@ function vectorTypeOf(record: Readonly<Record<string, unknown>>, name: string): 
   throw malformed(`facts with "${name}"`);
 }
 
+function layoutOf({ layout = 'side' }: Readonly<Record<string, unknown>>): InPlaceLayout {
+  const found = IN_PLACE_LAYOUTS.find((one) => one === layout);
+  if (found === undefined) throw malformed('layout');
+  return found;
+}
+
 function checkedFacts(value: unknown): MigrationFacts {
   if (!isRecord(value) || !Array.isArray(value['key'])) throw malformed('facts');
   const key = value['key'].map((column: unknown) => {
@@ -186,6 +199,7 @@ function checkedFacts(value: unknown): MigrationFacts {
     return { name: textOf(column, 'name'), type: textOf(column, 'type') };
   });
   return {
+    layout: layoutOf(value),
     schema: textOf(value, 'schema'),
     table: textOf(value, 'table'),
     column: textOf(value, 'column'),
@@ -238,6 +252,7 @@ function checkedCutOver(value: unknown): StoredCutOver | null {
     name: textOf(value, 'name'),
     undo: checkedTexts(value['undo']) ?? [],
     digest: textOf(value, 'digest'),
+    pathBefore: typeof value['pathBefore'] === 'string' ? value['pathBefore'] : null,
     droppedIndexes: checkedTexts(value['droppedIndexes']) ?? [],
   };
 }

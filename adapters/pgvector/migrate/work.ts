@@ -10,7 +10,9 @@ import type {
   InPlaceWorkOptions,
 } from '../../../src/store/in-place-target.js';
 import type { Connections } from '../connect/connections.js';
-import { buildCompactIndex } from './build-index.js';
+import { dropBaseIndex, lackingBaseIndex } from './base-index.js';
+import { buildCompactIndex, wantedIndex } from './build-index.js';
+import { compareProjections } from './compare-projections.js';
 import { compareAll, compareSample } from './compare.js';
 import { fillRange, rangeEnd, repairRange } from './fill.js';
 import { lackingTriggers, partitionTrigger, partitionsWithoutTrigger } from './install.js';
@@ -20,7 +22,8 @@ import { sqlStateOf, type SessionQuery, type Session } from './session.js';
 import { shownState, tableOidOf } from './shown-state.js';
 import { changeState, readMigrations, type StateChange, type StoredMigration } from './state-table.js';
 import { completeInPlace } from './complete.js';
-import { cutOverInPlace, rollBackInPlace } from './cut-over.js';
+import { checkPhase, cutOverInPlace, rollBackInPlace } from './cut-over.js';
+import { prepareOperator } from './operator.js';
 
 /** A batch waits for clients for less than this, so that the server never has to choose who gives way. */
 const BATCH_LOCK_MS = 250;
@@ -55,13 +58,18 @@ export class PgvectorInPlaceWork implements InPlaceWork {
     this.#options = options;
   }
 
+  /** Whether PostgreSQL itself keeps the compact vectors, as an index of the base table. */
+  get #isIndexOnly(): boolean {
+    return this.#facts.layout === 'index-only';
+  }
+
   async state(): Promise<InPlaceState> {
     return this.#session.transaction('', async (query) => shownState(query, await this.#stored(query)));
   }
 
   async install(): Promise<void> {
     await this.#installTriggers();
-    await this.#change({ phase: 'filling' });
+    await this.#change({ phase: this.#isIndexOnly ? 'indexing' : 'filling' });
   }
 
   async #installTriggers(): Promise<void> {
@@ -121,7 +129,8 @@ export class PgvectorInPlaceWork implements InPlaceWork {
       const query: SessionQuery = (text, values) => this.#connections.query(text, values);
       return (await this.#stored(query)).paused;
     };
-    await buildCompactIndex(this.#session, this.#connections, { facts: this.#facts, isPaused, ...run });
+    const index = wantedIndex(this.#facts, this.#isIndexOnly ? 'base' : 'side');
+    await buildCompactIndex(this.#session, this.#connections, { index, isPaused, ...run });
     await this.#change({ phase: 'verifying' });
   }
 
@@ -132,19 +141,27 @@ export class PgvectorInPlaceWork implements InPlaceWork {
     const { points } = await this.state();
     const query: SessionQuery = (text, values) =>
       this.#session.transaction('set local row_security = off', (ask) => ask(text, values));
-    const found =
-      sample === undefined
-        ? await compareAll(query, this.#facts, { ...run, total: points ?? Number.POSITIVE_INFINITY })
-        : await compareSample(query, this.#facts, sample);
+    const found = await this.#compare(query, { ...run, sample, total: points ?? Number.POSITIVE_INFINITY });
     const all = { ...found, lines: [...(await this.#incomplete(query)), ...found.lines] };
     await this.#session.transaction('', (ask) => this.#keepVerified(ask, all, sample !== undefined));
     return all;
+  }
+
+  #compare(
+    query: SessionQuery,
+    { sample, ...run }: RunOptions & { readonly sample: number | undefined; readonly total: number },
+  ): Promise<InPlaceDifferences> {
+    if (this.#isIndexOnly) return compareProjections(query, this.#facts, { ...run, sample });
+    return sample === undefined
+      ? compareAll(query, this.#facts, run)
+      : compareSample(query, this.#facts, sample);
   }
 
   /** Parts of the installation that are missing, for people. */
   async #incomplete(query: SessionQuery): Promise<readonly string[]> {
     const partitions = await partitionsWithoutTrigger(query, this.#facts);
     return [
+      ...(await lackingBaseIndex(query, this.#facts)),
       ...(await lackingTriggers(query, this.#facts)).map(({ line }) => line),
       ...partitions.map((partition) => `the partition ${partition} has no trigger for TRUNCATE`),
     ];
@@ -155,7 +172,7 @@ export class PgvectorInPlaceWork implements InPlaceWork {
     const { phase, cutOver } = await this.#stored(query, { isLocked: true });
     if (verified.lines.length > 0) {
       const isFilled = !['installing', 'filling', 'repairing', 'indexing'].includes(phase);
-      const repair = { phase: 'repairing', position: null, filled: 0 } as const;
+      const repair = this.#repair;
       await changeState(query, this.#facts, { verified, ...(isFilled ? repair : {}) });
       return;
     }
@@ -171,25 +188,45 @@ export class PgvectorInPlaceWork implements InPlaceWork {
 
   async beginRepair(): Promise<void> {
     await this.#installTriggers();
-    await this.#change({ phase: 'repairing', position: null, filled: 0 });
+    await this.#change(this.#repair);
+  }
+
+  /** How a repair begins. */
+  get #repair(): StateChange {
+    return this.#isIndexOnly ? { phase: 'indexing' } : { phase: 'repairing', position: null, filled: 0 };
   }
 
   setPaused(paused: boolean): Promise<void> {
     return this.#change({ paused });
   }
 
-  async cutOver(request: InPlaceCutOverRequest): Promise<InPlaceChange> {
+  async cutOver(request: InPlaceCutOverRequest, run: RunOptions = {}): Promise<InPlaceChange> {
+    if (request.form === 'operator') await this.#prepareOperator(request, run);
     return this.#session.transaction('', async (query) => {
       const stored = await this.#stored(query, { isLocked: true });
       return cutOverInPlace(query, stored, request);
     });
   }
 
-  async rollBack(): Promise<InPlaceChange> {
-    return this.#session.transaction('', async (query) => {
-      const stored = await this.#stored(query, { isLocked: true });
-      return rollBackInPlace(query, stored);
+  async #prepareOperator(request: InPlaceCutOverRequest, run: RunOptions): Promise<void> {
+    const index = await this.#session.transaction('', async (query) => {
+      const stored = await this.#stored(query);
+      checkPhase(stored, request);
+      return stored.cutOver === null ? prepareOperator(query, this.#facts, request.name) : null;
     });
+    if (index === null) return;
+    const isPaused = (): Promise<boolean> => Promise.resolve(false);
+    await buildCompactIndex(this.#session, this.#connections, { index, isPaused, ...run });
+  }
+
+  async rollBack(): Promise<InPlaceChange> {
+    const { change, form } = await this.#session.transaction('', async (query) => {
+      const stored = await this.#stored(query, { isLocked: true });
+      return { change: await rollBackInPlace(query, stored), form: stored.cutOver?.form };
+    });
+    // In the layout index-only, the index was there before the cut-over.
+    if (form === 'operator' && !this.#isIndexOnly) await dropBaseIndex(this.#session, this.#facts);
+    return change;
   }
 
   async complete(completion: InPlaceCompletion): Promise<InPlaceChange> {

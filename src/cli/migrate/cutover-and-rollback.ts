@@ -48,9 +48,14 @@ delete the hidden source.
 
 For a table of PostgreSQL, --form says what clients use:
   qdrant-tldr migrate cutover docs --form function --function match_documents --execute
+  qdrant-tldr migrate cutover docs --form operator --role app --execute
+
+--form operator is for clients that write "order by embedding <=> $1 limit 10" and cannot change. New connections of
+one role find an operator <=> over the compact vectors first, through their search_path. Only for cosine, and only for
+a role that reads no other column of vectors of this type. The distances that clients see are approximate.
 
 Documentation: docs/migrate.md, docs/migrate-proxy.md (--by proxy), docs/migrate-catch-up.md (--catch-up),
-docs/pgvector.md (--form)`;
+docs/pgvector-migrate.md (--form)`;
 
 const ROLLBACK_HELP = `Reads   the migration state, both collections; after --by proxy, the proxy's reports
 Writes  with --execute: the alias, or the side that the proxy reads; and the migration state
@@ -113,13 +118,14 @@ export function cutoverCommand(): Command {
     .addOption(
       new Option(
         '--form <form>',
-        'PostgreSQL; function: replace or make a search function; none: print the query that clients should send',
-      ).choices(['function', 'none']),
+        'PostgreSQL; function: replace or make a search function; operator: <=> of one role; none: print the query that clients should send',
+      ).choices(['function', 'operator', 'none']),
     )
     .option(
       '--function <name>',
       'PostgreSQL: the search function, with types if there are several (default: match_documents)',
     )
+    .option('--role <name>', 'PostgreSQL, with --form operator: the role whose searches change')
     .option(
       '--candidates <n>',
       'PostgreSQL: first-stage results that are ordered by full vectors (default: 100)',

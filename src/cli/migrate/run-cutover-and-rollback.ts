@@ -54,7 +54,7 @@ export interface CutoverFlags extends ExecuteFlags, HookFlags, CatchUpFlags {
 export function runCutover(names: GivenNames, flags: CutoverFlags & CutoverTableFlags): Promise<void> {
   return chooseCourse(names, flags, {
     ofCopies: COPY_FLAGS,
-    ofTables: ['vector', 'form', 'function', 'candidates'],
+    ofTables: ['vector', 'form', 'function', 'role', 'candidates'],
     copy: (pair) => withMigration(pair, flags, (work) => cutover(work, flags)),
     inPlace: async (table) => (await import('./in-place/run-change.js')).runCutoverTable(table, flags),
   });

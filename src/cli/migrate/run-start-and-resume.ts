@@ -2,6 +2,7 @@ import { chooseCourse, type GivenNames } from './in-place/choose-course.js';
 import { resolve as absolute } from 'node:path';
 import type { Config } from '../../config/load.js';
 import type { Datatype, Layout, Quantization } from '../../store/collection.js';
+import type { InPlaceLayout } from '../../store/in-place-target.js';
 import { ProxyControl } from '../../migrate/dual-write/proxy-control.js';
 import { readMigrationState } from '../../migrate/state/with-lock.js';
 import { copyShare } from '../../migrate/run/copy-share.js';
@@ -41,7 +42,7 @@ import { withConsole, withStore } from '../console/command-body.js';
 /** Flags of `migrate start`. */
 export interface StartFlags extends StateFlags, HookFlags, TuneFlags, CatchUpFlags {
   readonly encoder: string;
-  readonly layout?: Layout;
+  readonly layout?: Layout | InPlaceLayout;
   readonly vector?: string;
   readonly compactName?: string;
   readonly datatype?: Datatype;
@@ -84,6 +85,7 @@ export async function start(
       'INVALID_ARGUMENT',
       '--compact-name needs --layout two-stage: in a compact target the vector keeps its name',
     );
+  const layout = layoutOf(flags);
   checkStateFlags({ source, target }, flags);
   const { encoder, encoderFile } = await encoderOf(flags.encoder, null);
   const journal = flags.journal === undefined ? undefined : absolute(flags.journal);
@@ -100,7 +102,7 @@ export async function start(
       sourceCollection: source,
       targetCollection: target,
       encoder,
-      layout: flags.layout,
+      layout,
       vectorName: flags.vector,
       compactName: flags.compactName,
       datatype: flags.datatype,
@@ -129,6 +131,11 @@ export async function start(
     await copy(request, { place, planned: plan, encoderFile, journal, flags, run, config });
     run.next(await nextSteps({ config, source: store, target: store, place }, flags));
   });
+}
+
+function layoutOf({ layout }: StartFlags): Layout | undefined {
+  if (layout !== 'side' && layout !== 'index-only') return layout;
+  throw new TldrError('INVALID_ARGUMENT', `only a migration of a table of PostgreSQL has --layout ${layout}`);
 }
 
 /** Warns if the encoder was trained for vectors that are stored in another form than the target will have. */

@@ -38,6 +38,7 @@ The migration state keeps the folder for later commands. The start is refused if
 
 A table of PostgreSQL has no target. Its compact vectors are written beside it, and triggers keep them up to date:
   qdrant-tldr migrate start docs --encoder enc.onnx --url postgres://app@localhost/app
+With --layout index-only, nothing is copied: an index of the projected vectors is all that is added to the table.
 
 Several workers, at once or one after another, share the migration state; the last one verifies:
   qdrant-tldr migrate start docs docs_2s --encoder enc.onnx --yes --record /shared/docs.json --worker 1/4
@@ -46,7 +47,7 @@ Hooks run by "sh -c". They get facts in TLDR_EVENT, TLDR_SOURCE, TLDR_TARGET and
 Write --on after the collections.
 
 Documentation: docs/migrate.md, docs/migrate-proxy.md, docs/migrate-catch-up.md, docs/migrate-state.md (workers),
-docs/pgvector.md (tables of PostgreSQL)`;
+docs/pgvector-migrate.md (tables of PostgreSQL)`;
 
 const RESUME_HELP = `Reads   the migration state, the source collection and the encoder file
 Writes  the target collection and the migration state
@@ -68,8 +69,8 @@ export function startCommand(): Command {
     .addOption(
       new Option(
         '--layout <name>',
-        `two-stage: also the full vectors, on disk, to rescore results; compact: compact vectors only (default: ${DEFAULT_LAYOUT}, or as the migration was begun)`,
-      ).choices(['two-stage', 'compact']),
+        `two-stage: also the full vectors, on disk, to rescore results; compact: compact vectors only (default: ${DEFAULT_LAYOUT}, or as the migration was begun); PostgreSQL: side, the default, or index-only`,
+      ).choices(['two-stage', 'compact', 'side', 'index-only']),
     )
     .option('--vector <name>', 'vector to reduce, if the source has several')
     .option('--compact-name <name>', 'name of the compact vector in the two-stage layout (default: compact)')

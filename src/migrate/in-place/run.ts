@@ -76,7 +76,7 @@ async function runPhases(
   options: InPlaceRunOptions,
 ): Promise<InPlaceReport> {
   const begunAtMs = performance.now();
-  let [filled, repairs] = [0, 0];
+  let [filled, repairs, failures] = [0, 0, 0];
   let verified: InPlaceDifferences | null = null;
   for (;;) {
     throwIfAborted(options.signal);
@@ -101,6 +101,7 @@ async function runPhases(
         break;
       case 'verifying':
         verified = await work.verify(options);
+        if (verified.lines.length > 0 && failures++ === REPAIRS_MAX) throw stillDiffering(verified);
         break;
       case 'ready':
       case 'cut-over':

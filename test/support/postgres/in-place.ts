@@ -1,9 +1,12 @@
 import { expect } from '@jest/globals';
+import pg from 'pg';
 import { openPgvector, type PgvectorStore } from '../../../adapters/pgvector/index.js';
+import type { Distance } from '../../../src/core/distance.js';
 import { matrix, row } from '../../../src/core/matrix.js';
 import { Rng } from '../../../src/core/rng.js';
 import { Encoder, type EncoderNetwork } from '../../../src/encoder/model.js';
 import { resumeInPlace, startInPlace, type InPlaceReport } from '../../../src/migrate/in-place/run.js';
+import type { InPlaceLayout } from '../../../src/store/in-place-target.js';
 import { METADATA, randomMatrix } from '../random-encoder.js';
 import type { PostgresServer } from './postgres-server.js';
 
@@ -13,14 +16,18 @@ const COMPACT = 4;
 const TOLERANCE = 2e-3;
 
 /** A linear encoder for cosine. Another seed gives another encoder. */
-export function linearEncoder(seed = 1, dims: readonly [number, number] = [DIM, COMPACT]): Encoder {
+export function linearEncoder(
+  seed = 1,
+  dims: readonly [number, number] = [DIM, COMPACT],
+  distance: Distance = 'cosine',
+): Encoder {
   const weight = randomMatrix(dims[0], dims[1], new Rng(seed), 1 / Math.sqrt(dims[0]));
   const network: EncoderNetwork = {
     normalizeInput: true,
     layers: [{ weight, bias: null, relu: false }],
     normalizeOutput: true,
   };
-  return new Encoder(network, METADATA);
+  return new Encoder(network, { ...METADATA, distance, compactDistance: distance });
 }
 
 /** A random vector as PostgreSQL reads it. */
@@ -44,6 +51,30 @@ export async function makeDocuments(
   );
 }
 
+/** Address of the server for another role, which has no password. */
+export function urlAs(server: Pick<PostgresServer, 'url'>, role: string): string {
+  const url = new URL(server.url);
+  url.username = role;
+  return url.href;
+}
+
+/** Runs statements in a new connection of a role. Returns the rows of the last one. */
+export async function asRole(
+  server: Pick<PostgresServer, 'url'>,
+  role: string,
+  ...statements: string[]
+): Promise<readonly Readonly<Record<string, unknown>>[]> {
+  const client = new pg.Client({ connectionString: urlAs(server, role) });
+  await client.connect();
+  try {
+    let rows: readonly Readonly<Record<string, unknown>>[] = [];
+    for (const text of statements) rows = (await client.query<Readonly<Record<string, unknown>>>(text)).rows;
+    return rows;
+  } finally {
+    await client.end();
+  }
+}
+
 /** Opens the store, runs `body`, and closes it. */
 export async function withPgvector<T>(url: string, body: (store: PgvectorStore) => Promise<T>): Promise<T> {
   const store = await openPgvector({ url });
@@ -61,11 +92,12 @@ export function startTable(
   url: string,
   collection: string,
   encoder: Encoder,
-  vectorName?: string,
+  { vectorName, layout }: { readonly vectorName?: string; readonly layout?: InPlaceLayout } = {},
 ): Promise<InPlaceReport> {
   const request = {
     collection,
     vectorName,
+    layout,
     encoder: encoder.toBytes(),
     datatype: undefined,
     hnswM: undefined,

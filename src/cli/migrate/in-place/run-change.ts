@@ -1,6 +1,7 @@
 import { TldrError } from '../../../core/errors.js';
 import type { InPlaceChange, InPlaceCutOverRequest } from '../../../store/in-place-target.js';
 import type { ConsoleRun } from '../../console/command-output.js';
+import type { CommandStages } from '../../console/progress/stages.js';
 import { nextCommand, sameCommandWith } from '../../console/next-commands.js';
 import {
   nextTableCommands,
@@ -10,6 +11,9 @@ import {
   type TableCommand,
   type TableMigrationFlags,
 } from './work.js';
+
+/** A cut-over may build an index. */
+const INDEX_STAGES: CommandStages = { stages: [{ steps: /^indexing$/, weight: 1 }], seconds: null };
 
 /** First-stage results, if --candidates does not say how many. */
 const CANDIDATES = 100;
@@ -21,8 +25,9 @@ interface ExecuteTableFlags extends TableMigrationFlags {
 
 /** Flags of `migrate cutover` for a table. */
 export interface CutoverTableFlags extends ExecuteTableFlags {
-  readonly form?: 'function' | 'none';
+  readonly form?: InPlaceCutOverRequest['form'];
   readonly function?: string;
+  readonly role?: string;
   readonly candidates?: number;
 }
 
@@ -44,25 +49,43 @@ export function runCutoverTable(table: string, flags: CutoverTableFlags): Promis
       sayDryRun(run, planned);
       return;
     }
-    await changed(command, flags, await working(command, flags, (work) => work.cutOver(request)));
+    run.expectStages(INDEX_STAGES);
+    const { signal, log, onProgress } = run;
+    const change = await working(command, flags, (work) =>
+      work.cutOver(request, { signal, log, onProgress }),
+    );
+    await changed(command, flags, change);
   });
 }
 
 function requestOf({
   form,
-  function: name,
-  candidates = CANDIDATES,
+  function: searchFunction,
+  role,
+  candidates,
 }: CutoverTableFlags): InPlaceCutOverRequest {
   if (form === undefined)
     throw new TldrError(
       'INVALID_ARGUMENT',
-      'give --form: function replaces or makes a search function, none prints the query that clients should send',
+      'give --form: function replaces or makes a search function, operator changes <=> for one role, none prints the query that clients should send',
     );
-  if (form === 'none' && name !== undefined)
+  if (form !== 'function' && searchFunction !== undefined)
     throw new TldrError('INVALID_ARGUMENT', '--function needs --form function');
-  if (candidates < 1 || candidates > 1000)
+  if (form !== 'operator' && role !== undefined)
+    throw new TldrError('INVALID_ARGUMENT', '--role needs --form operator');
+  if (form === 'operator' && role === undefined)
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      '--form operator needs --role, the role that the clients connect as',
+    );
+  if (form === 'operator' && candidates !== undefined)
+    throw new TldrError(
+      'INVALID_ARGUMENT',
+      '--candidates: the form operator is one pass and rescores nothing',
+    );
+  if (candidates !== undefined && (candidates < 1 || candidates > 1000))
     throw new TldrError('INVALID_ARGUMENT', '--candidates: expected a number from 1 to 1000');
-  return { form, name, candidates };
+  return { form, name: form === 'operator' ? role : searchFunction, candidates: candidates ?? CANDIDATES };
 }
 
 /** Runs `migrate rollback` for a table. */
@@ -75,7 +98,9 @@ export function runRollbackTable(table: string, flags: ExecuteTableFlags): Promi
       run.say(
         cutOver.form === 'none'
           ? 'nothing was changed for clients, so only the state is changed'
-          : `if it succeeds: ${cutOver.name} is again what it was before the cut-over`,
+          : cutOver.form === 'operator'
+            ? `if it succeeds: the role ${cutOver.name} has its operators and search path of before the cut-over`
+            : `if it succeeds: ${cutOver.name} is again what it was before the cut-over`,
       );
       sayDryRun(run, { lines: [], statements: [] });
       return;
@@ -96,8 +121,13 @@ export function runCompleteTable(table: string, flags: CompleteTableFlags): Prom
       sayDryRun(run, { lines: [], statements: [] });
       return;
     }
+    const { layout } = await stateOf(command);
     const change = await working(command, flags, (work) => work.complete({ dropFullIndexes: dropFullIndex }));
-    run.say('complete: triggers keep the compact vectors up to date from now on');
+    run.say(
+      layout === 'side'
+        ? 'complete: triggers keep the compact vectors up to date from now on'
+        : 'complete: PostgreSQL keeps the index of compact vectors up to date',
+    );
     await changed(command, flags, change);
   });
 }

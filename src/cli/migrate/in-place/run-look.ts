@@ -45,11 +45,13 @@ async function watched(command: TableCommand): Promise<InPlaceState> {
 
 function sayState(run: ConsoleRun, state: InPlaceState): void {
   const { cutOver, verified } = state;
-  run.say(`${state.collection}, "${state.vectorName}": ${state.inputDim} -> ${state.outputDim} dimensions`);
+  run.say(
+    `${state.collection}, "${state.vectorName}": ${state.inputDim} -> ${state.outputDim} dimensions, layout ${state.layout}`,
+  );
   run.say(`  phase ${state.phase}${state.paused ? ', paused' : ''}`);
   run.say(`  runner: ${state.runner ?? 'none'}`);
   const of = state.points === null ? '' : ` of about ${state.points.toLocaleString('en-US')}`;
-  run.say(`  looked at ${state.filled.toLocaleString('en-US')}${of} rows`);
+  if (state.layout === 'side') run.say(`  looked at ${state.filled.toLocaleString('en-US')}${of} rows`);
   if (verified !== null)
     run.say(
       `  last comparison: ${verified.points.toLocaleString('en-US')} rows, ${verified.missing} without a compact vector, ${verified.orphans} without a full one, ${verified.differing} differing`,

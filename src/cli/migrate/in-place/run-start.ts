@@ -6,7 +6,12 @@ import {
   UNTHROTTLED,
   type ThrottleSettings,
 } from '../../../migrate/throttle/settings.js';
-import type { InPlacePlan, InPlaceRequest, InPlaceStep } from '../../../store/in-place-target.js';
+import type {
+  InPlaceLayout,
+  InPlacePlan,
+  InPlaceRequest,
+  InPlaceStep,
+} from '../../../store/in-place-target.js';
 import type { ConsoleRun } from '../../console/command-output.js';
 import { sameCommandWithout } from '../../console/next-commands.js';
 import type { CommandStages } from '../../console/progress/stages.js';
@@ -78,16 +83,22 @@ async function startTable(command: TableCommand, flags: StartTableFlags, throttl
 }
 
 async function requestOf({ name }: TableCommand, flags: StartTableFlags): Promise<InPlaceRequest> {
-  const { datatype, layout, hnswM } = flags;
-  if (layout === 'compact')
-    throw new TldrError(
-      'INVALID_ARGUMENT',
-      '--layout compact: a table keeps its full vectors, and compact ones stand beside them (two-stage)',
-    );
+  const { datatype, hnswM } = flags;
+  const layout = layoutOf(flags);
   if (datatype !== undefined && datatype !== 'float32' && datatype !== 'float16')
     throw new TldrError('INVALID_ARGUMENT', `--datatype ${datatype}: PostgreSQL has float32 and float16`);
   const encoder = await Encoder.load(flags.encoder);
-  return { ...name, encoder: encoder.toBytes(), datatype, hnswM };
+  return { ...name, layout, encoder: encoder.toBytes(), datatype, hnswM };
+}
+
+function layoutOf({ layout = 'side' }: StartTableFlags): InPlaceLayout {
+  // What a copy calls two-stage is the side table here.
+  if (layout === 'side' || layout === 'two-stage') return 'side';
+  if (layout === 'index-only') return layout;
+  throw new TldrError(
+    'INVALID_ARGUMENT',
+    `--layout ${layout}: a table keeps its full vectors, and compact ones stand beside them (side, or index-only)`,
+  );
 }
 
 function optionsOf(
@@ -100,7 +111,8 @@ function optionsOf(
 
 function sayPlan(run: ConsoleRun, plan: InPlacePlan): void {
   const points = plan.points === null ? '' : `, about ${plan.points.toLocaleString('en-US')} rows`;
-  run.say(`${plan.collection}, vectors beside the full ones${points}`);
+  const where = plan.layout === 'side' ? 'in a table beside the full ones' : 'only in an index';
+  run.say(`${plan.collection}, compact vectors ${where}${points}`);
   run.say(
     `  "${plan.vectorName}": ${plan.inputDim} dimensions, ${plan.distance} -> ${plan.outputDim} dimensions, ${plan.datatype}; encoder ${plan.encoderFingerprint.slice(0, 16)}`,
   );
@@ -138,7 +150,8 @@ export function runResumeTable(table: string, flags: TableMigrationFlags, thrott
 
 function done({ run, name }: TableCommand, flags: TableMigrationFlags, report: InPlaceReport): void {
   const { state, filled, seconds, verified } = report;
-  run.say(`looked at ${filled.toLocaleString('en-US')} rows in ${seconds.toFixed(1)} s`);
+  if (state.layout === 'side')
+    run.say(`looked at ${filled.toLocaleString('en-US')} rows in ${seconds.toFixed(1)} s`);
   if (verified !== null)
     run.say(
       run.paint(

@@ -16,6 +16,7 @@ import {
   resumeTable,
   sideTables,
   startTable,
+  urlAs,
   vectorText,
   withPgvector,
 } from '../../../support/postgres/in-place.js';
@@ -50,13 +51,6 @@ async function sideOf(table: string, from: PostgresServer = server): Promise<str
 
 async function expectAllEqual(table: string): Promise<void> {
   await expectEqual(server, { table, side: await sideOf(table), encoder: ENCODER });
-}
-
-/** Address of the server for another role, which has no password. */
-function urlAs(role: string): string {
-  const url = new URL(server.url);
-  url.username = role;
-  return url.href;
 }
 
 describe('clients change rows', () => {
@@ -233,8 +227,8 @@ describe('tables of other forms', () => {
       await server.sql(`insert into pairs values (1, '${vectorText(rng)}', '${vectorText(rng)}')`);
       const other = linearEncoder(2);
       await Promise.all([
-        startTable(server.url, 'pairs', ENCODER, 'a'),
-        startTable(server.url, 'pairs', other, 'b'),
+        startTable(server.url, 'pairs', ENCODER, { vectorName: 'a' }),
+        startTable(server.url, 'pairs', other, { vectorName: 'b' }),
       ]);
       await server.sql(`update pairs set a = '${vectorText(rng)}', b = '${vectorText(rng)}'`);
       const sides = (await sideTables(server)).filter((name) => name.includes('compact_pairs_'));
@@ -251,7 +245,9 @@ describe('tables of other forms', () => {
         );
         expect(found.filter(({ differing }) => differing.length === 0)).toHaveLength(1);
       }
-      await expect(startTable(server.url, 'pairs', other, 'a')).rejects.toMatchObject({ code: 'MISMATCH' });
+      await expect(startTable(server.url, 'pairs', other, { vectorName: 'a' })).rejects.toMatchObject({
+        code: 'MISMATCH',
+      });
     },
   );
 
@@ -290,13 +286,13 @@ describe('rights', () => {
   postgresTest('that are missing are asked for in SQL', async () => {
     await makeDocuments(server, 'guarded', { rows: 5 });
     await server.sql('create role helper login');
-    const attempt = startTable(urlAs('helper'), 'guarded', ENCODER);
+    const attempt = startTable(urlAs(server, 'helper'), 'guarded', ENCODER);
     await expect(attempt).rejects.toMatchObject({ code: 'FORBIDDEN' });
     const message = await attempt.then(() => '', String);
     const asked = [...message.matchAll(/^ +(grant .*;)/gm)].map(([, statement]) => String(statement));
     expect(asked.join()).toContain('grant select, update, trigger on "public"."guarded" to helper;');
     for (const statement of asked) await server.sql(statement);
-    await startTable(urlAs('helper'), 'guarded', linearEncoder(5));
+    await startTable(urlAs(server, 'helper'), 'guarded', linearEncoder(5));
     await expectEqual(server, { table: 'guarded', side: await sideOf('guarded'), encoder: linearEncoder(5) });
   });
 
@@ -315,7 +311,7 @@ describe('rights', () => {
       await work.cutOver({ form: 'function', name: 'find_secured', candidates: 100 });
       await work.release();
     });
-    const reader = new pg.Client({ connectionString: urlAs('reader') });
+    const reader = new pg.Client({ connectionString: urlAs(server, 'reader') });
     await reader.connect();
     try {
       const seen = await reader.query<{ rows: number }>(`select count(*)::int as rows from ${side}`);
@@ -328,7 +324,7 @@ describe('rights', () => {
       await reader.end();
     }
     await server.sql('create role limited login; grant select, update, trigger on secured to limited');
-    await expect(startTable(urlAs('limited'), 'secured', ENCODER)).rejects.toThrow(
+    await expect(startTable(urlAs(server, 'limited'), 'secured', ENCODER)).rejects.toThrow(
       /bypassrls|row-level security/i,
     );
   });

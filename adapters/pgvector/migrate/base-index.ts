@@ -1,0 +1,122 @@
+import { TldrError } from '../../../src/core/errors.js';
+import type { InPlaceStep } from '../../../src/store/in-place-target.js';
+import { quoted } from '../catalog/identifiers.js';
+import { numberIn, textIn } from '../catalog/values.js';
+import { OPERATORS, SCHEMA, compactTypeOf, objectsOf, type MigrationFacts } from './objects.js';
+import type { Session, SessionQuery } from './session.js';
+
+/** One projection costs the server about as much as reading this many of its `cpu_operator_cost`. */
+const PROJECTION_COST = 1_000;
+
+/** The compact vector of a row or a query, exactly as the index of the base table has it. */
+export function indexedProjection(
+  facts: MigrationFacts,
+  expression: string,
+  by: 'indexedProject' | 'indexedProjectQuery',
+): string {
+  const { extension, columnType } = facts;
+  const full = columnType === 'vector' ? expression : `(${expression})::${extension}.vector`;
+  return `(${objectsOf(facts)[by]}(${full})::${compactTypeOf(facts)})`;
+}
+
+/**
+ * Returns the step that makes the functions of the index. They run with the rights of the migration's role: a client that
+ * writes a row projects its vector, and need not be allowed to read the weights for that.
+ */
+export function indexedFunctionsStep(facts: MigrationFacts, readers: readonly string[]): InPlaceStep {
+  const { indexedProject, indexedProjectQuery, project, projectQuery } = objectsOf(facts);
+  const { extension, symmetric } = facts;
+  const made = (name: string, calls: string): string =>
+    `create or replace function ${name}(full_vector ${extension}.vector) returns ${extension}.vector
+language plpgsql immutable strict parallel safe cost ${PROJECTION_COST} security definer set search_path = pg_catalog, pg_temp as $project$
+begin
+  return ${calls}(full_vector);
+end $project$`;
+  return {
+    title: 'functions for the index, which clients may call without reading the weights',
+    statements: [
+      made(indexedProject, project),
+      ...(symmetric ? [] : [made(indexedProjectQuery, projectQuery)]),
+      ...(readers.length === 0 ? [] : [`grant usage on schema ${quoted(SCHEMA)} to ${readers.join(', ')}`]),
+    ],
+  };
+}
+
+/** The statement that builds the index of an expression of the base table while clients write. */
+export function baseIndexStatement(facts: MigrationFacts): string {
+  const { base, baseIndexName } = objectsOf(facts);
+  const { extension, compactType, compactDistance, hnswM, column } = facts;
+  const { indexClass } = OPERATORS[compactDistance];
+  const settings = hnswM === null ? '' : ` with (m = ${hnswM}, ef_construction = ${Math.max(64, 2 * hnswM)})`;
+  const expression = indexedProjection(facts, quoted(column), 'indexedProject');
+  return `create index concurrently ${quoted(baseIndexName)} on ${base} using hnsw (${expression} ${extension}.${compactType}_${indexClass})${settings}`;
+}
+
+/**
+ * Checks what an index of an expression of the base table needs.
+ * @throws UNSUPPORTED for a partitioned table and for vectors of any length; FORBIDDEN with what to ask for
+ */
+export async function checkBaseIndex(query: SessionQuery, facts: MigrationFacts): Promise<void> {
+  const { base } = objectsOf(facts);
+  if (facts.isPartitioned)
+    throw new TldrError(
+      'UNSUPPORTED',
+      `${base} is partitioned, and PostgreSQL builds no index of such a table while clients write: use the layout side and the form function`,
+    );
+  const [row] = await query(
+    `select a.atttypmod::pg_catalog.text as length, pg_catalog.pg_has_role(c.relowner, 'usage')::pg_catalog.text as "isOwner",
+       pg_catalog.has_schema_privilege(c.relnamespace, 'create')::pg_catalog.text as "mayCreate",
+       pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(c.relowner)) as owner, pg_catalog.quote_ident(current_user) as role
+     from pg_catalog.pg_class c join pg_catalog.pg_attribute a on a.attrelid = c.oid
+     where c.oid = pg_catalog.to_regclass($1) and a.attname = $2 and not a.attisdropped`,
+    [base, facts.column],
+  );
+  if (row === undefined) throw new TldrError('NOT_FOUND', `${base} has no column ${quoted(facts.column)}`);
+  if (numberIn(row, 'length') < 0)
+    throw new TldrError(
+      'UNSUPPORTED',
+      `${quoted(facts.column)} of ${base} may hold vectors of any length, and an index of compact vectors would refuse all but ${facts.inputDim}: first give it its length (alter table ${base} alter column ${quoted(facts.column)} type ${facts.extension}.${facts.columnType}(${facts.inputDim}))`,
+    );
+  const role = textIn(row, 'role');
+  const asked = [
+    ...(textIn(row, 'isOwner') === 'true' ? [] : [`grant ${textIn(row, 'owner')} to ${role};`]),
+    ...(textIn(row, 'mayCreate') === 'true'
+      ? []
+      : [`grant create on schema ${quoted(facts.schema)} to ${role};`]),
+  ];
+  if (asked.length === 0) return;
+  throw new TldrError(
+    'FORBIDDEN',
+    `only the owner of ${base} can add an index to it: connect as that role, or ask an administrator to run:\n  ${asked.join('\n  ')}`,
+  );
+}
+
+/** Says what the index of the layout index-only lacks, for people. */
+export async function lackingBaseIndex(
+  query: SessionQuery,
+  facts: MigrationFacts,
+): Promise<readonly string[]> {
+  if (facts.layout !== 'index-only') return [];
+  const { base, baseIndex } = objectsOf(facts);
+  const [row] = await query(
+    `select (i.indisvalid and i.indisready)::pg_catalog.text as valid from pg_catalog.pg_index i
+     where i.indexrelid = pg_catalog.to_regclass($1) and i.indrelid = pg_catalog.to_regclass($2)`,
+    [baseIndex, base],
+  );
+  if (row === undefined) return [`${base} has no index ${baseIndex}`];
+  return textIn(row, 'valid') === 'true' ? [] : [`the index ${baseIndex} is not valid`];
+}
+
+/** Removes the index of the base table and its functions, while clients read and write. */
+export async function dropBaseIndex(session: Session, facts: MigrationFacts): Promise<void> {
+  await session.statement(`drop index concurrently if exists ${objectsOf(facts).baseIndex}`);
+  for (const statement of dropIndexedFunctions(facts)) await session.statement(statement);
+}
+
+/** The statements that remove the functions of the index. */
+export function dropIndexedFunctions(facts: MigrationFacts): readonly string[] {
+  const { indexedProject, indexedProjectQuery } = objectsOf(facts);
+  return [...new Set([indexedProject, indexedProjectQuery])].map(
+    (name) => `drop function if exists ${name}(${facts.extension}.vector)`,
+  );
+}

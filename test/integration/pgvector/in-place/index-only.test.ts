@@ -1,0 +1,153 @@
+import { afterAll, beforeAll, describe, expect } from '@jest/globals';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { runCli, type CliResult } from '../../../support/cli/run-cli.js';
+import { DIM, asRole, linearEncoder, makeDocuments, startTable } from '../../../support/postgres/in-place.js';
+import {
+  startPostgres,
+  testsOnPostgres,
+  type PostgresServer,
+} from '../../../support/postgres/postgres-server.js';
+
+const postgresTest = await testsOnPostgres('programs');
+const ENCODER = linearEncoder();
+let server: PostgresServer;
+let cwd = '';
+
+beforeAll(async () => {
+  server = await startPostgres('programs');
+  cwd = await mkdtemp(join(tmpdir(), 'qdrant-tldr-index-only-'));
+  await ENCODER.save(join(cwd, 'enc.onnx'));
+  await makeDocuments(server, 'docs', { rows: 300 });
+});
+afterAll(async () => {
+  await server.stop();
+  await rm(cwd, { recursive: true, force: true });
+});
+
+const migrate = (verb: string, ...args: string[]): Promise<CliResult> =>
+  runCli(['migrate', verb, ...args], { cwd, env: { DATABASE_URL: server.url } });
+
+/** Runs a command that has to succeed. */
+async function succeeded(verb: string, ...args: string[]): Promise<CliResult> {
+  const result = await migrate(verb, 'docs', ...args);
+  expect({ code: result.code, stderr: result.stderr }).toMatchObject({ code: 0 });
+  return result;
+}
+
+/** Indexes, triggers and tables that a migration made. */
+const made = (): Promise<readonly Record<string, unknown>[]> =>
+  server.sql(
+    `select relname::text as name from pg_class where relname like 'tldr_docs%' or relname like 'compact_docs%'
+     union all select tgname::text from pg_trigger where not tgisinternal
+     union all select proname::text from pg_proc where pronamespace = 'tldr'::regnamespace order by 1`,
+  );
+
+/** The plan of what a function or a query runs. */
+async function plan(text: string): Promise<string> {
+  const rows = await server.sql(`explain (costs off) ${text}`);
+  return rows.map((row) => String(row['QUERY PLAN'])).join('\n');
+}
+
+describe('the layout index-only', () => {
+  postgresTest('adds an index and nothing else, and goes through all commands', async () => {
+    const start = ['--encoder', 'enc.onnx', '--layout', 'index-only'];
+    const dry = await succeeded('start', ...start, '--dry-run');
+    expect(dry.stdout).toContain('create index concurrently');
+    expect(dry.stdout).not.toContain('create trigger');
+    const started = await succeeded('start', ...start, '--yes', '--json');
+    expect(started.json()).toMatchObject({
+      phase: 'ready',
+      layout: 'index-only',
+      filled: 0,
+      verified: { points: 300, missing: 0, differing: 0 },
+    });
+    const names = (await made()).map(({ name }) => String(name));
+    expect(names.filter((name) => !name.startsWith('project_'))).toEqual([
+      expect.stringMatching(/^tldr_docs_\w+_hnsw$/),
+    ]);
+    await succeeded('verify', '--sample', '20');
+    expect((await succeeded('status')).stdout).toContain('layout index-only');
+
+    await succeeded('cutover', '--form', 'function', '--function', 'find_docs', '--execute');
+    const found = `select id, round(similarity::numeric, 4)::text as s from find_docs((select embedding from docs where id = 9), 3)`;
+    expect((await server.sql(found))[0]).toEqual({ id: 9, s: '1.0000' });
+    await server.sql(
+      `insert into docs select 1000, 'new', '{}', embedding from docs where id = 9; delete from docs where id = 9`,
+    );
+    const again = await server.sql(found.replace('where id = 9', 'where id = 1000'));
+    expect(again[0]).toEqual({ id: 1000, s: '1.0000' });
+    await succeeded('rollback', '--execute');
+
+    const { stdout } = await succeeded('cutover', '--form', 'none', '--execute');
+    const query = stdout.slice(stdout.indexOf('  select'));
+    const [{ v } = {}] = await server.sql('select embedding::text as v from docs where id = 21');
+    expect(await plan(query.replaceAll('$1', `'${String(v)}'`))).toMatch(
+      /Index Scan using tldr_docs_\w+_hnsw/,
+    );
+    await succeeded('complete');
+    await succeeded('rollback', '--execute');
+    await succeeded('abort', '--execute');
+    expect(await made()).toEqual([]);
+  });
+
+  postgresTest('lets every role write that may, and repairs an index that is missing', async () => {
+    await makeDocuments(server, 'written', { rows: 50 });
+    await server.sql('create role adds login; grant insert on written to adds');
+    await startTable(server.url, 'written', ENCODER, { layout: 'index-only' });
+    await asRole(
+      server,
+      'adds',
+      `insert into written values (900, '', '{}', array_fill(1, array[${DIM}])::vector), (901, '', '{}', null)`,
+    );
+    const [{ index } = {}] = await server.sql(
+      `select indexrelid::regclass::text as index from pg_index where indrelid = 'written'::regclass and indexprs is not null`,
+    );
+    await server.sql(`drop index ${String(index)}`);
+    const { stdout } = await migrate('status', 'written');
+    expect(stdout).toContain('has no index');
+    expect((await migrate('verify', 'written')).code).toBe(10);
+    const resumed = await migrate('resume', 'written', '--yes', '--json');
+    expect(resumed.json()).toMatchObject({ phase: 'ready', verified: { points: 51, missing: 0 } });
+  });
+
+  postgresTest('finds weights that are not those of the encoder', async () => {
+    await makeDocuments(server, 'changed', { rows: 30 });
+    const own = linearEncoder(4);
+    await startTable(server.url, 'changed', own, { layout: 'index-only' });
+    await server.sql(
+      `update tldr."weights_${own.fingerprint.slice(0, 12)}" set bias = bias + 1 where output = 0`,
+    );
+    const { code, stdout } = await migrate('verify', 'changed', '--sample', '10');
+    expect(code).toBe(10);
+    expect(stdout).toContain('the database projects it in another way than the encoder');
+    const resumed = await migrate('resume', 'changed', '--yes');
+    expect({ code: resumed.code, stderr: resumed.stderr }).toEqual({
+      code: 10,
+      stderr: expect.stringContaining('differ again after a repair') as unknown,
+    });
+  });
+
+  postgresTest.each<readonly [string, string, string]>([
+    [
+      'parted',
+      `create table parted (id int primary key, embedding vector(${DIM})) partition by range (id)`,
+      'is partitioned',
+    ],
+    ['loose', 'create table loose (id int primary key, embedding vector)', 'vectors of any length'],
+  ])('refuses %s with words', async (table, statement, words) => {
+    await server.sql(statement);
+    if (table === 'loose')
+      await server.sql(`insert into loose values (1, array_fill(1, array[${DIM}])::vector)`);
+    await expect(startTable(server.url, table, ENCODER, { layout: 'index-only' })).rejects.toThrow(words);
+  });
+
+  postgresTest('refuses the other layout for a migration that was begun', async () => {
+    await makeDocuments(server, 'begun', { rows: 10 });
+    await startTable(server.url, 'begun', ENCODER);
+    await expect(startTable(server.url, 'begun', ENCODER, { layout: 'index-only' })).rejects.toThrow(
+      'has a migration with the layout side',
+    );
+  });
+});
