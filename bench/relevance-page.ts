@@ -198,7 +198,7 @@ ${answersText(sizes)}${withoutLabelsText(sizes)}
 - **Data**, ${count(run.rows)} rows of each set at most: ${sets.map((name) => (DATA[name] === undefined ? name : `${name} (${DATA[name]})`)).join('; ')}.
 - **Queries**: neither training nor the choice of an encoder saw them. Labels of the training rows choose among the candidates; no candidate is fitted to labels.
 - **Search**: exact, in the full and in the compact space.
-- **Budget**: the default of \`train\`, ${run.budgetSeconds} seconds of ${run.cores} cores. ${run.seeds === 1 ? 'Seed 1.' : `Seeds 1 to ${run.seeds}; figures are means.`}
+- **Budget**: the default of the library and of \`train --deterministic\`, ${run.budgetSeconds} seconds of ${run.cores} cores. ${run.seeds === 1 ? 'Seed 1.' : `Seeds 1 to ${run.seeds}; figures are means.`}
 - **Command**: \`npm run bench:relevance -- --parts=${run.parts} --seeds=${run.seeds}\`; trainings run side by side with one thread each, ${seconds(sizes)} seconds on average.
 - **Hardware and versions**: ${run.cpu}, Node ${run.node}.
 - **Date**: ${run.date}.

@@ -18,7 +18,7 @@ const options = optionsOf(
   {
     data: ['../shared/data', 'folder of folders with base.npy, labels.npy, queries.npy and query_labels.npy'],
     rows: [10_000, 'at most, of each set'],
-    budget: [120, 'seconds of two cores per training, the default of `train`'],
+    budget: [120, 'seconds of two cores per training, the default of `train --deterministic`'],
     parts: ['8,16', 'sizes: the dimensions divided by these numbers'],
     seeds: [3, 'per size'],
     sets: ['', 'names of folders, separated by commas; all where nothing is given'],
