@@ -2,7 +2,7 @@ import { compareProgram } from '../../support/clients/compare-program.js';
 import { findPython } from '../../support/python/python.js';
 
 const FOLDER = 'test/integration/clients/python';
-const FRAMEWORKS = ['LangChain', 'LlamaIndex', 'Haystack', 'mem0', 'MCP'];
+const FRAMEWORKS = ['LangChain', 'LlamaIndex', 'Haystack', 'mem0', 'mem0 Memory', 'MCP', 'MCP tools'];
 
 await compareProgram(
   'the Python framework',

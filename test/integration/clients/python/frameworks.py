@@ -1,18 +1,24 @@
 """The vector stores of Python frameworks: insert, search, filter, diversify, delete. Prints one JSON object per step.
 
 usage: python frameworks.py FRAMEWORK REST_URL GRPC_URL COLLECTION DATA_FILE
+
+With MCP-SERVER as its framework, the program is an MCP server on standard input and output, as mcp-server-qdrant is.
 """
 
 import asyncio
 import json
 import os
+import re
 import sys
+import tempfile
+import threading
 import uuid
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from qdrant_client import QdrantClient, models
 
-# None of them reports to anybody while the tests run.
-os.environ.update(MEM0_TELEMETRY="False", HAYSTACK_TELEMETRY_ENABLED="False")
+# None of them reports to anybody while the tests run, or writes to the home folder.
+os.environ.update(MEM0_TELEMETRY="False", HAYSTACK_TELEMETRY_ENABLED="False", MEM0_DIR=tempfile.mkdtemp())
 
 
 def show(call, answer):
@@ -160,9 +166,75 @@ def mem0(place):
         store.delete(id)
 
 
-def mcp(place):
+def embeddings_api(place):
+    """Starts a server with OpenAI's interface for embeddings, on a free port. Returns its address."""
+
+    class Api(BaseHTTPRequestHandler):
+        def do_POST(self):
+            texts = json.loads(self.rfile.read(int(self.headers["content-length"])))["input"]
+            data = [{"index": i, "embedding": place.vectors[text]} for i, text in enumerate(texts)]
+            body = json.dumps({"object": "list", "model": "given", "data": data}).encode()
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Api)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"http://127.0.0.1:{server.server_port}/v1"
+
+
+def mem0_memory(place):
+    from mem0 import Memory
+
+    client, name, size, api = place.client, place.name, place.size, embeddings_api(place)
+    embedder = {"openai_base_url": api, "api_key": "none", "embedding_dims": size}
+    # snippet: mem0-Memory
+    store = {"collection_name": name, "embedding_model_dims": size, "client": client}
+    # end
+    memory = Memory.from_config(
+        {
+            "vector_store": {"provider": "qdrant", "config": store},
+            "embedder": {"provider": "openai", "config": embedder},
+            # Memories are kept as they are given (infer=False), so nothing asks the language model.
+            "llm": {"provider": "openai", "config": {"openai_base_url": api, "api_key": "none"}},
+            "history_db_path": ":memory:",
+        }
+    )
+    ids = {}
+    for i, text in enumerate(place.texts):
+        user = "ann" if i % 2 else "bob"
+        added = memory.add(text, user_id=user, metadata=place.metadata[i], infer=False)["results"]
+        ids |= {one["memory"]: one["id"] for one in added}
+    show("add", sorted(ids))
+
+    def search(call, text, top, **filters):
+        found = memory.search(text, top_k=top, filters=filters, threshold=0.0)["results"]
+        if len(found) != top:
+            raise RuntimeError(f"{call}: {len(found)} memories, expected {top}")
+        show(call, [{"id": hit["memory"], "score": hit["score"]} for hit in found])
+
+    search("search", "text 3", 1, user_id="ann")
+    search("search of a user", "question 1", 5, user_id="bob")
+    search("filter", "question 2", 5, user_id="ann", half="odd")
+    memory.update(ids["text 0"], text="question 3")
+    search("after update", "question 3", 1, user_id="bob")
+    show("get", {key: memory.get(ids["text 0"])[key] for key in ("memory", "user_id", "metadata")})
+    listed = memory.get_all(filters={"user_id": "ann"}, top_k=100)["results"]
+    show("get all", sorted(one["memory"] for one in listed))
+    memory.delete(ids["text 1"])
+    show("history", [event["event"] for event in memory.history(ids["text 1"])])
+    place.count("after deleting one")
+    for user in ("ann", "bob"):
+        memory.delete_all(user_id=user)
+
+
+def given_embeddings(place):
     from mcp_server_qdrant.embeddings.base import EmbeddingProvider
-    from mcp_server_qdrant.qdrant import Entry, QdrantConnector
 
     class Given(EmbeddingProvider):
         async def embed_documents(self, documents):
@@ -177,11 +249,66 @@ def mcp(place):
         def get_vector_size(self):
             return place.size
 
+    return Given()
+
+
+def mcp_server(place):
+    from mcp_server_qdrant.mcp_server import QdrantMCPServer
+    from mcp_server_qdrant.settings import QdrantSettings, ToolSettings
+
+    # The package's own program differs in this alone: it loads an embedding model.
+    server = QdrantMCPServer(ToolSettings(), QdrantSettings(), embedding_provider=given_embeddings(place))
+    server.run(transport="stdio")
+
+
+def mcp_tools(place):
+    from mcp import ClientSession, StdioServerParameters
+    from mcp.client.stdio import stdio_client
+
+    url, name = place.rest_url, place.name
+    # snippet: MCP
+    environment = {"QDRANT_URL": url, "COLLECTION_NAME": name}
+    # end
+    environment |= {**os.environ, **environment, "QDRANT_SEARCH_LIMIT": "5", "QDRANT_ALLOW_ARBITRARY_FILTER": "true"}
+    arguments = [__file__, "MCP-SERVER", *sys.argv[2:]]
+    parameters = StdioServerParameters(command=sys.executable, args=arguments, env=environment)
+
     async def steps():
-        url, name, provider = place.rest_url, place.name, Given()
-        # snippet: MCP
-        connector = QdrantConnector(url, None, name, provider)  # or QDRANT_URL and COLLECTION_NAME of the server
-        # end
+        async with stdio_client(parameters) as streams, ClientSession(*streams) as session:
+            await session.initialize()
+            show("tools", sorted(tool.name for tool in (await session.list_tools()).tools))
+
+            async def call(tool, **arguments):
+                result = await session.call_tool(tool, arguments)
+                text = "\n".join(content.text for content in result.content)
+                if result.isError:
+                    raise RuntimeError(text)
+                return text
+
+            for text, metadata in zip(place.texts, place.metadata):
+                stored = await call("qdrant-store", information=text, metadata=metadata)
+            show("store", stored)
+            for step, text, condition in (
+                ("find", "text 3", {"key": "metadata.kind", "match": {"value": "new"}}),
+                ("filter", "question 1", {"key": "metadata.half", "match": {"value": "even"}}),
+            ):
+                found = await call("qdrant-find", query=text, query_filter={"must": [condition]})
+                entries = re.findall("<content>(.*?)</content>", found)
+                if not entries:
+                    raise RuntimeError(f"no entries in: {found}")
+                show(step, [{"id": entry, "score": 0.0} for entry in entries])
+
+    asyncio.run(steps())
+    place.count("after storing")
+    place.client.delete(place.name, models.Filter(must=[has("metadata.kind", "new")]), wait=True)
+
+
+def mcp(place):
+    from mcp_server_qdrant.qdrant import Entry, QdrantConnector
+
+    async def steps():
+        url, name, provider = place.rest_url, place.name, given_embeddings(place)
+        connector = QdrantConnector(url, None, name, provider)
         for text, metadata in zip(place.texts[:6], place.metadata):
             await connector.store(Entry(content=text, metadata=metadata))
         for call, text, condition in (
@@ -198,8 +325,19 @@ def mcp(place):
 def main(framework, rest_url, _grpc_url, name, data_file):
     with open(data_file) as file:
         place = Place(rest_url, name, json.load(file))
+    if framework == "MCP-SERVER":
+        mcp_server(place)
+        return
     place.count("count before")
-    frameworks = {"LangChain": langchain, "LlamaIndex": llama_index, "Haystack": haystack, "mem0": mem0, "MCP": mcp}
+    frameworks = {
+        "LangChain": langchain,
+        "LlamaIndex": llama_index,
+        "Haystack": haystack,
+        "mem0": mem0,
+        "mem0 Memory": mem0_memory,
+        "MCP": mcp,
+        "MCP tools": mcp_tools,
+    }
     frameworks[framework](place)
     place.count("count at the end")
 
