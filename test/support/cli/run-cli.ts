@@ -20,6 +20,8 @@ export function runCli(
     env?: Readonly<Record<string, string>>;
     input?: string;
     interruptOn?: string;
+    /** Waits this long after `interruptOn`, so that the signal arrives in the midst of what follows. */
+    interruptDelayMs?: number;
     /** Standard input stays open, as from a producer that has not finished. */
     keepInputOpen?: boolean;
     /** The reader of standard output goes away after its first chunk, as `head` does. */
@@ -33,6 +35,7 @@ export function runCli(
     env = {},
     input = '',
     interruptOn,
+    interruptDelayMs = 0,
     keepInputOpen,
     closeOutputEarly,
     program = CLI_PROGRAM,
@@ -51,7 +54,7 @@ export function runCli(
       stderr += chunk.toString();
       if (interruptOn === undefined || interrupted || !stderr.includes(interruptOn)) return;
       interrupted = true;
-      child.kill('SIGINT');
+      setTimeout(() => child.kill('SIGINT'), interruptDelayMs);
     });
     child.once('error', reject);
     child.stdin.on('error', () => undefined);
