@@ -11,6 +11,12 @@
 # The last line names the variable that makes `qdrant-tldr train --engine tfjs` find the result.
 # Needs Node with its headers, npm, python3 with pip, make and g++. It writes to the folder alone.
 set -euo pipefail
+case ${1:-} in
+  -h | --help)
+    sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0"
+    exit 0
+    ;;
+esac
 cd "$(dirname "$0")/.."
 
 kind=${1:-cpu}

@@ -51,7 +51,7 @@ const ADVICE: Readonly<Record<Hint, string | ((fields: Fields) => string)>> = {
   'install-tensorflow':
     'For the CPU: npm install @tensorflow/tfjs-node@4. For an NVIDIA GPU: npm install @tensorflow/tfjs-node-gpu@4. For any platform, slower: npm install @tensorflow/tfjs@4 @tensorflow/tfjs-backend-wasm@4. Add -g if qdrant-tldr was installed with -g, or set NODE_PATH to the node_modules that has them. Node 20, 22 and 24 work. --engine-fallback takes the fastest that works; docs/gpu.md has more',
   'install-cuda-provider':
-    'Install CUDA and the provider of the same version as onnxruntime-node (docs/gpu.md says how), use --device cpu, or let --engine-fallback take the CPU',
+    "Install NVIDIA's driver, CUDA and the provider of the same version as onnxruntime-node (docs/gpu.md says how), use --device cpu, or let --engine-fallback take the CPU",
   'start-proxy': ({ source, target }) =>
     `run \`serve\` with "target": "${String(target)}" and "migrating": {"source": "${String(source)}", "journal": ...} of this folder, and let clients write through it`,
   'correct-proxy': 'correct its entry in "collections", or give another --journal',
