@@ -41,6 +41,8 @@ export interface InPlaceRequest {
 export interface InPlaceStep {
   readonly title: string;
   readonly statements: readonly string[];
+  /** Present if the statement cannot run in a transaction. */
+  readonly isAlone?: boolean;
 }
 
 /** What a migration in place will do. */
@@ -165,6 +167,11 @@ export interface InPlaceMigrations {
    * @throws FORBIDDEN with the statements that an administrator should run; UNSUPPORTED; MISMATCH for another encoder
    */
   plan(request: InPlaceRequest): Promise<InPlacePlan>;
+  /**
+   * Returns all statements of a migration and its cut-over, for tools that run files of statements. Reads only.
+   * @throws as `plan` and `planCutOver`
+   */
+  script(request: InPlaceRequest, cutOver: InPlaceCutOverRequest): Promise<readonly InPlaceStep[]>;
   /** Returns the state of a migration; null if there is none. */
   find(name: InPlaceName): Promise<InPlaceState | null>;
   /** Stores a migration, unless it is stored already, and begins to work on it. @throws MISMATCH, ALREADY_EXISTS */

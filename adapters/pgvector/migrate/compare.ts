@@ -83,26 +83,38 @@ async function compareWhere(
   facts: MigrationFacts,
   { chosen, base: baseCondition, side: sideCondition }: Conditions,
 ): Promise<InPlaceDifferences> {
-  const { base, side } = objectsOf(facts);
-  const { extension, column, compactType } = facts;
   const keys = sideKeys(facts);
-  const full = `t.${quoted(column)}`;
-  const selected = baseKeys(facts, 't').map((name, i) => `${name} as ${keys[i]}`);
-  const expected = `p::${extension}.vector`;
-  const differs = `${extension}.l2_distance(${expected}, z::${extension}.vector) > ${TOLERANCE[compactType]} * greatest(1, ${extension}.vector_norm(${expected}))`;
+  const { pairs, differs } = comparedPairs(facts, { base: baseCondition, side: sideCondition });
   const shown = (what: string): string =>
     `(select coalesce(pg_catalog.json_agg(k), '[]') from (select k from found where kind = '${what}' limit ${SHOWN}) s)::pg_catalog.text as "${what}Keys", (select pg_catalog.count(*) from found where kind = '${what}')::pg_catalog.text as ${what}`;
   const [row] = await query(
     `${chosen === '' ? 'with' : `${chosen},`} found as materialized (
        select case when z is null then 'missing' when p is null then 'orphans' when ${differs} then 'differing' end as kind,
          pg_catalog.concat_ws(', ', ${keys.join(', ')}) as k
-       from (select ${selected.join(', ')}, ${compactProjection(facts, full, 'project')} as p from ${base} t
-           where ${baseCondition} and ${hasFullVector(facts, full)} offset 0) t
-         full join (select ${keys.join(', ')}, z from ${side} where ${sideCondition}) s using (${keys.join(', ')}))
+       from ${pairs})
      select (select pg_catalog.count(*) from found where kind is distinct from 'orphans')::pg_catalog.text as points,
        ${shown('missing')}, ${shown('orphans')}, ${shown('differing')}`,
   );
   return differencesIn(expectDefined(row, 'the result of a comparison'));
+}
+
+/** Projections `p` of full vectors beside compact vectors `z`, and the condition that a pair differs, for statements. */
+export function comparedPairs(
+  facts: MigrationFacts,
+  where: Pick<Conditions, 'base' | 'side'>,
+): { readonly pairs: string; readonly differs: string } {
+  const { base, side } = objectsOf(facts);
+  const { extension, column, compactType } = facts;
+  const keys = sideKeys(facts);
+  const full = `t.${quoted(column)}`;
+  const selected = baseKeys(facts, 't').map((name, i) => `${name} as ${keys[i]}`);
+  const expected = `p::${extension}.vector`;
+  return {
+    pairs: `(select ${selected.join(', ')}, ${compactProjection(facts, full, 'project')} as p from ${base} t
+           where ${where.base} and ${hasFullVector(facts, full)} offset 0) t
+         full join (select ${keys.join(', ')}, z from ${side} where ${where.side}) s using (${keys.join(', ')})`,
+    differs: `${extension}.l2_distance(${expected}, z::${extension}.vector) > ${TOLERANCE[compactType]} * greatest(1, ${extension}.vector_norm(${expected}))`,
+  };
 }
 
 const WORDS = {

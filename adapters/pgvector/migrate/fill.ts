@@ -57,15 +57,16 @@ export async function fillRange(
   facts: MigrationFacts,
   range: KeyRange,
 ): Promise<number> {
+  return written(await query(fillStatement(facts, range)));
+}
+
+/** The statement of `fillRange`. */
+export function fillStatement(facts: MigrationFacts, range: KeyRange): string {
   const keys = sideKeys(facts);
-  return written(
-    await query(
-      `with rows as materialized (${rowsOfRange(facts, range)} for share),
+  return `with rows as materialized (${rowsOfRange(facts, range)} for share),
        written as (insert into ${objectsOf(facts).side} (${keys.join(', ')}, z) select ${keys.join(', ')}, ${compactProjection(facts, 'v', 'project')}
          from rows where ${hasFullVector(facts, 'v')} on conflict do nothing)
-       select pg_catalog.count(*)::pg_catalog.text as rows from rows`,
-    ),
-  );
+       select pg_catalog.count(*)::pg_catalog.text as rows from rows`;
 }
 
 /**

@@ -15,7 +15,7 @@ import type {
 import { pickVector } from '../../../src/store/pick-vector.js';
 import { describeTable, type TableFacts, type TableSettings } from '../catalog/describe-table.js';
 import { findTableOrNull } from '../catalog/find-table.js';
-import { partsOfName } from '../catalog/identifiers.js';
+import { literal, partsOfName } from '../catalog/identifiers.js';
 import type { Connections } from '../connect/connections.js';
 import { encoderStatements } from '../sql/encoder-script.js';
 import { checkBaseIndex, indexedFunctionsStep } from './base-index.js';
@@ -24,6 +24,7 @@ import { planCutOverInPlace } from './cut-over.js';
 import { functionsStep, readersOf, sideTableStep, triggersStep } from './install.js';
 import { SCHEMA, extensionName, migrationFacts, objectsOf, type MigrationFacts } from './objects.js';
 import { checkStateRights, checkTable } from './preflight.js';
+import { migrationScript } from './script.js';
 import { Session, type SessionQuery } from './session.js';
 import { shownState } from './shown-state.js';
 import {
@@ -120,6 +121,14 @@ export class PgvectorMigrations implements InPlaceMigrations {
         laterSteps: laterStepsOf(facts),
       };
     });
+  }
+
+  async script(request: InPlaceRequest, cutOver: InPlaceCutOverRequest): Promise<readonly InPlaceStep[]> {
+    const prepared = await this.#prepare(request);
+    const encoderFile = request.encoder;
+    return this.#connections.read(({ query }) =>
+      migrationScript(query, { ...prepared, encoderFile }, cutOver),
+    );
   }
 
   async find(name: InPlaceName): Promise<InPlaceState | null> {
@@ -294,6 +303,6 @@ async function makeTables(
     `insert into "tldr"."encoder" (fingerprint, file, is_own) values ($1, pg_catalog.decode($2, 'base64'), $3) on conflict do nothing`,
     [facts.fingerprint, Buffer.from(file).toString('base64'), row?.['isOwn'] === 'true' ? 'true' : 'false'],
   );
-  await query(insertState(facts, tableOid));
+  await query(insertState(facts, literal(tableOid)));
   return facts;
 }

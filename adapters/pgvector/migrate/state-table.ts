@@ -138,11 +138,12 @@ export async function changeState(
   );
 }
 
-/** The statement that stores a migration in its first phase. */
+/** The statement that stores a migration in its first phase. @param tableOid an expression */
 export function insertState(facts: MigrationFacts, tableOid: string): string {
   const { schema, table, column, fingerprint } = facts;
-  const values = [schema, table, column, tableOid, fingerprint, JSON.stringify(facts), 'installing'];
-  return `insert into ${STATE} (schema_name, table_name, column_name, table_oid, fingerprint, facts, phase) values (${values.map(literal).join(', ')})`;
+  const names = [schema, table, column].map(literal);
+  const own = [fingerprint, JSON.stringify(facts), 'installing'].map(literal);
+  return `insert into ${STATE} (schema_name, table_name, column_name, table_oid, fingerprint, facts, phase) values (${[...names, tableOid, ...own].join(', ')})`;
 }
 
 /** The statement that removes a migration's row. */
@@ -150,7 +151,8 @@ export function deleteState(key: MigrationKey): string {
   return `delete from ${STATE} where ${rowOf(key)}`;
 }
 
-function rowOf({ schema, table, column }: MigrationKey): string {
+/** The condition that finds a migration's row. */
+export function rowOf({ schema, table, column }: MigrationKey): string {
   return `schema_name = ${literal(schema)} and table_name = ${literal(table)} and column_name = ${literal(column)}`;
 }
 

@@ -17,11 +17,10 @@ import { compareAll, compareSample } from './compare.js';
 import { fillRange, rangeEnd, repairRange } from './fill.js';
 import { lackingTriggers, partitionTrigger, partitionsWithoutTrigger } from './install.js';
 import type { MigrationFacts } from './objects.js';
-import { removeStatements } from './remove.js';
 import { sqlStateOf, type SessionQuery, type Session } from './session.js';
 import { shownState, tableOidOf } from './shown-state.js';
 import { changeState, readMigrations, type StateChange, type StoredMigration } from './state-table.js';
-import { completeInPlace } from './complete.js';
+import { completeInPlace, removeStatements } from './end.js';
 import { checkPhase, cutOverInPlace, rollBackInPlace } from './cut-over.js';
 import { prepareOperator } from './operator.js';
 

@@ -22,7 +22,15 @@ const CHECKED: { readonly [Name in PartName]: Readonly<Record<keyof WholeTarget[
   codec: { format: true, pack: true, canonical: true, withoutVector: true, floats: true, vector: true },
   names: { all: true, switch: true, drop: true, over: true },
   state: { endpoint: true, label: true, read: true, create: true, change: true, remove: true },
-  inPlace: { plan: true, find: true, begin: true, resume: true, pause: true, planCutOver: true },
+  inPlace: {
+    plan: true,
+    script: true,
+    find: true,
+    begin: true,
+    resume: true,
+    pause: true,
+    planCutOver: true,
+  },
 };
 
 const FOUND_IN: Readonly<Record<OptionalFacet, (store: VectorSource) => unknown>> = {

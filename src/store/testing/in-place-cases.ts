@@ -46,6 +46,8 @@ async function runsToTheEnd(place: ContractPlace): Promise<void> {
   const { migrations, request } = await placeOf(place, 'contract-in-place');
   const { inputDim, distance } = await migrations.plan(request);
   assert.deepEqual({ inputDim, distance }, { inputDim: DIM, distance: 'cosine' });
+  const steps = await migrations.script(request, { form: 'none', name: undefined, candidates: 10 });
+  assert.ok(steps.some(({ statements }) => statements.length > 0));
   assert.equal(await migrations.find(request), null);
   const work = await migrations.begin(request, OPTIONS);
   assert.equal(await run(work), POINTS);

@@ -40,7 +40,7 @@ export interface CompleteTableFlags extends ExecuteTableFlags {
 export function runCutoverTable(table: string, flags: CutoverTableFlags): Promise<void> {
   return withTable(table, flags, async (command) => {
     const { run, store, name } = command;
-    const request = requestOf(flags);
+    const request = cutOverRequestOf(flags);
     const { phase } = await stateOf(command);
     if (flags.execute !== true) {
       const planned = await store.inPlace.planCutOver(name, request);
@@ -58,7 +58,8 @@ export function runCutoverTable(table: string, flags: CutoverTableFlags): Promis
   });
 }
 
-function requestOf({
+/** Returns what the flags of a cut-over ask for. @throws INVALID_ARGUMENT for flags that do not go together */
+export function cutOverRequestOf({
   form,
   function: searchFunction,
   role,

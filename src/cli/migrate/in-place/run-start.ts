@@ -35,7 +35,7 @@ const STAGES: CommandStages = {
 };
 
 /** Flags of `migrate start` for a table. */
-interface StartTableFlags extends TableMigrationFlags {
+export interface StartTableFlags extends TableMigrationFlags {
   readonly encoder: string;
   readonly layout?: string;
   readonly datatype?: string;
@@ -54,7 +54,7 @@ export function runStartTable(table: string, flags: StartTableFlags, throttle: T
 async function startTable(command: TableCommand, flags: StartTableFlags, throttle: Throttle): Promise<void> {
   checkThrottleSettings({ ...UNTHROTTLED, ...throttle });
   const { run, store, name } = command;
-  const request = await requestOf(command, flags);
+  const request = await startRequestOf(command, flags);
   const plan = await store.inPlace.plan(request);
   const known = await store.inPlace.find({ ...name, vectorName: plan.vectorName });
   if (known === null) {
@@ -82,7 +82,11 @@ async function startTable(command: TableCommand, flags: StartTableFlags, throttl
   done(command, flags, await startInPlace(store, request, optionsOf(run, flags, throttle)));
 }
 
-async function requestOf({ name }: TableCommand, flags: StartTableFlags): Promise<InPlaceRequest> {
+/** Returns what the flags of a start ask for. */
+export async function startRequestOf(
+  { name }: Pick<TableCommand, 'name'>,
+  flags: StartTableFlags,
+): Promise<InPlaceRequest> {
   const { datatype, hnswM } = flags;
   const layout = layoutOf(flags);
   if (datatype !== undefined && datatype !== 'float32' && datatype !== 'float16')

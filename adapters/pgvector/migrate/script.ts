@@ -1,0 +1,103 @@
+import { TldrError } from '../../../src/core/errors.js';
+import type { InPlaceCutOverRequest, InPlaceStep } from '../../../src/store/in-place-target.js';
+import { literal, quoted } from '../catalog/identifiers.js';
+import { indexedProjection } from './base-index.js';
+import { comparedPairs } from './compare.js';
+import { fillStatement } from './fill.js';
+import { hasFullVector, objectsOf, type MigrationFacts } from './objects.js';
+import { planSearchFunction, type SearchFunction } from './search-function.js';
+import type { SessionQuery } from './session.js';
+import { insertState, rowOf } from './state-table.js';
+
+const WHOLE = { after: null, upTo: null };
+
+/** What a migration makes before and after its rows are written. */
+interface MigrationSteps {
+  readonly facts: MigrationFacts;
+  readonly ownSteps: readonly InPlaceStep[];
+  readonly laterSteps: readonly InPlaceStep[];
+  readonly encoderFile: Uint8Array;
+}
+
+/**
+ * Returns all statements of a migration, for a tool that runs files of SQL. They leave the same state behind as the
+ * commands, so that these can verify, roll back and remove the migration.
+ */
+export async function migrationScript(
+  query: SessionQuery,
+  { facts, ownSteps, laterSteps, encoderFile }: MigrationSteps,
+  request: InPlaceCutOverRequest,
+): Promise<readonly InPlaceStep[]> {
+  const index = laterSteps.slice(-1).map((step) => ({ ...step, isAlone: true }));
+  return [
+    ...ownSteps,
+    {
+      title: 'the encoder file and the state of the migration',
+      statements: stateStatements(facts, encoderFile),
+    },
+    ...laterSteps.slice(0, -1),
+    ...(facts.layout === 'side'
+      ? [{ title: 'the compact vectors of the rows', statements: [fillStatement(facts, WHOLE)] }]
+      : []),
+    ...index,
+    { title: 'a check of all rows, which fails if one differs', statements: [checkStatement(facts)] },
+    ...(await cutOverSteps(query, facts, request)),
+  ];
+}
+
+function stateStatements(facts: MigrationFacts, file: Uint8Array): readonly string[] {
+  const { base, project } = objectsOf(facts);
+  const bytes = Buffer.from(file).toString('base64');
+  return [
+    `insert into "tldr"."encoder" (fingerprint, file, is_own) values (${literal(facts.fingerprint)}, pg_catalog.decode('${bytes}', 'base64'), pg_catalog.to_regprocedure(${literal(`${project}(${facts.extension}.vector)`)}) is not null) on conflict do nothing`,
+    insertState(facts, `pg_catalog.to_regclass(${literal(base)})::pg_catalog.oid::pg_catalog.text`),
+  ];
+}
+
+/** Compares all rows, and says in the state that they were verified. */
+function checkStatement(facts: MigrationFacts): string {
+  const { base, side } = objectsOf(facts);
+  const full = `t.${quoted(facts.column)}`;
+  const { pairs, differs } = comparedPairs(facts, { base: 'true', side: 'true' });
+  const differing =
+    facts.layout === 'side'
+      ? `select pg_catalog.count(*), pg_catalog.count(*) filter (where z is null or p is null or ${differs}) into checked, differing from ${pairs}`
+      : `select pg_catalog.count(*), pg_catalog.count(*) filter (where ${indexedProjection(facts, full, 'indexedProject')} is null) into checked, differing from ${base} t where ${hasFullVector(facts, full)}`;
+  const where = facts.layout === 'side' ? side : base;
+  return `do $check$
+declare
+  checked pg_catalog.int8;
+  differing pg_catalog.int8;
+begin
+  ${differing};
+  if differing > 0 then
+    raise exception ${literal(`% of % rows of ${where.replaceAll('%', '%%')} differ: run migrate resume`)}, differing, checked;
+  end if;
+  update "tldr"."migration" set phase = 'ready', filled = ${facts.layout === 'side' ? 'checked' : '0'}, verified = pg_catalog.jsonb_build_object(
+    'points', checked, 'missing', 0, 'orphans', 0, 'differing', 0, 'lines', '[]'::pg_catalog.jsonb) where ${rowOf(facts)};
+end $check$`;
+}
+
+async function cutOverSteps(
+  query: SessionQuery,
+  facts: MigrationFacts,
+  request: InPlaceCutOverRequest,
+): Promise<readonly InPlaceStep[]> {
+  if (request.form === 'none') return [];
+  if (request.form === 'operator')
+    throw new TldrError(
+      'UNSUPPORTED',
+      'the steps have no form "operator": run them without a form, and make the operator by a cut-over afterwards',
+    );
+  const made = await planSearchFunction(query, facts, request);
+  return [{ title: 'the search function that clients call', statements: functionStatements(facts, made) }];
+}
+
+function functionStatements(facts: MigrationFacts, made: SearchFunction): readonly string[] {
+  const digest = `(select pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(p.prosrc, 'UTF8')), 'hex') from pg_catalog.pg_proc p where p.oid = pg_catalog.to_regprocedure(${literal(made.signature)}))`;
+  return [
+    made.statement,
+    `update "tldr"."migration" set phase = 'cut-over', cut_over = pg_catalog.jsonb_build_object('form', 'function', 'name', ${literal(made.signature)},
+  'undo', pg_catalog.jsonb_build_array(${literal(made.undo)}), 'digest', ${digest}, 'pathBefore', null, 'droppedIndexes', '[]'::pg_catalog.jsonb) where ${rowOf(facts)}`,
+  ];
+}
