@@ -1,9 +1,9 @@
 /** Rules by which every row of a table is a block: its name, and below it each value with the head of its column. */
-function rowsAsBlocks(box: string): string {
+function rowsAsBlocks(box: string, valueWidth: string): string {
   return `
   ${box} table, ${box} tbody { display: block; }
   ${box} thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
-  ${box} tr { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 126px), 1fr)); gap: 8px 14px; padding: 12px 16px; border-top: 1px solid var(--line); }
+  ${box} tr { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, ${valueWidth}), 1fr)); gap: 8px 14px; padding: 12px 16px; border-top: 1px solid var(--line); }
   ${box} tbody tr:first-child { border-top: 0; }
   ${box} th, ${box} td, ${box} .number, ${box} td.number + td:not(.number) { min-width: 0; max-width: none; padding: 0; border: 0; text-align: left; white-space: normal; }
   ${box} th { grid-column: 1 / -1; font-weight: 650; overflow-wrap: break-word; }
@@ -95,19 +95,20 @@ section { margin-top: 64px; }
 .medium .plot, .wide .plot { margin: 0 auto; }
 .plot text { white-space: pre; }
 .medium, .wide { display: none; }
-.narrow .plot { width: 100%; max-width: 520px; margin: 0 auto; }
+.narrow .plot { width: 100%; max-width: 400px; margin: 0 auto; }
 figcaption { margin-top: 14px; font-size: 0.9375rem; max-width: 72ch; }
 figcaption .muted { font-size: 0.875rem; margin-top: 4px; }
 @media (min-width: 720px) {
   .charts { grid-template-columns: repeat(2, minmax(0, 1fr)); }
   .chart.spans, .chart.alone { grid-column: 1 / -1; }
+  .chart.alone { display: grid; grid-template-columns: minmax(0, 340px) minmax(0, 1fr); grid-template-rows: auto auto 1fr; column-gap: 32px; }
+  .chart.alone .narrow, .chart.alone .wide { grid-column: 1; grid-row: 1 / span 3; }
+  .chart.alone > h3, .chart.alone > .legend, .chart.alone > figcaption { grid-column: 2; }
   .chart.three-widths .narrow { display: none; }
   .medium { display: block; }
 }
 @media (min-width: 1000px) {
-  .chart.alone { display: grid; grid-template-columns: minmax(0, 468px) minmax(0, 1fr); grid-template-rows: auto auto 1fr; column-gap: 40px; }
-  .chart.alone .wide { grid-column: 1; grid-row: 1 / span 3; }
-  .chart.alone > h3, .chart.alone > .legend, .chart.alone > figcaption { grid-column: 2; }
+  .chart.alone { grid-template-columns: minmax(0, 468px) minmax(0, 1fr); column-gap: 40px; }
   .wide { display: block; }
   .narrow, .medium { display: none; }
 }
@@ -196,8 +197,8 @@ footer { margin-top: 64px; padding-top: 16px; border-top: 1px solid var(--line);
   .command { flex-direction: column; align-items: stretch; }
   .copy { align-self: flex-end; }
 }
-@media (max-width: 719px) {${rowsAsBlocks('.scroll')}}
-@media (max-width: 1099px) {${rowsAsBlocks('.scroll.many')}}
+@media (min-width: 720px) and (max-width: 1099px) {${rowsAsBlocks('.scroll.many', '100px')}}
+@media (max-width: 719px) {${rowsAsBlocks('.scroll', '126px')}}
 @media (min-width: 1100px) {
   .many th:has(> .star) { padding-left: calc(20px + 1.6ch); text-indent: -1.6ch; }
   .many th > span { text-indent: 0; }

@@ -13,7 +13,7 @@ import type { StoredReport } from './judge-stored.js';
 import { pairedInterval, type Scored } from './score-candidates.js';
 import type { TrainingSchedule } from './training-schedules.js';
 import type { OldAndNew } from './warm-start.js';
-import { CREATED_BY } from '../encoder/package-version.js';
+import { VERSION } from '../encoder/package-version.js';
 
 /** A candidate and its scores on the held-out queries. */
 export interface CandidateReport {
@@ -185,7 +185,7 @@ export function trainReport(parts: ReportParts): TrainReport {
     previous: parts.previous,
     seed,
     dataFingerprint: fingerprint,
-    versions: { node: process.versions.node, 'qdrant-tldr': CREATED_BY },
+    versions: { node: process.versions.node, 'qdrant-tldr': VERSION },
     hardware: `${cpus()[0]?.model ?? 'unknown processor'}, ${cpus().length} cores`,
   };
 }
