@@ -10,14 +10,18 @@ export interface SqlFlags extends GlobalFlags {
   readonly encoder: string;
   readonly schema: string;
   readonly extensionSchema: string;
+  readonly precision?: 'float' | 'half';
   readonly out?: string;
   readonly force?: boolean;
 }
 
+const DATATYPES = { float: 'float32', half: 'float16' } as const;
+
 /** Runs `sql`. */
 export function runSql(flags: SqlFlags): Promise<void> {
   return withConsole(flags, async (run) => {
-    const { schema, extensionSchema } = flags;
+    const { schema, extensionSchema, precision } = flags;
+    const weights = precision && DATATYPES[precision];
     const out = flags.out === '-' ? undefined : flags.out;
     const encoder = await Encoder.load(flags.encoder);
     if (out !== undefined) await checkOutput(out, { force: flags.force === true, dryRun: false });
@@ -26,15 +30,16 @@ export function runSql(flags: SqlFlags): Promise<void> {
       'an adapter that writes scripts',
     );
     const make = expectDefined(encoderScript, 'the script of an adapter');
-    const script = await make(encoder.toBytes(), { schema, extensionSchema });
-    if (out === undefined) process.stdout.write(script);
+    const { text, notes } = await make(encoder.toBytes(), { schema, extensionSchema, weights });
+    if (out === undefined) process.stdout.write(text);
     else {
       await writeWhole(out, async (file) => {
-        await file.writeFile(script);
+        await file.writeFile(text);
       });
       run.say(`wrote ${out}`);
+      notes.forEach((note) => run.say(note));
     }
     const { fingerprint, inputDim, outputDim } = encoder;
-    run.result({ fingerprint, inputDim, outputDim, ...(out === undefined ? {} : { out }) });
+    run.result({ fingerprint, inputDim, outputDim, notes, ...(out === undefined ? {} : { out }) });
   });
 }

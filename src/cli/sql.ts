@@ -29,6 +29,12 @@ export function sqlCommand(): Command {
     .requiredOption('--encoder <file>', 'encoder file')
     .option('--schema <name>', 'schema for the weights and the function', 'tldr')
     .option('--extension-schema <name>', 'schema of the extension pgvector', 'public')
+    .addOption(
+      new Option(
+        '--precision <precision>',
+        'without --steps: precision of the weights (default: float; half above 1,900 dimensions)',
+      ).choices(['float', 'half']),
+    )
     .option('--out <file>', 'file to write (default, and -: standard output)')
     .option('--force', 'replace an existing --out file')
     .argument('[table]', 'with --steps: the table to migrate')

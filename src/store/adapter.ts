@@ -67,12 +67,21 @@ export interface ClientWay {
   readonly lines: readonly string[];
 }
 
-/** Schemas for the objects of an encoder's script. */
+/** Schemas for the objects of an encoder's script, and how its weights are stored. */
 export interface EncoderScriptNames {
   /** Where the weights and functions go. */
   readonly schema: string;
   /** Where the database's vector type is. */
   readonly extensionSchema: string;
+  /** Datatype of the weights; undefined for the one that suits the encoder. */
+  readonly weights?: 'float32' | 'float16' | undefined;
+}
+
+/** A script with which a database projects vectors itself. */
+export interface EncoderScript {
+  readonly text: string;
+  /** What a user should know of it, for people. */
+  readonly notes: readonly string[];
 }
 
 /** A measured way of storing and searching full vectors. */
@@ -107,7 +116,7 @@ export interface Adapter {
    * Returns a script with which the database projects vectors itself, from the bytes of an encoder file.
    * @throws UNSUPPORTED when the database cannot compute this encoder
    */
-  readonly encoderScript?: (file: Uint8Array, names: EncoderScriptNames) => Promise<string>;
+  readonly encoderScript?: (file: Uint8Array, names: EncoderScriptNames) => Promise<EncoderScript>;
   /** Returns the steps for people that store full vectors in a measured form, and search them. */
   readonly fullFormSteps?: (form: FullForm) => Promise<readonly string[]>;
   /** Returns the ways for clients to use a migrated collection without the proxy. */

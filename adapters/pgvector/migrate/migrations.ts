@@ -17,7 +17,7 @@ import { describeTable, type TableFacts, type TableSettings } from '../catalog/d
 import { findTableOrNull } from '../catalog/find-table.js';
 import { literal, partsOfName } from '../catalog/identifiers.js';
 import type { Connections } from '../connect/connections.js';
-import { encoderStatements } from '../sql/encoder-script.js';
+import { encoderNotes, encoderStatements } from '../sql/encoder-script.js';
 import { checkBaseIndex, indexedFunctionsStep } from './base-index.js';
 import { wantedIndex } from './build-index.js';
 import { planCutOverInPlace } from './cut-over.js';
@@ -104,7 +104,7 @@ export class PgvectorMigrations implements InPlaceMigrations {
         facts,
         tableOid: table.oid,
         points: table.estimatedRows >= 0 ? table.estimatedRows : null,
-        notes,
+        notes: [...notes, ...encoderNotes(encoder, names)],
         ownSteps: [
           {
             title: 'the tables of this program, and the encoder as a function of the database',

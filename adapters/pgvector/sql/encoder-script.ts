@@ -1,15 +1,26 @@
+import { TldrError } from '../../../src/core/errors.js';
 import { matrix, type Matrix } from '../../../src/core/matrix.js';
-import { Encoder } from '../../../src/encoder/model.js';
-import type { EncoderScriptNames } from '../../../src/store/adapter.js';
+import { Encoder, type EncoderNetwork } from '../../../src/encoder/model.js';
+import type { EncoderScript, EncoderScriptNames } from '../../../src/store/adapter.js';
 import { literal, quoted } from '../catalog/identifiers.js';
 import { composeLayers, type LinearMap } from './compose-layers.js';
 
-/** Most components of a row of weights: a row must fit into one page of 8 kB, since it is not compressed or moved out. */
-const PART_COMPONENTS = 1_900;
+/** How weights are stored. */
+interface WeightsForm {
+  readonly type: 'vector' | 'halfvec';
+  /** Most components of a row: it must fit into one page of 8 kB, since it is not compressed or moved out. */
+  readonly partComponents: number;
+  /** The largest difference from the encoder that the script accepts, per component. */
+  readonly tolerance: number;
+}
+const FORMS = {
+  float32: { type: 'vector', partComponents: 1_900, tolerance: 1e-5 },
+  float16: { type: 'halfvec', partComponents: 3_800, tolerance: 1e-3 },
+} as const satisfies Readonly<Record<string, WeightsForm>>;
+/** The largest number in half precision. */
+const HALF_MAX = 65_504;
 /** Digits of the fingerprint in names. */
 const NAME_DIGITS = 12;
-/** The largest difference from the encoder that the script accepts. */
-const TOLERANCE = 1e-5;
 
 /** The names that one projection has in the database. */
 interface ProjectionNames {
@@ -24,17 +35,40 @@ interface ProjectionNames {
  * has one function, any other a second one for queries.
  * @throws UNSUPPORTED when a layer is not linear
  */
-export function encoderScript(file: Uint8Array, names: EncoderScriptNames): string {
+export function encoderScript(file: Uint8Array, names: EncoderScriptNames): EncoderScript {
   const encoder = Encoder.fromBytes(file);
   const { fingerprint, inputDim, outputDim, metadata, symmetric } = encoder;
   const schema = quoted(names.schema);
-  return `-- Encoder ${fingerprint}: ${inputDim} to ${outputDim} dimensions.
+  const notes = encoderNotes(encoder, names);
+  const text = `-- Encoder ${fingerprint}: ${inputDim} to ${outputDim} dimensions.
 -- Compare compact vectors by ${metadata.compactDistance}. ${symmetric ? 'One function projects rows and queries.' : 'Queries have a function of their own.'}
 -- To let a role use it: grant usage on schema ${schema}, and select on the tables below.
-begin;
+${notes.map((note) => `-- ${note}\n`).join('')}begin;
 create schema if not exists ${schema};
 ${encoderStatements(encoder, names)}commit;
 `;
+  return { text, notes };
+}
+
+/** Returns what a user should know of an encoder's weights, for people. */
+export function encoderNotes(encoder: Encoder, { weights }: EncoderScriptNames): readonly string[] {
+  const { inputDim } = encoder;
+  if (weights !== undefined || formOf(composeLayers(encoder.network), weights) === FORMS.float32) return [];
+  return [
+    `The weights are in half precision: of ${inputDim} dimensions, a row of weights in full precision does not fit into a page.`,
+  ];
+}
+
+/** Returns the asked form, or half precision where a row of weights does not fit into a page. @throws UNSUPPORTED */
+function formOf({ inputDim, weights }: LinearMap, asked: EncoderScriptNames['weights']): WeightsForm {
+  const isTooLarge = weights.some((weight) => Math.abs(weight) > HALF_MAX);
+  if (asked === 'float16' && isTooLarge)
+    throw new TldrError(
+      'UNSUPPORTED',
+      `this encoder has weights beyond ${HALF_MAX.toLocaleString('en-US')}, which half precision cannot hold`,
+    );
+  if (asked !== undefined) return FORMS[asked];
+  return inputDim > FORMS.float32.partComponents && !isTooLarge ? FORMS.float16 : FORMS.float32;
 }
 
 /** The part of a fingerprint that stands in the names of an encoder's tables and functions. */
@@ -43,7 +77,10 @@ export function encoderId(fingerprint: string): string {
 }
 
 /** Returns the statements that make the encoder's weights and functions in an existing schema. */
-export function encoderStatements(encoder: Encoder, { schema, extensionSchema }: EncoderScriptNames): string {
+export function encoderStatements(
+  encoder: Encoder,
+  { schema, extensionSchema, weights }: EncoderScriptNames,
+): string {
   const { fingerprint, inputDim, symmetric } = encoder;
   const id = encoderId(fingerprint);
   const names = (kind: string): ProjectionNames => ({
@@ -53,17 +90,14 @@ export function encoderStatements(encoder: Encoder, { schema, extensionSchema }:
     function: `${quoted(schema)}.${quoted(`project_${kind}${id}`)}`,
   });
   const sample = sampleVector(inputDim);
-  const points = projectionScript(composeLayers(encoder.network), names(''), [
-    sample,
-    encoder.project(sample),
-  ]);
-  const queries = symmetric
-    ? ''
-    : projectionScript(composeLayers(encoder.queryNetwork), names('query_'), [
-        sample,
-        encoder.projectQueries(sample),
-      ]);
-  return `${points}${queries}`;
+  const script = (kind: string, network: EncoderNetwork, expected: Matrix): string => {
+    const map = composeLayers(network);
+    return projectionScript({ map, names: names(kind), form: formOf(map, weights) }, sample, expected);
+  };
+  const points = script('', encoder.network, encoder.project(sample));
+  return symmetric
+    ? points
+    : `${points}${script('query_', encoder.queryNetwork, encoder.projectQueries(sample))}`;
 }
 
 /** A vector that uses every weight. */
@@ -75,20 +109,35 @@ function sampleVector(dim: number): Matrix {
   );
 }
 
-function projectionScript(
-  map: LinearMap,
-  names: ProjectionNames,
-  [sample, expected]: readonly [Matrix, Matrix],
-): string {
+/** One map, its names in the database, and how its weights are stored. */
+interface Projection {
+  readonly map: LinearMap;
+  readonly names: ProjectionNames;
+  readonly form: WeightsForm;
+}
+
+function projectionScript(projection: Projection, sample: Matrix, expected: Matrix): string {
+  const { map, names, form } = projection;
   const { extension, weights } = names;
+  const type = `${extension}.${form.type}`;
+  const accepted = form.tolerance * Math.max(1, ...expected.data.map(Math.abs)) * map.outputDim;
   return `
-create table if not exists ${weights} (output int, part int, weights ${extension}.vector not null, bias float8 not null, primary key (output, part));
+create table if not exists ${weights} (output int, part int, weights ${type} not null, bias float8 not null, primary key (output, part));
+do $form$
+begin
+  if exists (select from pg_catalog.pg_attribute a where a.attrelid = ${literal(weights)}::pg_catalog.regclass
+      and a.attname = 'weights' and a.atttypid <> ${literal(type)}::pg_catalog.regtype) then
+    -- An earlier script stored them in another precision.
+    truncate ${weights};
+    alter table ${weights} alter column weights type ${type} using weights::${type};
+  end if;
+end $form$;
 alter table ${weights} alter column weights set storage plain;
-${weightRows(map, weights)}
-${functionText(map, names)}
+${weightRows(projection)}
+${functionText(projection)}
 do $check$
 begin
-  if ${extension}.l1_distance(${names.function}(${vectorText(sample.data, extension)}), ${vectorText(expected.data, extension)}) > ${TOLERANCE * Math.max(1, ...expected.data.map(Math.abs)) * map.outputDim} then
+  if ${extension}.l1_distance(${names.function}(${vectorText(sample.data, extension)}), ${vectorText(expected.data, extension)}) > ${accepted} then
     raise exception 'the function does not agree with the encoder: nothing was made';
   end if;
 end $check$;
@@ -99,18 +148,20 @@ function vectorText(values: ArrayLike<number>, extension: string): string {
   return `'[${Array.from(values, (value) => Math.fround(value)).join(',')}]'::${extension}.vector`;
 }
 
-function weightRows({ inputDim, outputDim, weights, bias }: LinearMap, table: string): string {
+function weightRows({ map, names, form }: Projection): string {
+  const { inputDim, outputDim, weights, bias } = map;
+  const { partComponents } = form;
   const rows: string[] = [];
   for (let output = 0; output < outputDim; output++) {
-    for (let start = 0; start < inputDim; start += PART_COMPONENTS) {
-      const end = Math.min(inputDim, start + PART_COMPONENTS);
+    for (let start = 0; start < inputDim; start += partComponents) {
+      const end = Math.min(inputDim, start + partComponents);
       const values = Array.from(
         weights.subarray(output * inputDim + start, output * inputDim + end),
         Math.fround,
       );
       const own = start === 0 ? (bias[output] ?? Number.NaN) : 0;
       rows.push(
-        `insert into ${table} values (${output}, ${start / PART_COMPONENTS}, '[${values.join(',')}]', ${own}) on conflict (output, part) do nothing;`,
+        `insert into ${names.weights} values (${output}, ${start / partComponents}, '[${values.join(',')}]', ${own}) on conflict (output, part) do nothing;`,
       );
     }
   }
@@ -118,22 +169,30 @@ function weightRows({ inputDim, outputDim, weights, bias }: LinearMap, table: st
 }
 
 /** The function looks all rows of weights up each time, so that it can never work with a part of them. */
-function functionText(map: LinearMap, { extension, weights, function: name }: ProjectionNames): string {
+function functionText({ map, names, form }: Projection): string {
+  const { extension, weights, function: name } = names;
   const { inputDim, outputDim, normalizesInput, normalizesOutput } = map;
-  const parts = Math.ceil(inputDim / PART_COMPONENTS);
-  // Both calls copy the argument, which would else be read again from its compressed form for each row of weights.
-  const copied = normalizesInput
-    ? `${extension}.l2_normalize(full_vector)`
-    : `${extension}.subvector(full_vector, 1, ${inputDim})`;
+  const { type, partComponents } = form;
+  const parts = Math.ceil(inputDim / partComponents);
+  const isHalf = type === 'halfvec';
+  const unit = `${extension}.l2_normalize(full_vector)`;
+  // Each copies the argument, which would else be read again from its compressed form for each row of weights. In half
+  // precision, it is of unit length, since its values may be too large.
+  const copied = isHalf
+    ? `${unit}::${extension}.halfvec(${inputDim})`
+    : normalizesInput
+      ? unit
+      : `${extension}.subvector(full_vector, 1, ${inputDim})`;
   const part =
     parts === 1
       ? 'own'
-      : `${extension}.subvector(own, part * ${PART_COMPONENTS} + 1, least(${PART_COMPONENTS}, ${inputDim} - part * ${PART_COMPONENTS}))`;
+      : `${extension}.subvector(own, part * ${partComponents} + 1, least(${partComponents}, ${inputDim} - part * ${partComponents}))`;
+  const scale = isHalf && !normalizesInput ? 'norm * ' : '';
   const compact = `compact::${extension}.vector(${outputDim})`;
   return `create or replace function ${name}(full_vector ${extension}.vector) returns ${extension}.vector
 language plpgsql immutable strict parallel safe as $project$
 declare
-  own ${extension}.vector;
+  own ${extension}.${type};${scale === '' ? '' : `\n  norm float8 := ${extension}.vector_norm(full_vector);`}
   compact float8[];
   found bigint;
 begin
@@ -143,7 +202,7 @@ begin
   end if;
   own := ${copied};
   select pg_catalog.array_agg(value order by output), pg_catalog.sum(rows) into compact, found from (
-    select output, pg_catalog.sum(bias + ${extension}.inner_product(weights, ${part})) as value, pg_catalog.count(*) as rows
+    select output, pg_catalog.sum(bias + ${scale}${extension}.inner_product(weights, ${part})) as value, pg_catalog.count(*) as rows
     from ${weights} group by output) outputs;
   if found is distinct from ${outputDim * parts} then
     raise exception ${literal(`the weights in ${weights} are missing or incomplete: run the script of this encoder again`)}

@@ -125,7 +125,7 @@ describe('a table that is searched by the function of an encoder', () => {
   });
 
   postgresTest('finds what the encoder finds, and with rescoring what the full vectors find', async () => {
-    await server.sql(encoderScript(encoder.toBytes(), NAMES));
+    await server.sql(encoderScript(encoder.toBytes(), NAMES).text);
     const truth = nearest(base, queries);
     const ofEncoder = meanRecall(nearest(encoder.project(base), encoder.projectQueries(queries)), truth);
     for (const isIndexed of [false, true]) {
@@ -191,7 +191,7 @@ describe('a table of 4,096 dimensions', () => {
       layers: [{ weight: turned, bias: layer?.bias ?? null, relu: false }],
     };
     const ofWide = new Encoder(network, encoder.metadata);
-    await server.sql(encoderScript(ofWide.toBytes(), NAMES));
+    await server.sql(encoderScript(ofWide.toBytes(), NAMES).text);
     await server.sql(`create index on wide using hnsw (${expressionOf(ofWide)})`);
     const asked = reflected(queries, WIDE_DIM);
     const { description } = await formOf('wide', ofWide);

@@ -34,19 +34,31 @@ function linear(dims: readonly number[], normalize: boolean, bias: boolean): Enc
   return { ...network, layers: network.layers.map((layer) => ({ ...layer, relu: false })) };
 }
 
-/** Writes the encoder's script with the command, and runs it. */
-async function install(encoder: Encoder): Promise<string> {
+/** Writes the encoder's script with the command. Returns what the command says. */
+async function script(encoder: Encoder, ...flags: string[]): Promise<string> {
   await encoder.save(join(cwd, 'enc.onnx'));
-  const { code, stderr } = await runCli(['sql', '--encoder', 'enc.onnx', '--out', 'encoder.sql', '--force'], {
-    cwd,
-  });
+  const { code, stdout, stderr } = await runCli(
+    ['sql', '--encoder', 'enc.onnx', '--out', 'encoder.sql', '--force', ...flags],
+    { cwd },
+  );
   expect({ code, stderr }).toMatchObject({ code: 0 });
+  return stdout;
+}
+
+/** Writes the encoder's script with the command, and runs it. */
+async function install(encoder: Encoder, ...flags: string[]): Promise<string> {
+  await script(encoder, ...flags);
   await psql(server.url, '-f', join(cwd, 'encoder.sql'));
   return encoder.fingerprint.slice(0, 12);
 }
 
 const psql = (url: string, ...args: string[]): Promise<unknown> =>
   run(join(server.programs ?? '', 'psql'), ['-q', '-v', 'ON_ERROR_STOP=1', '-d', url, ...args]);
+
+async function typesOfWeights(id: string): Promise<unknown[]> {
+  const rows = await server.sql(`select distinct pg_typeof(weights)::text as type from tldr."weights_${id}"`);
+  return rows.map(({ type }) => type);
+}
 
 async function projectInSql(name: string, x: Matrix): Promise<Float32Array[]> {
   const texts = Array.from({ length: x.rows }, (_, i) => `[${row(x, i).join(',')}]`);
@@ -65,7 +77,7 @@ describe('an encoder as a function of the database', () => {
     ['weights of several rows for each output', [4100, 6], true, true],
   ])('agrees with the encoder: %s', async (_title, dims, normalize, bias) => {
     const encoder = new Encoder(linear(dims, normalize, bias), METADATA);
-    const id = await install(encoder);
+    const id = await install(encoder, '--precision', 'float');
     const x = randomMatrix(20, encoder.inputDim, new Rng(5));
     x.data.fill(0, 0, encoder.inputDim);
     const expected = encoder.project(x);
@@ -75,6 +87,62 @@ describe('an encoder as a function of the database', () => {
     await expect(projectInSql(`project_${id}`, matrix(1, 3))).rejects.toThrow('a vector of 3 dimensions');
     // The script can run again.
     await psql(server.url, '-f', join(cwd, 'encoder.sql'));
+  });
+
+  postgresTest.each<readonly [string, readonly number[], boolean, boolean, readonly string[]]>([
+    ['cosine', [40, 8], true, false, ['--precision', 'half']],
+    ['a bias, and values beyond half precision', [40, 8], false, true, ['--precision', 'half']],
+    ['more dimensions than a page holds in full precision', [3072, 256], true, false, []],
+    ['weights of several rows for each output', [4096, 6], false, true, []],
+  ])('agrees with the encoder in half precision: %s', async (_title, dims, normalize, bias, flags) => {
+    const encoder = new Encoder(linear(dims, normalize, bias), METADATA);
+    const id = await install(encoder, ...flags);
+    expect(await typesOfWeights(id)).toEqual(['halfvec']);
+    const x = randomMatrix(20, encoder.inputDim, new Rng(5), normalize ? 1 : 1e5);
+    x.data.fill(0, 0, encoder.inputDim);
+    const expected = encoder.project(x);
+    const differences = (await projectInSql(`project_${id}`, x)).map((z, i) => {
+      const own = row(expected, i);
+      return largestDifference(z, own) / Math.max(1, ...own.map(Math.abs));
+    });
+    expect(Math.max(...differences)).toBeLessThan(5e-4);
+  });
+
+  postgresTest('says that it chose half precision, and changes from one precision to the other', async () => {
+    const small = new Encoder(linear([20, 4], true, false), METADATA);
+    expect(await script(small)).not.toContain('half precision');
+    expect(await script(new Encoder(linear([1901, 4], true, false), METADATA))).toContain(
+      'The weights are in half precision: of 1901 dimensions',
+    );
+    const id = small.fingerprint.slice(0, 12);
+    const expected = small.project(randomMatrix(1, 20, new Rng(5)));
+    await server.sql('create role searcher');
+    for (const [flag, type, tolerance] of [
+      ['float', 'vector', 1e-5],
+      ['half', 'halfvec', 5e-4],
+      ['float', 'vector', 1e-5],
+    ] as const) {
+      await install(small, '--precision', flag);
+      expect(await typesOfWeights(id)).toEqual([type]);
+      const [found] = await projectInSql(`project_${id}`, randomMatrix(1, 20, new Rng(5)));
+      expect(largestDifference(found ?? [], row(expected, 0))).toBeLessThan(tolerance);
+      if (flag === 'float') await server.sql(`grant select on tldr."weights_${id}" to searcher`);
+    }
+    // The same table, so that rights stay.
+    const [right] = await server.sql(
+      `select has_table_privilege('searcher', 'tldr."weights_${id}"', 'select') as has`,
+    );
+    expect(right).toEqual({ has: true });
+    await server.sql('drop owned by searcher; drop role searcher');
+  });
+
+  postgresTest('is refused in half precision if a weight is too large for it', async () => {
+    const network = linear([8, 2], true, false);
+    network.layers[0]?.weight.data.fill(70_000, 0, 1);
+    await new Encoder(network, METADATA).save(join(cwd, 'large.onnx'));
+    const { code, stderr } = await runCli(['sql', '--encoder', 'large.onnx', '--precision', 'half'], { cwd });
+    expect(code).toBe(7);
+    expect(stderr).toContain('weights beyond 65,504');
   });
 
   postgresTest('has a second function for queries if it is asymmetric', async () => {
