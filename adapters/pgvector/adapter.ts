@@ -24,5 +24,17 @@ export const PGVECTOR: Adapter = {
   ],
   encoderScript: async (file, names) => (await import('./sql/encoder-script.js')).encoderScript(file, names),
   fullFormSteps: async (form) => (await import('./plan/full-form-steps.js')).fullFormSteps(form),
+  demo: {
+    embedded: 'PostgreSQL in this process (PGlite)',
+    start: async () => (await import('./embedded/start.js')).startEmbeddedPostgres(),
+    open: async (options) => {
+      const [{ openConnections, storeOver }, { PgvectorDemo }] = await Promise.all([
+        import('./open.js'),
+        import('./demo/database.js'),
+      ]);
+      const connections = await openConnections(options);
+      return new PgvectorDemo(connections, storeOver(connections, {}));
+    },
+  },
   open: async (options) => (await import('./open.js')).openPgvector(options),
 };

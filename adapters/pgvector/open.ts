@@ -34,8 +34,23 @@ export interface OpenPgvectorOptions extends Pick<OpenOptions, 'timeoutMs' | 'co
  * ```
  */
 export async function openPgvector(options: OpenPgvectorOptions): Promise<PgvectorStore> {
+  return storeOver(await openConnections(options), options);
+}
+
+/** Returns the store that uses these connections. */
+export function storeOver(
+  connections: Connections,
+  { settings = {} }: Pick<OpenPgvectorOptions, 'settings'>,
+): PgvectorStore {
+  return new PgvectorStore(connections, {
+    keyColumns: settings['keyColumns'],
+    vectorDistance: settings['vectorDistance'],
+  });
+}
+
+/** Connects to a database. @throws as `openPgvector` */
+export async function openConnections(options: OpenPgvectorOptions): Promise<Connections> {
   const { url, timeoutMs = ANSWER_TIMEOUT_MS, connectTimeoutMs = CONNECT_TIMEOUT_MS, retry } = options;
-  const { settings = {} } = options;
   const config: pg.ClientConfig = {
     connectionString: checkedUrl(url),
     connectionTimeoutMillis: connectTimeoutMs,
@@ -50,10 +65,7 @@ export async function openPgvector(options: OpenPgvectorOptions): Promise<Pgvect
     await connections.close();
     throw error;
   }
-  return new PgvectorStore(connections, {
-    keyColumns: settings['keyColumns'],
-    vectorDistance: settings['vectorDistance'],
-  });
+  return connections;
 }
 
 function checkedUrl(text: string): string {

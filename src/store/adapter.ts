@@ -1,6 +1,7 @@
 import type { Log } from '../core/run-options.js';
 import type { DenseVectorSpec, Layout, StorageKind } from './collection.js';
 import type { TargetCapabilities } from './copy-target.js';
+import type { DemoDatabase } from './beside/demo-database.js';
 import type { VectorSource } from './vector-source.js';
 
 /** A setting that only one adapter has: a flag, a variable, and a key of the configuration file. */
@@ -121,6 +122,15 @@ export interface Adapter {
   readonly fullFormSteps?: (form: FullForm) => Promise<readonly string[]>;
   /** Returns the ways for clients to use a migrated collection without the proxy. */
   readonly clientWays?: (migrated: MigratedCollection) => readonly ClientWay[];
+  /** The demo of a database whose compact vectors stand beside the full ones. */
+  readonly demo?: {
+    /** What `start` starts, for people. */
+    readonly embedded: string;
+    /** Starts a database in this process. @throws UNSUPPORTED, with the packages to install */
+    start(): Promise<LocalDatabase>;
+    /** @throws as `open` */
+    open(options: OpenOptions): Promise<DemoDatabase>;
+  };
   /** Starts a database of this kind for one run, where that is possible without an installation. */
   readonly local?: {
     readonly version: string;

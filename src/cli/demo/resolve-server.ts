@@ -21,18 +21,16 @@ export interface ResolvedServer {
   readonly release: () => Promise<void>;
 }
 
-/** True if the user named a server, by flag, variable or file. */
-export function isGiven(config: Config): boolean {
-  return config.shown['url']?.from !== 'default';
-}
-
 /**
  * Finds a Qdrant server and says which. In this order: the given URL; a running Docker engine, through the
  * package's docker-compose.yml; the packaged linux-x64 server.
  * @throws UNSUPPORTED when there is none; the error says what to do
  */
-export async function resolveServer(config: Config, say: (line: string) => void): Promise<ResolvedServer> {
-  if (isGiven(config)) {
+export async function resolveServer(
+  config: Config,
+  { isGiven, say }: { readonly isGiven: boolean; readonly say: (line: string) => void },
+): Promise<ResolvedServer> {
+  if (isGiven) {
     const how = `Qdrant at ${maskAddress(config.url)} (given)`;
     say(how);
     return {

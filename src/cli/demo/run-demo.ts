@@ -1,9 +1,7 @@
 import { RESCORE } from '../../store/defaults.js';
-import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { Config } from '../../config/load.js';
 import type { Encoder } from '../../encoder/model.js';
 import { expectDefined, TldrError } from '../../core/errors.js';
@@ -14,28 +12,22 @@ import type { CopyTarget } from '../../store/copy-target.js';
 import type { ScoredPoint } from '../../store/search.js';
 import { migrateCollection } from '../../migrate/run/migrate-collection.js';
 import { trainEncoder } from '../../select/train-encoder.js';
-import { sayRows, sayTables } from '../console/show-results.js';
-import { cutTo } from '../console/table.js';
+import { sayTables } from '../console/show-results.js';
 import { ramBytesOf } from '../console/compact-memory.js';
 import { shellCommand } from '../console/shell-command.js';
 import { candidateLabel } from '../train/candidate-names.js';
 import { ramText, type ConsoleRun } from '../console/command-output.js';
-import { readNpy } from '../../files/npy.js';
 import { openStore, withConsole } from '../console/command-body.js';
 import type { GlobalFlags } from '../console/options.js';
 import { printReport } from '../train/output.js';
-import { isGiven, resolveServer } from './resolve-server.js';
+import { databaseOfDemo } from './choose-database.js';
+import { DEMO, loadDemoData, type DemoData } from './data.js';
+import { sayExample, shownQueries, type DemoExample } from './examples.js';
+import { demonstrateInPlace } from './in-place.js';
+import { resolveServer } from './resolve-server.js';
 import { DEMO_PREFIX } from './prefix.js';
 
-const REDUCTION = 8;
-const TOP = 10;
-const EXAMPLES = 5;
-/** Widest text of an example, and what stands around two of them. */
-const EXAMPLE_COLUMNS_MAX = 52;
-const EXAMPLE_FRAME_COLUMNS = 4;
 const LOAD_BATCH = 500;
-const SEED = 1;
-const BUDGET_SECONDS = 40;
 /** Candidates that are migrated and searched on the server; the training's table shows all. */
 const SHOWN: readonly string[] = [
   'neighbourhood-kl-residual',
@@ -49,15 +41,9 @@ const SHOWN: readonly string[] = [
 const MARK = 'tldr_demo';
 
 export interface DemoFlags extends GlobalFlags {
+  readonly database?: string;
   readonly keep?: boolean;
   readonly dryRun?: boolean;
-}
-
-interface DemoData {
-  readonly base: Matrix;
-  readonly queries: Matrix;
-  readonly texts: readonly string[];
-  readonly queryTexts: readonly string[];
 }
 
 interface Row {
@@ -72,14 +58,17 @@ export function runDemo(flags: DemoFlags): Promise<void> {
 }
 
 async function demonstrate(flags: DemoFlags, run: ConsoleRun, config: Config): Promise<void> {
-  const data = await loadData();
+  const data = await loadDemoData();
+  const { adapter, isGiven } = databaseOfDemo(flags, config);
+  if (adapter.demo !== undefined)
+    return demonstrateInPlace(flags, { data, demo: adapter.demo, isGiven, run, config });
   if (flags.dryRun === true) {
-    const where = isGiven(config) ? maskAddress(config.url) : 'a server started for the demo';
+    const where = isGiven ? maskAddress(config.url) : 'a server started for the demo';
     run.say(`dry run: would create collections named ${DEMO_PREFIX}-* on ${where} and remove them again`);
     run.result({ dryRun: true, server: where, points: data.base.rows });
     return;
   }
-  const server = await resolveServer(config, (line) => run.say(line));
+  const server = await resolveServer(config, { isGiven, say: (line) => run.say(line) });
   try {
     if (server.given) {
       await run.confirm(
@@ -103,7 +92,7 @@ async function demonstrate(flags: DemoFlags, run: ConsoleRun, config: Config): P
 async function demo(store: CopyTarget, data: DemoData, run: ConsoleRun): Promise<Record<string, unknown>> {
   const { signal, log, onProgress } = run;
   const { base, queries } = data;
-  const dim = base.cols / REDUCTION;
+  const dim = base.cols / DEMO.reduction;
   await removeCollections(store);
   const full = `${DEMO_PREFIX}-full`;
   await load(store, full, { data, run });
@@ -113,8 +102,8 @@ async function demo(store: CopyTarget, data: DemoData, run: ConsoleRun): Promise
   const sample = await store.sample(full, { vectorName: '', size: base.rows, signal });
   const trained = await trainEncoder(sample.vectors, {
     dim,
-    seed: SEED,
-    budgetSeconds: BUDGET_SECONDS,
+    seed: DEMO.seed,
+    budgetSeconds: DEMO.budgetSeconds,
     // The table and the collections show the same encoder.
     refit: false,
     source: full,
@@ -135,7 +124,7 @@ async function demo(store: CopyTarget, data: DemoData, run: ConsoleRun): Promise
       `\nmigrated ${plan.points.toLocaleString('en-US')} points into ${compact} and verified every one in ${seconds.toFixed(1)} s`,
     );
     const truth = await searchAll(queries, run, (query) =>
-      store.search(full, { vectorName: '', vector: query, limit: TOP, exact: true, withPayload: true }),
+      store.search(full, { vectorName: '', vector: query, limit: DEMO.top, exact: true, withPayload: true }),
     );
     const rows: Row[] = [];
     for (const [name, candidate] of trained.candidates) {
@@ -183,23 +172,6 @@ function migrator(
       log,
       onProgress,
     });
-}
-
-async function loadData(): Promise<DemoData> {
-  const folder = fileURLToPath(new URL('../../../../demo/data/', import.meta.url));
-  if (!existsSync(join(folder, 'base.npy'))) {
-    throw new TldrError(
-      'NOT_FOUND',
-      `the demo's data is missing in ${folder}: reinstall the package or clone the repository`,
-    );
-  }
-  const lines = async (name: string): Promise<string[]> =>
-    (await readFile(join(folder, name), 'utf8')).trimEnd().split('\n');
-  const [base, queries] = [
-    await readNpy(join(folder, 'base.npy')),
-    await readNpy(join(folder, 'queries.npy')),
-  ];
-  return { base, queries, texts: await lines('base.txt'), queryTexts: await lines('queries.txt') };
 }
 
 async function load(
@@ -266,13 +238,13 @@ async function measure(
   const projected = (query: Float32Array): Float32Array =>
     encoder.projectQueries(matrix(1, query.length, query)).data;
   const plain = await searchAll(queries, run, (query) =>
-    store.search(collection, { vectorName: 'compact', vector: projected(query), limit: TOP }),
+    store.search(collection, { vectorName: 'compact', vector: projected(query), limit: DEMO.top }),
   );
   const rescored = await searchAll(queries, run, (query) =>
     store.search(collection, {
       vectorName: '',
       vector: query,
-      limit: TOP,
+      limit: DEMO.top,
       prefetch: { vectorName: 'compact', vector: projected(query), limit: RESCORE },
     }),
   );
@@ -293,7 +265,7 @@ function printRecall(
   facts: { shipped: string; dim: number; queries: number },
 ): void {
   run.say(
-    `\nrecall@${TOP} against the full collection, through the server, ${facts.queries} unseen queries, ${facts.dim} dimensions:`,
+    `\nrecall@${DEMO.top} against the full collection, through the server, ${facts.queries} unseen queries, ${facts.dim} dimensions:`,
   );
   const columns = [['encoder'], ['compact only', 3], [`rescored (first ${RESCORE})`, 3]] as const;
   const results = rows.map(({ name, plain, rescored }) => ({
@@ -313,22 +285,19 @@ async function showExamples(
     truth,
     run,
   }: { encoder: Encoder; data: DemoData; truth: (readonly ScoredPoint[])[]; run: ConsoleRun },
-): Promise<unknown[]> {
-  const examples: unknown[] = [];
+): Promise<DemoExample[]> {
+  const examples: DemoExample[] = [];
   const text = ({ id }: ScoredPoint): string => expectDefined(data.texts[Number(id)], 'the text of a point');
-  const width = Math.min(EXAMPLE_COLUMNS_MAX, Math.floor((run.columns - EXAMPLE_FRAME_COLUMNS) / 2));
-  const cut = (value: string): string => cutTo(value, width);
-  for (let i = 0; i < EXAMPLES; i++) {
-    const at = Math.floor((i * data.queries.rows) / EXAMPLES);
+  for (const at of shownQueries(data.queries.rows)) {
     const vector = encoder.projectQueries(rowRange(data.queries, at, at + 1)).data;
     const found = await store.search(compact, { vectorName: '', vector, limit: 3 });
-    const query = expectDefined(data.queryTexts[at], 'the text of a query');
-    const full = expectDefined(truth[at], 'the results of a query').slice(0, 3).map(text);
-    const small = found.map(text);
-    run.say(`\n"${query}"`);
-    const rows = full.map((line, j) => [`  ${cut(line)}`, cut(small[j] ?? '')]);
-    sayRows(run, [['  full', 'compact'], ...rows], { align: 'words' });
-    examples.push({ query, full, compact: small });
+    const example = {
+      query: expectDefined(data.queryTexts[at], 'the text of a query'),
+      full: expectDefined(truth[at], 'the results of a query').slice(0, 3).map(text),
+      compact: found.map(text),
+    };
+    sayExample(run, example);
+    examples.push(example);
   }
   return examples;
 }

@@ -1,19 +1,10 @@
 import { test } from '@jest/globals';
-import { execFile, spawn, type ChildProcess } from 'node:child_process';
-import { chown, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { promisify } from 'node:util';
 import pg from 'pg';
-import { freePorts } from '../../../adapters/qdrant/local/free-ports.js';
 import { messageOf } from '../../../src/core/errors.js';
 import { installPostgres } from './install.js';
+import { startPackagedPostgres } from './start-packaged.js';
 
-const run = promisify(execFile);
 const GIVEN_URL = process.env['DATABASE_URL'] ?? '';
-/** The server refuses to run as root: the user `nobody` of Linux. */
-const UNPRIVILEGED = 65_534;
-const START_ATTEMPTS = 200;
 
 /** A server for tests, with a database of its own that has pgvector. */
 export interface PostgresServer {
@@ -48,49 +39,8 @@ export async function testsOnPostgres(needs: 'any' | 'programs' = 'any'): Promis
 /** Starts the packaged server, or makes a database on the server of DATABASE_URL. */
 export async function startPostgres(needs: 'any' | 'programs' = 'any'): Promise<PostgresServer> {
   if (GIVEN_URL !== '' && needs === 'any') return databaseOn(GIVEN_URL, null, () => Promise.resolve());
-  const programs = await installPostgres();
-  const folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-postgres-data-'));
-  const as = process.getuid?.() === 0 ? { uid: UNPRIVILEGED, gid: UNPRIVILEGED } : {};
-  if (as.uid !== undefined) await chown(folder, UNPRIVILEGED, UNPRIVILEGED);
-  const data = join(folder, 'data');
-  const settings = ['-U', 'postgres', '--auth=trust', '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync'];
-  await run(join(programs, 'initdb'), ['-D', data, ...settings], as);
-  const [port = 0] = await freePorts(1);
-  const child = spawn(
-    join(programs, 'postgres'),
-    ['-D', data, '-p', String(port), '-k', folder, '-h', '127.0.0.1', '-F', '-c', 'jit=off'],
-    { ...as, stdio: 'ignore' },
-  );
-  const stop = async (): Promise<void> => {
-    await ended(child);
-    await rm(folder, { recursive: true, force: true });
-  };
-  const url = `postgres://postgres@127.0.0.1:${port}/postgres`;
-  await answers(url);
+  const { url, programs, stop } = await startPackagedPostgres();
   return databaseOn(url, programs, stop);
-}
-
-/** Ends the server, with its connections. */
-async function ended(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null) return;
-  const closed = new Promise((resolve) => child.once('close', resolve));
-  child.kill('SIGINT');
-  await closed;
-}
-
-async function answers(url: string): Promise<void> {
-  for (let attempt = 1; ; attempt++) {
-    const client = new pg.Client({ connectionString: url });
-    try {
-      await client.connect();
-      await client.end();
-      return;
-    } catch (error) {
-      await client.end().catch(() => undefined);
-      if (attempt === START_ATTEMPTS) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
-  }
 }
 
 let databases = 0;
