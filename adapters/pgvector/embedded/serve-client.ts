@@ -14,7 +14,11 @@ const SEND_ROWS = Buffer.from([0x47, 0, 0, 0, 7, 0, 0, 0]);
 /** Passes one connection's messages on to the database, and its answers back. */
 export function serveClient(socket: Socket, turns: Turns): void {
   const messages = new ClientMessages();
-  const client: TurnClient = { answer: (bytes) => void (socket.destroyed || socket.write(bytes)) };
+  const client: TurnClient = {
+    answer: (bytes) => {
+      if (!socket.destroyed) socket.write(bytes);
+    },
+  };
   let waiting: ClientMessage[] = [];
   const send = (shorten?: (answer: Uint8Array) => Uint8Array): void => {
     const request = Buffer.concat(waiting.map(({ bytes }) => bytes));

@@ -38,8 +38,7 @@ const demo = (...args: string[]): Promise<CliResult> =>
   runCli(['demo', '--json', ...args], { cwd: tmpdir(), env: { DATABASE_URL: server.url } });
 
 async function withDemo<T>(body: (database: DemoDatabase) => Promise<T>): Promise<T> {
-  const { open } = expectDefined(PGVECTOR.demo, 'the demo');
-  const database = await open({ url: server.url, settings: {} });
+  const database = await expectDefined(PGVECTOR.demo, 'the demo').open({ url: server.url, settings: {} });
   try {
     return await body(database);
   } finally {
