@@ -1,7 +1,8 @@
-import type { Log } from '../core/run-options.js';
+import type { Matrix } from '../core/matrix.js';
+import type { Log, RunOptions } from '../core/run-options.js';
 import type { DenseVectorSpec, Layout, StorageKind } from './collection.js';
 import type { TargetCapabilities } from './copy-target.js';
-import type { DemoDatabase } from './beside/demo-database.js';
+import type { InPlaceTarget } from './in-place-target.js';
 import type { VectorSource } from './vector-source.js';
 
 /** A setting that only one adapter has: a flag, a variable, and a key of the configuration file. */
@@ -95,6 +96,41 @@ export interface FullForm {
   readonly hnswM: number;
   /** First-stage results per requested result; 1: no rescoring. */
   readonly oversampling: number;
+}
+
+/** A way of searching the demo's collection. */
+export interface DemoSearch {
+  /** What is searched, in the database's own words. */
+  readonly indexed: string;
+  readonly indexBytes: number;
+  /** First-stage results that are ordered by full vectors; null for one pass. */
+  readonly rescored: number | null;
+  /** Whether it searches compact vectors. */
+  readonly isCompact: boolean;
+  /** Returns the numbers of the nearest points. */
+  readonly find: (query: Float32Array, limit: number) => Promise<readonly number[]>;
+}
+
+/** A database in which the demo has a collection of its own. */
+export interface DemoDatabase {
+  readonly store: InPlaceTarget;
+  /** The demo's collection. */
+  readonly collection: string;
+  /** Returns the database and its version, for people. */
+  version(): Promise<string>;
+  /**
+   * Makes the collection, with points that are numbered from 0, and the indexes that need no encoder.
+   * @throws ALREADY_EXISTS if its name is taken by something that is not the demo's
+   */
+  fill(
+    points: { readonly vectors: Matrix; readonly texts: readonly string[] },
+    run: RunOptions,
+  ): Promise<void>;
+  /** Returns the ways of searching after a migration. */
+  searches(): Promise<readonly DemoSearch[]>;
+  /** Removes the collection of this or an earlier demo, with its migration. @throws ALREADY_EXISTS as `fill` */
+  remove(): Promise<void>;
+  close(): Promise<void>;
 }
 
 /** A kind of database, chosen by the scheme of its address. */

@@ -2,7 +2,7 @@ import type pg from 'pg';
 import { expectDefined, TldrError } from '../../../src/core/errors.js';
 import { rowRange, type Matrix } from '../../../src/core/matrix.js';
 import { throwIfAborted, type RunOptions } from '../../../src/core/run-options.js';
-import type { DemoDatabase, DemoSearch } from '../../../src/store/beside/demo-database.js';
+import type { DemoDatabase, DemoSearch } from '../../../src/store/adapter.js';
 import type { InPlaceTarget } from '../../../src/store/in-place-target.js';
 import { quoted } from '../catalog/identifiers.js';
 import { textIn } from '../catalog/values.js';
@@ -19,8 +19,8 @@ const COLUMN = 'embedding';
 const INDEXES = { full: `${SCHEMA}.glosses_full`, bits: `${SCHEMA}.glosses_bits` } as const;
 /** Comments on the schema, which tell it from somebody else's, and whether the demo made the schema of migrations. */
 const MARKS = {
-  alone: 'made by qdrant-tldr demo, which removes it',
-  both: `made by qdrant-tldr demo, which removes it and the schema ${MIGRATIONS}`,
+  alone: 'made by the demo of qdrant-tldr, which removes it',
+  both: `made by the demo of qdrant-tldr, which removes it and the schema ${MIGRATIONS}`,
 } as const;
 const BATCH = 500;
 const LOCK_WAIT_MS = 2_000;

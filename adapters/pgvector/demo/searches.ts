@@ -1,4 +1,4 @@
-import type { DemoSearch } from '../../../src/store/beside/demo-database.js';
+import type { DemoSearch } from '../../../src/store/adapter.js';
 import { literal, quoted } from '../catalog/identifiers.js';
 import { numberIn } from '../catalog/values.js';
 import type { Connections } from '../connect/connections.js';

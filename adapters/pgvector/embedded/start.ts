@@ -60,7 +60,7 @@ function checkPackages(): void {
     const all = Object.entries(PACKAGES).map(([name, version]) => `${name}@${version}`);
     throw new TldrError(
       'UNSUPPORTED',
-      `no PostgreSQL can be started here: add one to this installation with "npm install ${all.join(' ')}" (with -g if qdrant-tldr was installed so), or run "npx -p qdrant-tldr ${all.map((name) => `-p ${name}`).join(' ')} qdrant-tldr demo --database pgvector"`,
+      `no PostgreSQL can be started here: add one to this installation with "npm install ${all.join(' ')}" (with -g if qdrant-tldr was installed so)`,
       { cause, hint: 'give-server' },
     );
   }

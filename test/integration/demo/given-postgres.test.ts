@@ -6,7 +6,7 @@ import { maskAddress } from '../../../src/core/masked-address-and-redirect.js';
 import { row } from '../../../src/core/matrix.js';
 import { Rng } from '../../../src/core/rng.js';
 import { startInPlace } from '../../../src/migrate/in-place/run.js';
-import type { DemoDatabase } from '../../../src/store/beside/demo-database.js';
+import type { DemoDatabase } from '../../../src/store/adapter.js';
 import { runCli, type CliResult } from '../../support/cli/run-cli.js';
 import {
   DIM,
