@@ -11,6 +11,8 @@ export const PLAN_DEADLINE = {
   // Part of the time left for measuring in which the sample is written. Indexing takes several times as long.
   fillShareMax: 0.08,
   pointsMin: 500,
+  // Part of the time left after writing for the indexes, where they are built one by one.
+  indexShareMax: 0.7,
   // Part of the time left after indexing for the searches; the others show the trend.
   searchShare: 0.65,
   queriesMin: 20,

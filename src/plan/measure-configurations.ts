@@ -56,6 +56,8 @@ export interface MeasuredPlan {
   /** Points in the temporary collection, and queries that were sent: fewer than there are if the deadline came first. */
   readonly points: number;
   readonly queries: number;
+  /** Labels of configurations that no time was left to index. */
+  readonly leftOut: readonly string[];
 }
 
 /** Fills the temporary collection and measures every row of the plan in it. The caller removes it. */
@@ -70,11 +72,14 @@ export async function measurePlan(
   }: MeasuredEncoders & { readonly sample: PlanSample; readonly deadline: Deadline },
 ): Promise<MeasuredPlan> {
   const { scratchStore: store, scratchName, oversamplings, seed, threads, signal, onProgress } = options;
-  const { vector, variants } = setup;
+  const { vector } = setup;
   const run = { signal, onProgress };
   const { queries } = sample;
-  const data = variantData(variants, sample, encoders);
-  const base = rowRange(sample.base, 0, await fillScratch(options, setup, { data, deadline }));
+  const data = variantData(setup.variants, sample, encoders);
+  const filled = await fillScratch(options, setup, { data, deadline });
+  const base = rowRange(sample.base, 0, filled.points);
+  const [variants, leftOut] = divided(setup.variants, filled.leftOut);
+  const kept = { ...setup, variants };
   const depth = Math.min(TRUTH_DEPTH, base.rows);
   const truth = rankedLists(
     await exactTopK(base, queries, { k: depth, distance: vector.distance, threads, signal }),
@@ -101,7 +106,7 @@ export async function measurePlan(
   );
   const sent = expectDefined(searched[0], 'a configuration').found.length;
   const sampled = { base, queries: rowRange(queries, 0, sent) };
-  const trends = await measureTrends(options, setup, { data, truth, sample: sampled, doublings, deadline });
+  const trends = await measureTrends(options, kept, { data, truth, sample: sampled, doublings, deadline });
   const measured = searched.map((one) => firstQueries(one, trends.queries));
   const timed = {
     configs,
@@ -119,9 +124,19 @@ export async function measurePlan(
     const { variant, oversampling } = searches.of;
     const fitGap = variant.kind === 'compact' ? fitGapOf(variant.scratch.dim, oversampling) : null;
     const evidence = { recall, perDoubling, doublings, fitGap };
-    return rowOf(searches, { setup, truth, evidence, bytes, rows: base.rows, seed, beside, serverMs });
+    return rowOf(searches, { setup: kept, truth, evidence, bytes, rows: base.rows, seed, beside, serverMs });
   });
-  return { rows, points: base.rows, queries: trends.queries };
+  const labels = [...new Set(leftOut.map((variant) => labelOf(variant, beside)))];
+  return { rows, points: base.rows, queries: trends.queries, leftOut: labels };
+}
+
+/** Divides variants into those that can be searched, and those whose names are left out. */
+function divided(
+  variants: readonly Variant[],
+  leftOut: readonly string[],
+): readonly [readonly Variant[], readonly Variant[]] {
+  const isOut = ({ scratch }: Variant): boolean => leftOut.includes(scratch.name);
+  return [variants.filter((variant) => !isOut(variant)), variants.filter(isOut)];
 }
 
 /** Ends searches when a share of the time that is left now is used up. */
@@ -134,12 +149,12 @@ function endsWithin(
   return { isOver, queriesMin: PLAN_DEADLINE.queriesMin };
 }
 
-/** Writes the sample, or as many of its points as there is time for, and returns their number. */
+/** Writes the sample, or as many of its points as there is time for, and builds the indexes that there is time for. */
 async function fillScratch(
   { scratchStore: store, scratchName, scratchMetadata, signal, log, onProgress }: PlanOptions,
   { spec, vector, variants }: PlanSetup,
   { data, deadline }: { readonly data: ReadonlyMap<string, VariantData>; readonly deadline: Deadline },
-): Promise<number> {
+): Promise<{ readonly points: number; readonly leftOut: readonly string[] }> {
   const scratch = measurableStorage(store).scratch(spec, {
     name: scratchName,
     vectorName: vector.name,
@@ -163,8 +178,13 @@ async function fillScratch(
     await store.upsert(scratchName, { ids, vectors: columnsOf(data, start, end), extra: rest });
     onProgress?.({ step: FILL_STEP, done: end, total: rows, unit: 'points' });
   }
+  if (deadline.isSet && store.finishWithin !== undefined) {
+    const seconds = Math.max(0, deadline.leftSeconds * PLAN_DEADLINE.indexShareMax);
+    const leftOut = await store.finishWithin(scratch, { seconds, signal, onProgress });
+    return { points: end, leftOut };
+  }
   await store.finishBulkLoad(scratch, { signal, onProgress });
-  return end;
+  return { points: end, leftOut: [] };
 }
 
 /** The trend of each row, and the number of queries that it was measured with. */

@@ -22,6 +22,7 @@ export class PlanBudget {
   readonly deadline: Deadline;
   private readonly leftOut: number[] = [];
   private readonly unrotated = new Set<string>();
+  private readonly unindexed: string[] = [];
   private readonly measured: string[] = [];
   private hasGaps = true;
   private begun: { readonly tookSeconds: number } | null = null;
@@ -76,9 +77,10 @@ export class PlanBudget {
 
   /** Notes how much of the sample was measured. */
   noteMeasured(
-    measured: { readonly points: number; readonly queries: number },
+    measured: { readonly points: number; readonly queries: number; readonly leftOut: readonly string[] },
     all: { readonly points: number; readonly queries: number },
   ): void {
+    this.unindexed.push(...measured.leftOut);
     const text = (count: number): string => count.toLocaleString('en-US');
     if (measured.points < all.points)
       this.measured.push(`measured on ${text(measured.points)} of ${text(all.points)} sample points`);
@@ -96,6 +98,9 @@ export class PlanBudget {
       ...(this.unrotated.size === 0
         ? []
         : [`no rotation was tried, since ${why}: ${[...this.unrotated].join(', ')}`]),
+      ...(this.unindexed.length === 0
+        ? []
+        : [`not indexed and measured, since ${why}: ${this.unindexed.join('; ')}`]),
       ...(this.hasGaps
         ? []
         : [`the loss among points that nothing was fitted to was not measured, since ${why}`]),

@@ -48,6 +48,8 @@ export interface PlanOptions extends RunOptions {
   readonly queries?: Matrix | undefined;
   /** The objective that chooses encoders, as in `trainEncoder`; relevance needs `draw`. */
   readonly objective?: 'fidelity' | 'relevance' | undefined;
+  /** Whether only linear encoders compete, as in `trainEncoder`. */
+  readonly linearOnly?: boolean | undefined;
   /** Draws the sample; default: random points. */
   readonly draw?: (() => Promise<DrawnSample>) | undefined;
   readonly scratchName: string;

@@ -281,6 +281,7 @@ async function trainSizes(
       ...sample.judgements,
       objective,
       distance: setup.vector.distance,
+      linearOnly: options.linearOnly === true,
       budgetSeconds: seconds,
       deterministic: options.deterministic !== false,
       // These encoders are only measured: the time goes to the choice.

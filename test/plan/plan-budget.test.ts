@@ -30,11 +30,13 @@ describe('with a deadline', () => {
     expect(budget.secondsForSize(DIMS.slice(2), { dims: DIMS })).toBeNull();
     expect(budget.hasTimeToRotate('16 scalar')).toBe(false);
     expect(budget.hasTimeForGaps()).toBe(false);
-    budget.noteMeasured({ points: 500, queries: 20 }, { points: 4000, queries: 20 });
+    const measured = { points: 500, queries: 20, leftOut: ['64 halfvec', '64 vector'] };
+    budget.noteMeasured(measured, { points: 4000, queries: 20 });
     const why = 'since no time was left of the budget';
     expect(budget.notes).toEqual([
       `not trained and measured, ${why}: 32, 64 dimensions`,
       `no rotation was tried, ${why}: 16 scalar`,
+      `not indexed and measured, ${why}: 64 halfvec; 64 vector`,
       `the loss among points that nothing was fitted to was not measured, ${why}`,
       `measured on 500 of 4,000 sample points, ${why}`,
     ]);

@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import type { Distance } from '../../../src/core/distance.js';
+import { isTldrError } from '../../../src/core/errors.js';
 import { throwIfAborted, type RunOptions } from '../../../src/core/run-options.js';
 import { quoted } from '../catalog/identifiers.js';
 import { numberIn } from '../catalog/values.js';
@@ -15,6 +16,8 @@ const CLASS_OF_DISTANCE: Readonly<Record<Distance, string>> = {
 };
 /** Indexes that are built at the same time. */
 const BUILDS = 2;
+/** Bits of a component that a bit replaces. */
+const BITS = 32;
 /** Memory for each build unless the server gives more: an index that outgrows it is built many times slower. */
 const BUILD_MEMORY = `select case when pg_catalog.pg_size_bytes(pg_catalog.current_setting('maintenance_work_mem')) < 268435456
   then pg_catalog.set_config('maintenance_work_mem', '256MB', false) end`;
@@ -29,15 +32,20 @@ interface ScratchPlace {
   readonly settings: ScratchSettings;
 }
 
-/** Brings the columns of a filled scratch schema into their types, and builds every index. */
+/**
+ * Brings the columns of a filled scratch schema into their types, and builds every index. With a time, it stops building
+ * when that is over, and returns the names of the vectors without an index. The cheapest index is always built.
+ */
 export async function buildIndexes(
   connections: Connections,
   place: ScratchPlace,
-  { signal, onProgress }: RunOptions,
-): Promise<void> {
+  { signal, onProgress, seconds = null }: RunOptions & { readonly seconds?: number | null },
+): Promise<readonly string[]> {
   const clients = await Promise.all(Array.from({ length: BUILDS }, () => connections.openClient()));
   const stopped = new AbortController();
   const stop = (): void => stopped.abort();
+  const over = new AbortController();
+  const timer = seconds === null ? null : setTimeout(() => over.abort(), seconds * 1000);
   signal?.addEventListener('abort', stop, { once: true });
   try {
     const run = (client: pg.Client, text: string): Promise<readonly Row[]> =>
@@ -46,13 +54,17 @@ export async function buildIndexes(
     const [first] = clients;
     if (first !== undefined) for (const text of typeStatements(place)) await run(first, text);
     const rows = first === undefined ? 0 : await rowsOf(first, place);
-    const waiting = place.settings.stored.filter(({ index }) => index !== null);
+    const waiting = inOrder(place.settings.stored);
+    const [always] = waiting;
     const total = waiting.length;
+    const leftOut: string[] = [];
     let done = 0;
     const work = async (client: pg.Client): Promise<void> => {
       for (let vector = waiting.shift(); vector !== undefined; vector = waiting.shift()) {
         throwIfAborted(signal);
-        await run(client, indexStatement(vector, place, rows));
+        const text = indexStatement(vector, place, rows);
+        if (vector === always) await run(client, text);
+        else if (!(await ranInTime(connections, client, { text, stopped, over }))) leftOut.push(vector.name);
         done += 1;
         onProgress?.({ step: 'indexing', done, total, unit: 'indexes' });
       }
@@ -60,9 +72,43 @@ export async function buildIndexes(
     const results = await Promise.allSettled(clients.map(work));
     throwIfAborted(signal);
     for (const result of results) if (result.status === 'rejected') throw result.reason;
+    return leftOut;
   } finally {
+    if (timer !== null) clearTimeout(timer);
     signal?.removeEventListener('abort', stop);
     for (const client of clients) await client.end();
+  }
+}
+
+/** Returns the vectors to index: the cheapest one, then that of today, then the others, the cheapest ones first. */
+function inOrder(stored: readonly StoredVector[]): StoredVector[] {
+  const indexed = stored.filter(({ index }) => index !== null);
+  const cost = ({ dim, prefix, form, index }: StoredVector): number =>
+    ((prefix ?? dim) * (index?.m ?? 1)) / (form === 'bit' ? BITS : 1);
+  const [cheapest, ...others] = indexed.sort((a, b) => cost(a) - cost(b));
+  if (cheapest === undefined) return [];
+  // Today's own index comes first in the list of a plan.
+  const [own] = stored.filter((vector) => vector !== cheapest && vector.index !== null);
+  return [cheapest, ...(own === undefined ? [] : [own]), ...others.filter((vector) => vector !== own)];
+}
+
+/** Builds an index unless the time is over, or comes to its end meanwhile. Returns whether it was built. */
+async function ranInTime(
+  connections: Connections,
+  client: pg.Client,
+  {
+    text,
+    stopped,
+    over,
+  }: { readonly text: string; readonly stopped: AbortController; readonly over: AbortController },
+): Promise<boolean> {
+  if (over.signal.aborted) return false;
+  try {
+    await running(connections, client, { text, signal: AbortSignal.any([stopped.signal, over.signal]) });
+    return true;
+  } catch (error) {
+    if (over.signal.aborted && !stopped.signal.aborted && isTldrError(error, 'ABORTED')) return false;
+    throw error;
   }
 }
 

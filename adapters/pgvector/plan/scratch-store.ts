@@ -128,6 +128,16 @@ export class PgvectorScratch implements ScratchStore {
     throwIfAborted(run.signal);
   }
 
+  async finishWithin(
+    { name }: CollectionSpec,
+    run: RunOptions & { readonly seconds: number },
+  ): Promise<readonly string[]> {
+    const place = { schema: name, settings: await this.#settingsOf(name) };
+    const leftOut = await buildIndexes(this.#connections, place, run);
+    throwIfAborted(run.signal);
+    return leftOut;
+  }
+
   async search(schema: string, request: SearchRequest): Promise<readonly ScoredPoint[]> {
     const settings = await this.#settingsOf(schema);
     const rows = await this.#sessions.rows(searchStatement(schema, settings, request));
@@ -151,7 +161,8 @@ export class PgvectorScratch implements ScratchStore {
     const settings = await this.#settingsOf(schema);
     const size = async (call: string, relation: string): Promise<number> => {
       const [row = {}] = await this.#connections.query(
-        `select pg_catalog.${call}($1::pg_catalog.regclass)::pg_catalog.text as bytes`,
+        // An index that no time was left for is not there.
+        `select coalesce(pg_catalog.${call}(pg_catalog.to_regclass($1)), 0)::pg_catalog.text as bytes`,
         [`${quoted(schema)}.${quoted(relation)}`],
       );
       return numberIn(row, 'bytes');

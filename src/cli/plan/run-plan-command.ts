@@ -128,6 +128,8 @@ export async function planOptionsOf(
     }),
     oversamplings: flags.oversampling,
     hnswM: flags.hnswM,
+    // As `train` does it, since the database has to compute the encoder.
+    linearOnly: adapterFor(config.url).encoderScript !== undefined,
     sampleSize: flags.sample,
     queriesCount: flags.queriesCount,
     ...(await planJudgements(collection, flags, { store, run })),

@@ -1,7 +1,8 @@
 import { TldrError } from '../../core/errors.js';
 import { isCopyTarget, type CopyTarget, type PointCodec } from '../copy-target.js';
 import type { SearchRequest } from '../search.js';
-import type { StorageKind } from '../collection.js';
+import type { RunOptions } from '../../core/run-options.js';
+import type { CollectionSpec, StorageKind } from '../collection.js';
 import type { ScratchVector, Storage } from '../storage.js';
 import type { VectorSource } from '../vector-source.js';
 
@@ -25,6 +26,14 @@ export interface ScratchStore
    * in memory is then the index alone, or the full vectors if there is none.
    */
   readonly beside?: CompactBeside;
+  /**
+   * Ends the bulk load as `finishBulkLoad` does, within a time. Returns the names of the vectors that no time was left for,
+   * and which cannot be searched: at most all but one. If absent, the store cannot leave vectors out.
+   */
+  finishWithin?(
+    spec: CollectionSpec,
+    run: RunOptions & { readonly seconds: number },
+  ): Promise<readonly string[]>;
   /** Checks that temporary collections can be made, before a long work that needs one. @throws FORBIDDEN */
   checkRights?(): Promise<void>;
   /** Returns how long a search takes by the server's own clock, in milliseconds. If absent, the store cannot say. */

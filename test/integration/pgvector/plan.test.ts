@@ -102,6 +102,25 @@ describe('plan on a table of PostgreSQL', () => {
     expect(await scratchSchemas()).toEqual([]);
   });
 
+  postgresTest(
+    'leaves indexes out that no time is left for, names them, and still measures one',
+    async () => {
+      const args = ['--dims', '8', '--oversampling', '10', '--budget', '1s', '--yes', '--json'];
+      const { code, stderr, json } = await runCli(['plan', 'docs', ...args], {
+        cwd,
+        env: { DATABASE_URL: server.url },
+      });
+      expect({ code, stderr }).toMatchObject({ code: 0 });
+      const { notes } = json() as { readonly notes: readonly string[] };
+      const [note = ''] = notes.filter((one) => one.startsWith('not indexed and measured'));
+      expect(note).toContain(`${DIM} as configured (current)`);
+      const labels = new Set(rowsOf(json()).map(({ label }) => label));
+      expect(labels.size).toBeGreaterThan(0);
+      for (const label of labels) expect(note).not.toContain(label);
+      expect(await scratchSchemas()).toEqual([]);
+    },
+  );
+
   postgresTest('is a dry run without a trace', async () => {
     const { code, stdout } = await plan('--dry-run');
     expect(code).toBe(0);
