@@ -2,6 +2,7 @@ import type { Config } from '../../config/load.js';
 import { isTldrError, TldrError } from '../../core/errors.js';
 import { sleep } from '../../core/run-options.js';
 import type { ConsoleRun } from '../console/command-output.js';
+import { adapterFor } from '../adapters.js';
 import type { GlobalFlags } from '../console/options.js';
 import { configOf, openStore, withConsole } from '../console/command-body.js';
 import type { CopyTarget } from '../../store/copy-target.js';
@@ -51,6 +52,7 @@ export function runServe(flags: ServeFlags): Promise<void> {
 
 async function serve(flags: ServeFlags, run: ConsoleRun): Promise<void> {
   const reread = (): Config => withFlags(withLogs(configOf(flags, settingsOf(flags))), flags);
+  refuseInPlace(configOf(flags, settingsOf(flags)));
   const config = reread();
   const moved = Object.entries(config.collections).find(([, { migrating }]) => migrating !== undefined);
   if (moved !== undefined && config.workers > 1)
@@ -70,6 +72,15 @@ async function serve(flags: ServeFlags, run: ConsoleRun): Promise<void> {
   }
   // A reload that still runs has no proxy to change any more: do not wait for it.
   if (reloadSignals.busy) process.exit();
+}
+
+/** @throws UNSUPPORTED for a database that searches compact vectors without a proxy, saying how */
+function refuseInPlace({ url }: Config): void {
+  if (adapterFor(url).migratesInPlace !== true) return;
+  throw new TldrError(
+    'UNSUPPORTED',
+    'tables of PostgreSQL need no proxy: the database itself projects queries, and triggers keep compact vectors up to date in the transaction of each client. `migrate start` writes them, and `migrate cutover --form function` lets a search function use them (docs/pgvector-migrate.md)',
+  );
 }
 
 async function check(config: Config, run: ConsoleRun): Promise<void> {

@@ -79,6 +79,7 @@ describe('the commands on a table of PostgreSQL', () => {
     expect({ code, stderr }).toMatchObject({ code: 0 });
     expect(stderr + stdout).toContain('only linear encoders compete');
     expect(stderr).toContain('qdrant-tldr sql --encoder linear.onnx');
+    expect(stderr).toContain('qdrant-tldr migrate start docs --encoder linear.onnx');
     expect(stdout).not.toMatch(/residual|tldr-mlp/);
     const script = await cli('sql', '--encoder', 'linear.onnx');
     await server.sql(script.stdout);
@@ -97,6 +98,15 @@ describe('the commands on a table of PostgreSQL', () => {
       `select relname from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace`,
     );
     expect(tables).toEqual([{ relname: 'docs' }]);
+  });
+
+  postgresTest('need no proxy, and serve says so', async () => {
+    const { code, stderr } = await cli('serve', '--collection', 'docs', '--target', 'docs_2s');
+    expect({ code, stderr }).toEqual({
+      code: 7,
+      stderr: expect.stringContaining('tables of PostgreSQL need no proxy') as unknown,
+    });
+    expect(stderr).toContain('`migrate cutover --form function`');
   });
 
   postgresTest('refuse a password on the command line, and never show one', async () => {
