@@ -89,6 +89,14 @@ export interface InPlaceCutOver {
   readonly name: string;
 }
 
+/** How much of the server a migration may use. */
+export interface InPlaceThrottle {
+  /** The filling waits while a search is slower: `2x` its latency at rest, or `50ms`. Null: never. */
+  readonly maxLoad: string | null;
+  /** Rest after a batch, as a multiple of the batch's time. */
+  readonly nice: number;
+}
+
 /** What a migration in place knows of itself. It is kept in the database. */
 export interface InPlaceState {
   readonly collection: string;
@@ -99,6 +107,8 @@ export interface InPlaceState {
   readonly layout: InPlaceLayout;
   readonly phase: InPlacePhase;
   readonly paused: boolean;
+  /** Null if none was set. */
+  readonly throttle: InPlaceThrottle | null;
   /** Points that were looked at while filling or repairing. */
   readonly filled: number;
   /** Points by the database's statistics. */
@@ -149,6 +159,8 @@ export interface InPlaceWork {
   /** Compares again from the beginning, and writes what differs: begins the phase "repairing". */
   beginRepair(): Promise<void>;
   setPaused(paused: boolean): Promise<void>;
+  /** Returns how much of the server this run may use now; null if it was never set. */
+  throttle(): Promise<InPlaceThrottle | null>;
   /** Changes what clients use. @throws FORBIDDEN, UNSUPPORTED with what to do */
   cutOver(request: InPlaceCutOverRequest, run?: RunOptions): Promise<InPlaceChange>;
   /** Puts back what was there before the cut-over. */
@@ -178,6 +190,8 @@ export interface InPlaceMigrations {
   begin(request: InPlaceRequest, options: InPlaceWorkOptions): Promise<InPlaceWork>;
   /** Begins to work on a stored migration. @throws NOT_FOUND; ALREADY_EXISTS while another process works on it */
   resume(name: InPlaceName, options: InPlaceWorkOptions): Promise<InPlaceWork>;
+  /** Stores how much of the server a migration may use, for the process that works on it and for later ones. */
+  setThrottle(name: InPlaceName, throttle: InPlaceThrottle): Promise<void>;
   /** Asks the process that works on a migration to stop. Returns whether it did within `waitMs`. */
   pause(name: InPlaceName, waitMs: number): Promise<boolean>;
   /** Returns what a cut-over would do. Reads only. */

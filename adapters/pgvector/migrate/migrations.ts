@@ -9,6 +9,7 @@ import type {
   InPlaceRequest,
   InPlaceState,
   InPlaceStep,
+  InPlaceThrottle,
   InPlaceWork,
   InPlaceWorkOptions,
 } from '../../../src/store/in-place-target.js';
@@ -34,6 +35,7 @@ import {
   insertState,
   lockKeyOf,
   readMigrations,
+  type StateChange,
   type StoredMigration,
 } from './state-table.js';
 import { PgvectorInPlaceWork } from './work.js';
@@ -170,18 +172,27 @@ export class PgvectorMigrations implements InPlaceMigrations {
   }
 
   async pause(name: InPlaceName, waitMs: number): Promise<boolean> {
+    await this.#change(name, { paused: true });
+    for (const begunAtMs = performance.now(); performance.now() - begunAtMs < waitMs;) {
+      if ((await this.find(name))?.runner == null) return true;
+      await new Promise((resolve) => setTimeout(resolve, PAUSE_POLL_MS));
+    }
+    return false;
+  }
+
+  setThrottle(name: InPlaceName, throttle: InPlaceThrottle): Promise<void> {
+    return this.#change(name, { throttle });
+  }
+
+  /** Changes a migration's row beside the process that works on it. */
+  async #change(name: InPlaceName, change: StateChange): Promise<void> {
     const found = await this.#connections.read(({ query }) => this.#stored(query, name));
     if (found === null) throw noMigration(name);
     const client = await this.#connections.openClient();
     try {
       const query: SessionQuery = async (text, values = []) =>
         (await client.query<Readonly<Record<string, unknown>>>(text, [...values])).rows;
-      await changeState(query, found.facts, { paused: true });
-      for (const begunAtMs = performance.now(); performance.now() - begunAtMs < waitMs;) {
-        if ((await this.find(name))?.runner == null) return true;
-        await new Promise((resolve) => setTimeout(resolve, PAUSE_POLL_MS));
-      }
-      return false;
+      await changeState(query, found.facts, change);
     } finally {
       await client.end();
     }

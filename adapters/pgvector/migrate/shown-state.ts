@@ -17,7 +17,7 @@ export async function tableOidOf(query: SessionQuery, facts: MigrationFacts): Pr
 
 /** Returns the state of a migration, with what the server says of it now. */
 export async function shownState(query: SessionQuery, stored: StoredMigration): Promise<InPlaceState> {
-  const { facts, tableOid, phase, paused, filled, verified, cutOver } = stored;
+  const { facts, tableOid, phase, paused, throttle, filled, verified, cutOver } = stored;
   const { fingerprint, inputDim, outputDim, layout, column } = facts;
   const oid = await tableOidOf(query, facts);
   return {
@@ -29,6 +29,7 @@ export async function shownState(query: SessionQuery, stored: StoredMigration): 
     layout,
     phase,
     paused,
+    throttle,
     filled,
     points: oid === null ? null : await estimatedRows(query, oid),
     verified,

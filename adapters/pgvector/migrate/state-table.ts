@@ -8,6 +8,7 @@ import {
   type InPlaceDifferences,
   type InPlaceLayout,
   type InPlacePhase,
+  type InPlaceThrottle,
 } from '../../../src/store/in-place-target.js';
 import { literal } from '../catalog/identifiers.js';
 import { textIn } from '../catalog/values.js';
@@ -23,7 +24,7 @@ export const STATE_TABLES: readonly string[] = [
   `create table if not exists ${STATE} (
   schema_name text, table_name text, column_name text, primary key (schema_name, table_name, column_name),
   table_oid text not null, fingerprint text not null, facts jsonb not null, phase text not null,
-  paused boolean not null default false, position jsonb, filled bigint not null default 0, verified jsonb, cut_over jsonb,
+  paused boolean not null default false, throttle jsonb, position jsonb, filled bigint not null default 0, verified jsonb, cut_over jsonb,
   updated_at timestamptz not null default pg_catalog.now())`,
 ];
 
@@ -49,6 +50,7 @@ export interface StoredMigration {
   readonly tableOid: string;
   readonly phase: InPlacePhase;
   readonly paused: boolean;
+  readonly throttle: InPlaceThrottle | null;
   /** The last key that was filled; null before the first. */
   readonly position: readonly string[] | null;
   readonly filled: number;
@@ -88,6 +90,7 @@ export async function readMigrations(
 ): Promise<readonly StoredMigration[]> {
   const rows = await query(
     `select table_oid, facts::pg_catalog.text as facts, phase, paused::pg_catalog.text as paused,
+       coalesce(throttle::pg_catalog.text, 'null') as throttle,
        coalesce(position::pg_catalog.text, 'null') as position, filled::pg_catalog.text as filled,
        coalesce(verified::pg_catalog.text, 'null') as verified, coalesce(cut_over::pg_catalog.text, 'null') as "cutOver"
      from ${STATE} where schema_name = $1 and table_name = $2 and ($3::pg_catalog.text is null or column_name = $3)
@@ -103,6 +106,7 @@ function storedMigration(row: Row): StoredMigration {
     facts: checkedFacts(JSON.parse(textIn(row, 'facts'))),
     phase: checkedPhase(textIn(row, 'phase')),
     paused: textIn(row, 'paused') === 'true',
+    throttle: checkedThrottle(JSON.parse(textIn(row, 'throttle'))),
     position: checkedTexts(JSON.parse(textIn(row, 'position'))),
     filled: Number(textIn(row, 'filled')),
     verified: checkedDifferences(JSON.parse(textIn(row, 'verified'))),
@@ -112,7 +116,10 @@ function storedMigration(row: Row): StoredMigration {
 
 /** Values of a row that change. */
 export type StateChange = Partial<
-  Pick<StoredMigration, 'tableOid' | 'phase' | 'paused' | 'position' | 'filled' | 'verified' | 'cutOver'>
+  Pick<
+    StoredMigration,
+    'tableOid' | 'phase' | 'paused' | 'throttle' | 'position' | 'filled' | 'verified' | 'cutOver'
+  >
 >;
 
 /** Changes a migration's row. */
@@ -121,13 +128,14 @@ export async function changeState(
   key: MigrationKey,
   change: StateChange,
 ): Promise<void> {
-  const { tableOid, phase, paused, position, filled, verified, cutOver } = change;
+  const { tableOid, phase, paused, throttle, position, filled, verified, cutOver } = change;
   const json = (value: unknown): string =>
     value === null ? 'null' : `${literal(JSON.stringify(value))}::pg_catalog.jsonb`;
   const set = [
     ...(tableOid === undefined ? [] : [`table_oid = ${literal(tableOid)}`]),
     ...(phase === undefined ? [] : [`phase = ${literal(phase)}`]),
     ...(paused === undefined ? [] : [`paused = ${paused}`]),
+    ...(throttle === undefined ? [] : [`throttle = ${json(throttle)}`]),
     ...(position === undefined ? [] : [`position = ${json(position)}`]),
     ...(filled === undefined ? [] : [`filled = ${filled}`]),
     ...(verified === undefined ? [] : [`verified = ${json(verified)}`]),
@@ -224,6 +232,15 @@ function checkedPhase(text: string): InPlacePhase {
   const found = IN_PLACE_PHASES.find((one) => one === text);
   if (found === undefined) throw malformed(`phase "${text}"`);
   return found;
+}
+
+function checkedThrottle(value: unknown): InPlaceThrottle | null {
+  if (value === null) return null;
+  if (!isRecord(value)) throw malformed('throttle settings');
+  const { maxLoad, nice } = value;
+  if (typeof nice !== 'number' || !(maxLoad === null || typeof maxLoad === 'string'))
+    throw malformed('throttle settings');
+  return { maxLoad, nice };
 }
 
 function checkedTexts(value: unknown): readonly string[] | null {

@@ -6,6 +6,7 @@ import type {
   InPlaceCutOverRequest,
   InPlaceDifferences,
   InPlaceState,
+  InPlaceThrottle,
   InPlaceWork,
   InPlaceWorkOptions,
 } from '../../../src/store/in-place-target.js';
@@ -28,6 +29,7 @@ import { prepareOperator } from './operator.js';
 const BATCH_LOCK_MS = 250;
 const LOCK_NOT_AVAILABLE = '55P03';
 const QUERY_CANCELED = '57014';
+const INSUFFICIENT_PRIVILEGE = '42501';
 const DEADLOCK = '40P01';
 const FIRST_DELAY_MS = 100;
 const DELAY_MS_MAX = 10_000;
@@ -73,7 +75,12 @@ export class PgvectorInPlaceWork implements InPlaceWork {
 
   async #installTriggers(): Promise<void> {
     await this.#locking(async (query) => {
-      for (const { statement } of await lackingTriggers(query, this.#facts)) await query(statement);
+      for (const { line, statement } of await lackingTriggers(query, this.#facts))
+        await query(statement).catch((cause: unknown) => {
+          if (sqlStateOf(cause) !== INSUFFICIENT_PRIVILEGE) throw cause;
+          const ask = `ask the owner of the table to run: ${statement};`;
+          throw new TldrError('FORBIDDEN', `${line}, and this role may not change that: ${ask}`, { cause });
+        });
     });
     await this.#installInPartitions();
   }
@@ -197,6 +204,10 @@ export class PgvectorInPlaceWork implements InPlaceWork {
 
   setPaused(paused: boolean): Promise<void> {
     return this.#change({ paused });
+  }
+
+  async throttle(): Promise<InPlaceThrottle | null> {
+    return (await this.#session.transaction('', (query) => this.#stored(query))).throttle;
   }
 
   async cutOver(request: InPlaceCutOverRequest, run: RunOptions = {}): Promise<InPlaceChange> {

@@ -24,11 +24,9 @@ export function runTune(names: GivenNames, flags: StateFlags & TuneFlags): Promi
   return chooseCourse(names, flags, {
     ofTables: ['vector'],
     copy: (pair) => withMigration(pair, flags, (work) => tune(work, flags)),
-    inPlace: () => {
-      throw new TldrError(
-        'UNSUPPORTED',
-        'a migration of a table cannot be tuned while it runs: pause it, and give --nice or --max-load to `migrate resume`',
-      );
+    inPlace: async (table) => {
+      const changes = changesOf(flags);
+      await (await import('./in-place/run-look.js')).runTuneTable(table, flags, changes);
     },
   });
 }
@@ -36,12 +34,16 @@ export function runTune(names: GivenNames, flags: StateFlags & TuneFlags): Promi
 async function tune(work: MigrationWork, flags: StateFlags & TuneFlags): Promise<void> {
   const { place, run } = work;
   await readMigrationState(work);
-  const changes = tuningOf(flags);
-  if (changes === undefined) throw new TldrError('INVALID_ARGUMENT', 'give --max-load, --nice or both');
-  const tuning = await retune(place, changes);
+  const tuning = await retune(place, changesOf(flags));
   run.next(await nextSteps(work, flags));
   run.say(tuningLine(tuning));
   run.result(tuning);
+}
+
+function changesOf(flags: TuneFlags): Partial<ThrottleSettings> {
+  const changes = tuningOf(flags);
+  if (changes === undefined) throw new TldrError('INVALID_ARGUMENT', 'give --max-load, --nice or both');
+  return changes;
 }
 
 /** The throttle settings as a line for people. */

@@ -28,10 +28,14 @@ Examples:
   qdrant-tldr migrate tune docs docs_2s --max-load 2x
   qdrant-tldr migrate tune docs docs_2s --max-load 50ms --nice 1
   qdrant-tldr migrate tune docs docs_2s --max-load off --nice 0
+  qdrant-tldr migrate tune docs --nice 2 --url postgres://app@localhost/app
 
 A run applies the settings within a second. "migrate status" shows them, and why the copy waits, if it does.
 
-Documentation: docs/migrate.md`,
+For a table of PostgreSQL, they slow down the filling of compact vectors. They do not slow down the building of
+the index.
+
+Documentation: docs/migrate.md, docs/pgvector-migrate.md`,
   });
   return withTuneFlags(command).action(
     async (source: string, target: string | undefined, flags: StateFlags & TuneFlags) =>

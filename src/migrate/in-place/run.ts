@@ -8,8 +8,8 @@ import type {
   InPlaceTarget,
   InPlaceWork,
 } from '../../store/in-place-target.js';
-import { UNTHROTTLED, type ThrottleSettings } from '../throttle/settings.js';
-import { openRests, type Rests } from './rests.js';
+import { retune, UNTHROTTLED, type ThrottleSettings } from '../throttle/settings.js';
+import { Rests } from './rests.js';
 
 const FIRST_ROWS = 100;
 const ROWS_MAX = 2_000;
@@ -20,6 +20,7 @@ const REPAIRS_MAX = 2;
 
 /** How a migration in place runs. */
 export interface InPlaceRunOptions extends RunOptions {
+  /** Settings to change; without them, those that the migration has. */
   readonly throttle?: Partial<ThrottleSettings> | undefined;
   readonly lockWaitMs: number;
 }
@@ -63,10 +64,24 @@ async function finished(
   options: InPlaceRunOptions,
 ): Promise<InPlaceReport> {
   try {
+    if (options.throttle !== undefined) await retuneInPlace(store, await work.state(), options.throttle);
     return await runPhases(store, work, options);
   } finally {
     await work.release();
   }
+}
+
+/** Changes throttle settings, also of a process that works on the migration now. @throws INVALID_ARGUMENT, NOT_FOUND */
+export async function retuneInPlace(
+  store: InPlaceTarget,
+  name: InPlaceName,
+  changes: Partial<ThrottleSettings>,
+): Promise<ThrottleSettings> {
+  const place = {
+    readTuning: async () => (await store.inPlace.find(name))?.throttle ?? UNTHROTTLED,
+    writeTuning: (settings: ThrottleSettings) => store.inPlace.setThrottle(name, settings),
+  };
+  return retune(place, changes);
 }
 
 /** Goes from phase to phase. The state in the database says which is next, so that any run can continue. */
@@ -123,11 +138,11 @@ function stillDiffering(verified: InPlaceDifferences | null): TldrError {
 async function fill(
   store: InPlaceTarget,
   work: InPlaceWork,
-  { state, throttle = {}, ...run }: InPlaceRunOptions & { readonly state: InPlaceState },
+  { state, ...run }: InPlaceRunOptions & { readonly state: InPlaceState },
 ): Promise<number> {
   const { collection, vectorName, phase, points } = state;
-  const settings = { ...UNTHROTTLED, ...throttle };
-  const rests: Rests = await openRests(store, { collection, vectorName }, { settings, ...run });
+  const read = async (): Promise<ThrottleSettings> => (await work.throttle()) ?? UNTHROTTLED;
+  const rests = await Rests.open(store, { collection, vectorName }, { read, ...run });
   let [rows, filled] = [FIRST_ROWS, 0];
   for (;;) {
     throwIfAborted(run.signal);

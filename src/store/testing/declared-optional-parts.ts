@@ -28,6 +28,7 @@ const CHECKED: { readonly [Name in PartName]: Readonly<Record<keyof WholeTarget[
     find: true,
     begin: true,
     resume: true,
+    setThrottle: true,
     pause: true,
     planCutOver: true,
   },

@@ -71,6 +71,11 @@ async function continues(place: ContractPlace): Promise<void> {
   const second = await migrations.resume(request, OPTIONS);
   await assertCode(second.fillNext(5), 'ABORTED');
   await second.setPaused(false);
+  assert.equal(await second.throttle(), null);
+  const throttle = { maxLoad: '2x', nice: 0.5 };
+  await migrations.setThrottle(request, throttle);
+  assert.deepEqual(await second.throttle(), throttle);
+  assert.deepEqual((await migrations.find(request))?.throttle, throttle);
   assert.equal(await run(second), POINTS - rows);
   await second.beginRepair();
   assert.equal(await run(second), POINTS);

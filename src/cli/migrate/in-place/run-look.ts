@@ -1,7 +1,10 @@
 import { TldrError } from '../../../core/errors.js';
 import { sleep } from '../../../core/run-options.js';
+import { retuneInPlace } from '../../../migrate/in-place/run.js';
+import { UNTHROTTLED, type ThrottleSettings } from '../../../migrate/throttle/settings.js';
 import type { InPlaceState } from '../../../store/in-place-target.js';
 import type { ConsoleRun } from '../../console/command-output.js';
+import { tuningLine } from '../run-tune.js';
 import {
   nextTableCommands,
   stateOf,
@@ -50,6 +53,7 @@ function sayState(run: ConsoleRun, state: InPlaceState): void {
   );
   run.say(`  phase ${state.phase}${state.paused ? ', paused' : ''}`);
   run.say(`  runner: ${state.runner ?? 'none'}`);
+  run.say(`  throttle: ${tuningLine(state.throttle ?? UNTHROTTLED)}`);
   const of = state.points === null ? '' : ` of about ${state.points.toLocaleString('en-US')}`;
   if (state.layout === 'side') run.say(`  looked at ${state.filled.toLocaleString('en-US')}${of} rows`);
   if (verified !== null)
@@ -60,6 +64,22 @@ function sayState(run: ConsoleRun, state: InPlaceState): void {
     run.say(`  cut-over (${cutOver.form}): ${cutOver.name === '' ? 'by clients' : cutOver.name}`);
   for (const warning of state.warnings)
     run.say(run.paint(`  ${warning}: \`migrate resume\` repairs it`, 'warning'));
+}
+
+/** Runs `migrate tune` for a table. */
+export function runTuneTable(
+  table: string,
+  flags: TableMigrationFlags,
+  changes: Partial<ThrottleSettings>,
+): Promise<void> {
+  return withTable(table, flags, async (command) => {
+    const { run, store, name } = command;
+    const state = await stateOf(command);
+    const throttle = await retuneInPlace(store, name, changes);
+    run.say(tuningLine(throttle));
+    run.next(nextTableCommands(state, name, flags));
+    run.result(throttle);
+  });
 }
 
 /** Runs `migrate pause` for a table. */

@@ -374,7 +374,10 @@ describe('what a run is told while it works', () => {
         expect(await ended).toContain('the migration was paused');
         const state = await store.inPlace.find(name);
         expect(state).toMatchObject({ phase: 'filling', paused: true, runner: null });
-        const done = await resumeInPlace(store, name, { lockWaitMs: 500, throttle: { maxLoad: '50x' } });
+        const done = await resumeInPlace(store, name, {
+          lockWaitMs: 500,
+          throttle: { maxLoad: '50x', nice: 0 },
+        });
         expect(done.filled).toBe(1_000 - (state?.filled ?? 0));
       });
       await expectAllEqual('paused');
