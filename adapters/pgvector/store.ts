@@ -19,10 +19,11 @@ import { numberIn } from './catalog/values.js';
 import type { Connections } from './connect/connections.js';
 import { PgvectorMigrations } from './migrate/migrations.js';
 import { PgvectorScratch } from './plan/scratch-store.js';
-import { compactExpression } from './read/compact-form.js';
+import { checkLengths, compactExpression } from './read/compact-form.js';
 import { PointReader } from './read/read-points.js';
 import { searchedColumn, searchRows, type SearchedVector } from './read/search-rows.js';
 import { ROW_KEYS } from './read/row-keys.js';
+import { sideTableForm } from './side-table-form.js';
 
 const BYTES = { vector: 4, halfvec: 2 } as const;
 
@@ -124,13 +125,14 @@ export class PgvectorStore implements InPlaceTarget, ScratchSource, ProjectingSo
     const { name } = pickVector(await this.describe(collection), vectorName);
     const reader = await this.#reader(collection);
     const column = reader.vector(name);
-    const { compact, form } = await this.#connections.read((transaction) =>
-      compactExpression(transaction, reader.table, { column, encoder }),
+    const asked = { column, encoder };
+    checkLengths(reader.table, asked);
+    const { searched, form } = await this.#connections.read(
+      async (transaction) =>
+        (await sideTableForm(transaction, reader.table, asked)) ??
+        (await compactExpression(transaction, reader.table, asked)),
     );
-    const { expression, type, outputDim: dim, distance } = compact;
-    const { condition } = searchedColumn(reader.table, column);
-    const searched = { name: compact.name, expression, type, dim, distance, condition };
-    this.#compact.set(`${collection} ${compact.name}`, searched);
+    this.#compact.set(`${collection} ${searched.name}`, searched);
     return { ...form, description: { ...form.description, source: collection } };
   }
 

@@ -82,17 +82,9 @@ export async function removeStatements(
   );
   const isOver = row !== undefined && numberIn(row, 'others') === 0;
   const isOwn = isOver && own?.['own'] === 'true';
-  const [there] = await query(
-    `select (pg_catalog.to_regclass($1) is not null)::pg_catalog.text as "isThere"`,
-    [names.base],
-  );
-  const triggers = [names.writeTrigger, names.truncateTrigger].map(
-    (trigger) => `drop trigger if exists ${trigger} on ${names.base}`,
-  );
   const vector = `${facts.extension}.vector`;
   return [
-    ...(there?.['isThere'] === 'true' ? triggers : []),
-    // The triggers of partitions go with the function.
+    // The triggers go with their functions, also those of partitions: only the table's owner may drop them alone.
     `drop function if exists ${names.onWrite}() cascade`,
     `drop function if exists ${names.onTruncate}() cascade`,
     `drop function if exists ${names.syncRow}`,

@@ -42,6 +42,9 @@ export interface MigrationFacts {
   readonly hnswM: number | null;
 }
 
+/** The facts that decide the names. */
+type NamedBy = Pick<MigrationFacts, 'schema' | 'table' | 'column' | 'fingerprint' | 'symmetric'>;
+
 /** Names of what a migration makes, for statements. */
 export interface MigrationObjects {
   /** The table with the full vectors. */
@@ -104,13 +107,7 @@ export function migrationFacts(
 }
 
 /** Returns the names of what a migration makes. */
-export function objectsOf({
-  schema,
-  table,
-  column,
-  fingerprint,
-  symmetric,
-}: MigrationFacts): MigrationObjects {
+export function objectsOf({ schema, table, column, fingerprint, symmetric }: NamedBy): MigrationObjects {
   const hash = createHash('sha256')
     .update(JSON.stringify([schema, table, column, fingerprint]))
     .digest('hex');

@@ -6,17 +6,23 @@ import { quoted } from '../catalog/identifiers.js';
 import { textIn } from '../catalog/values.js';
 import type { ReadTransaction } from '../connect/connections.js';
 import { encoderId } from '../sql/encoder-script.js';
+import { searchedColumn, type SearchedVector } from './search-rows.js';
 
-/** Compact vectors of a table as an expression of its columns. */
-export interface CompactExpression {
-  /** The name for searches, which no column has. */
-  readonly name: string;
-  readonly outputDim: number;
-  /** Exactly as the index has it, if there is one. */
-  readonly expression: string;
-  readonly type: 'vector' | 'halfvec';
-  readonly distance: Distance;
+/** Compact vectors of a table, as searches compare them. */
+export interface CompactVectors {
+  readonly searched: SearchedVector;
+  readonly form: CompactForm;
 }
+
+/** What is asked for: the compact vectors of a column by an encoder. */
+export interface CompactRequest {
+  readonly column: VectorColumnFacts;
+  readonly encoder: EncoderInDatabase;
+}
+
+/** Said of every search in one pass. */
+export const APPROXIMATE =
+  'distances of a search in one pass, and of an operator over compact vectors, are approximate; after rescoring they are those of the full vectors';
 
 const CLASSES: Readonly<Record<Distance, string>> = {
   cosine: 'cosine_ops',
@@ -29,51 +35,58 @@ const CLASSES: Readonly<Record<Distance, string>> = {
 export async function compactExpression(
   transaction: ReadTransaction,
   table: TableFacts,
-  { column, encoder }: { readonly column: VectorColumnFacts; readonly encoder: EncoderInDatabase },
-): Promise<{ readonly compact: CompactExpression; readonly form: CompactForm }> {
-  if (column.dim !== encoder.inputDim)
-    throw new TldrError(
-      'MISMATCH',
-      `"${column.name}" of ${table.name} has ${column.dim} dimensions, the encoder expects ${encoder.inputDim}`,
-    );
+  { column, encoder }: CompactRequest,
+): Promise<CompactVectors> {
   const name = `project_${encoderId(encoder.fingerprint)}`;
   const schema = await schemaOf(transaction, name);
   const indexed = await indexedExpression(transaction, table, { name, distance: encoder.compactDistance });
   const operand =
     column.type === 'vector' ? quoted(column.name) : `${quoted(column.name)}::${table.extension}.vector`;
-  const compact: CompactExpression = {
+  const searched: SearchedVector = {
+    ...searchedColumn(table, column),
     name: `${schema}.${name}`,
-    outputDim: encoder.outputDim,
+    // Exactly as the index has it, if there is one.
     expression: indexed?.expression ?? `${quoted(schema)}.${quoted(name)}(${operand})`,
     type: indexed?.type ?? 'vector',
+    dim: encoder.outputDim,
     distance: encoder.compactDistance,
   };
-  const form: CompactForm = {
-    description: {
-      format: 1,
-      encoder: encoder.fingerprint,
-      layout: 'two-stage',
-      source: table.name,
-      vector: column.name,
-      compact: compact.name,
-      inputDim: encoder.inputDim,
-      outputDim: encoder.outputDim,
-      distance: column.distance,
-    },
-    notes: notesOf(compact, indexed !== null),
-  };
-  return { compact, form };
+  const notes = [
+    APPROXIMATE,
+    ...(indexed === null
+      ? [`no index holds ${searched.name}: every search projects all rows, and its time says nothing`]
+      : []),
+  ];
+  const description = compactDescription(searched.name, table, { column, encoder });
+  return { searched, form: { description, notes, warnings: [], isMigrated: false, indexBytes: null } };
 }
 
-function notesOf({ name }: CompactExpression, isIndexed: boolean): string[] {
-  const approximate =
-    'distances of a search in one pass, and of an operator over compact vectors, are approximate; after rescoring they are those of the full vectors';
-  return [
-    approximate,
-    ...(isIndexed
-      ? []
-      : [`no index holds ${name}: every search projects all rows, and its time says nothing`]),
-  ];
+/** Describes compact vectors beside full ones, for searches by their name. */
+export function compactDescription(
+  compact: string,
+  table: TableFacts,
+  { column, encoder }: CompactRequest,
+): CompactForm['description'] {
+  return {
+    format: 1,
+    encoder: encoder.fingerprint,
+    layout: 'two-stage',
+    source: table.name,
+    vector: column.name,
+    compact,
+    inputDim: encoder.inputDim,
+    outputDim: encoder.outputDim,
+    distance: column.distance,
+  };
+}
+
+/** @throws MISMATCH for an encoder of vectors of another length */
+export function checkLengths({ name: table }: TableFacts, { column, encoder }: CompactRequest): void {
+  if (column.dim === encoder.inputDim) return;
+  throw new TldrError(
+    'MISMATCH',
+    `"${column.name}" of ${table} has ${column.dim} dimensions, the encoder expects ${encoder.inputDim}`,
+  );
 }
 
 /** Returns the schema of an encoder's function. */
@@ -95,7 +108,7 @@ async function indexedExpression(
   { query }: ReadTransaction,
   { oid }: TableFacts,
   { name, distance }: { readonly name: string; readonly distance: Distance },
-): Promise<Pick<CompactExpression, 'expression' | 'type'> | null> {
+): Promise<Pick<SearchedVector, 'expression' | 'type'> | null> {
   const [row] = await query(
     `select pg_catalog.pg_get_expr(i.indexprs, i.indrelid) as expression, o.opcname::pg_catalog.text as operators
      from pg_catalog.pg_index i

@@ -31,13 +31,13 @@ export async function searchRows(
   const keys = table.key.map(({ name }, i) => `t.${quoted(name)}::pg_catalog.text as k${i}`);
   const payload = withPayload ? [`${payloadSelection(table)} as payload`] : [];
   const values = [vectorText(vector)];
-  let from = `${table.statementName} t where ${searched.condition}`;
+  let from = `${searched.from} where ${searched.condition}`;
   let candidates = limit;
   if (prefetch !== undefined && first !== null) {
     checkLength(first, prefetch.vector);
     candidates = Math.max(prefetch.limit, limit);
     values.push(vectorText(prefetch.vector));
-    from = `(select * from ${table.statementName} t where ${first.condition} order by ${distanceOf(first, table, '$2')} limit ${candidates}) t`;
+    from = `(select t.* from ${first.from} where ${first.condition} order by ${distanceOf(first, table, '$2')} limit ${candidates}) t`;
   }
   const distance = distanceOf(searched, table, '$1');
   const statement = `select ${[...keys, `(${distance})::pg_catalog.text as distance`, ...payload].join(', ')}
@@ -50,9 +50,11 @@ export async function searchRows(
   return rows.map((row) => scoredPoint(row, table, searched.distance));
 }
 
-/** What a search compares: a column, or an expression of columns. */
+/** What a search compares: a column, an expression of columns, or a column of a table beside. */
 export interface SearchedVector {
   readonly name: string;
+  /** The table as `t`, and joined to it what the expression needs beside it. */
+  readonly from: string;
   /** In a statement where the table is `t`. */
   readonly expression: string;
   readonly type: 'vector' | 'halfvec';
@@ -66,7 +68,8 @@ export interface SearchedVector {
 export function searchedColumn(table: TableFacts, column: VectorColumnFacts): SearchedVector {
   const { name, type, dim, distance } = column;
   const condition = hasVectorCondition(table, column);
-  return { name, type, dim, distance, condition, expression: `t.${quoted(name)}` };
+  const from = `${table.statementName} t`;
+  return { name, type, dim, distance, condition, from, expression: `t.${quoted(name)}` };
 }
 
 function distanceOf(

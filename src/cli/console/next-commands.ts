@@ -60,10 +60,15 @@ export const TOP = 10;
 /** A collection, its compact form, and the file of its encoder if that is known. */
 export interface MadeCollection {
   readonly source: string;
+  /** The source itself, if compact vectors stand beside the full ones. */
   readonly target: string;
   readonly encoderFile: string | null;
   /** First-stage results per requested result; absent if the commands' own default fits. */
   readonly oversampling?: number;
+  /** The vector that was reduced, to be named where the target is the source itself. */
+  readonly vectorName?: string | undefined;
+  /** False if compact vectors could stand beside the full ones, and no migration keeps them there yet. */
+  readonly isMigrated?: boolean;
 }
 
 type Flags = ShellCommand['flags'];
@@ -77,13 +82,22 @@ export function rescoreFlag({ oversampling = 1 }: MadeCollection): Flags {
   return oversampling > 1 ? [['--rescore', TOP * oversampling]] : [];
 }
 
+/** Returns the names of a collection and its compact form: one where that is the collection itself. */
+function namesOf({ source, target }: MadeCollection): readonly string[] {
+  return source === target ? [source] : [source, target];
+}
+
 /** Returns the command that compares a collection with its compact form, as clients will search it. */
 export function evaluationLine(made: MadeCollection, more: Flags = []): ShellCommand {
   return {
     command: ['evaluate'],
-    names: [made.source, made.target],
-    flags: [...encoderFlag(made), ...rescoreFlag(made), ...more],
+    names: namesOf(made),
+    flags: [...encoderFlag(made), ...columnFlag(made, '--column'), ...rescoreFlag(made), ...more],
   };
+}
+
+function columnFlag({ source, target, vectorName }: MadeCollection, flag: string): Flags {
+  return source !== target || vectorName === undefined ? [] : [[flag, vectorName]];
 }
 
 /** Returns the command that serves a compact form to the clients of its source, by the proxy. */
@@ -100,13 +114,39 @@ export function servingLine(made: MadeCollection): ShellCommand {
   };
 }
 
+/** Returns the command that writes compact vectors beside the full ones of a table. */
+export function besideLine(made: MadeCollection, more: Flags = []): ShellCommand {
+  return {
+    command: ['migrate', 'start'],
+    names: [made.source],
+    flags: [...encoderFlag(made), ...columnFlag(made, '--vector'), ...more],
+  };
+}
+
+/** Returns the command that makes or replaces a search function of the database, or without --execute shows it. */
+export function searchFunctionLine(made: MadeCollection): ShellCommand {
+  const { source, oversampling = 1 } = made;
+  return {
+    command: ['migrate', 'cutover'],
+    names: [source],
+    flags: [
+      ...columnFlag(made, '--vector'),
+      ['--form', 'function'],
+      ...(oversampling > 1 ? [['--candidates', TOP * oversampling] as const] : []),
+    ],
+  };
+}
+
 /**
- * Returns the command with which clients come to the compact form: the proxy. For a database that the proxy does not
- * speak for, it is one that shows how a program projects a query and searches.
+ * Returns the command with which clients come to the compact form: the proxy, or a search function where compact vectors
+ * stand beside the full ones. For another database that the proxy does not speak for, it is one that shows how a program
+ * projects a query and searches.
  * @param url the address of the database
  */
 export function clientsLine(made: MadeCollection, url: string): ShellCommand {
   if (hasProxy(url)) return servingLine(made);
+  if (made.source === made.target)
+    return made.isMigrated === false ? besideLine(made) : searchFunctionLine(made);
   return {
     command: ['search'],
     names: [made.target],
@@ -115,8 +155,12 @@ export function clientsLine(made: MadeCollection, url: string): ShellCommand {
 }
 
 /** What a report says about the command of `clientsLine`. */
-export function clientsText(url: string): string {
-  return hasProxy(url)
-    ? 'Let clients reach the target through the proxy. It projects their vectors, so clients keep working unchanged.'
+export function clientsText({ source, target, isMigrated }: MadeCollection, url: string): string {
+  if (hasProxy(url))
+    return 'Let clients reach the target through the proxy. It projects their vectors, so clients keep working unchanged.';
+  if (source === target && isMigrated === false)
+    return 'Write compact vectors beside the full ones. Triggers keep them up to date. Nothing changes for clients.';
+  return source === target
+    ? 'Let the search function that clients call find candidates by compact vectors. Its scores stay those of the full vectors. Without --execute, this command only shows the function.'
     : 'Let clients project their query vectors with the encoder and search the target. This command does both for one query.';
 }

@@ -26,7 +26,12 @@ first ten that is among the ten results found.
 --accept without a value stands for: ${DEFAULT_TERMS}.
 The terms apply to the search that clients get: rescored in the two-stage layout, otherwise compact.
 
-Documentation: docs/evaluate.md (file formats with examples, and what each number means)`;
+A table of PostgreSQL is compared with the compact vectors that a migration keeps beside it, or with the encoder as a
+function of the database:
+  qdrant-tldr evaluate docs --encoder enc.onnx --url postgres://app@localhost/app
+Distances of a search in one pass are approximate. A warning says so if clients search by an operator.
+
+Documentation: docs/evaluate.md (file formats with examples, and what each number means), docs/pgvector.md`;
 
 /** `evaluate`: measures how close a compact collection, or an encoder on files, comes to full search. */
 export function evaluateCommand(): Command {

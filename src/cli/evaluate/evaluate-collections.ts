@@ -17,6 +17,7 @@ import type { EvaluateFlags } from './request.js';
 import { describeCompact } from '../migrate/migrated-target.js';
 import { readQrels, readQueryVectors } from '../train/relevance-files.js';
 import { EXAMPLES } from '../page-parts/example-texts.js';
+import type { BeforeAndAfter } from '../page-parts/verdict-words.js';
 import { newAndOldPoints } from './new-points.js';
 
 const SAMPLE_QUERIES = 500;
@@ -30,6 +31,10 @@ export interface CollectionEvaluation {
   readonly queriesFrom: string;
   /** What people should know of the compact searches. */
   readonly notes: readonly string[];
+  /** Bytes of the indexes that both forms search, as the server has them; null if they are not known. */
+  readonly indexBytes: BeforeAndAfter | null;
+  /** False if the compact vectors are only computed, and no migration keeps them up to date. */
+  readonly isMigrated: boolean;
 }
 
 /** Compares a full collection with its compact form on one server. */
@@ -51,7 +56,9 @@ export async function evaluateCollections(
   run.expectStages(COMPARISON_STAGES);
   if (flags.drift === true) sampleOf(encoder);
   const { rescore, vector } = flags;
-  const { description, notes } = await describeCompact(store, names.target, { encoder, rescore, vector });
+  const form = await describeCompact(store, names.target, { encoder, rescore, vector });
+  const { description, notes, warnings, indexBytes, isMigrated } = form;
+  for (const warning of warnings) run.log('warn', warning);
   const source = await sourceOf(store, names.source, { encoder, description });
   if (description.source !== names.source) {
     run.log(
@@ -85,7 +92,7 @@ export async function evaluateCollections(
       `${names.source} has ${points.source} points, ${names.target} ${points.target}: missing points count as not found`,
     );
   }
-  const found = { description, queriesFrom, notes };
+  const found = { description, queriesFrom, notes: [...notes, ...warnings], indexBytes, isMigrated };
   if (flags.drift !== true) return { ...found, comparison, drift: null };
   const stored = queries.ids !== null;
   const drift = measureDrift({

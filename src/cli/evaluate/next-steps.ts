@@ -1,6 +1,12 @@
 import type { PageStep } from '../../report/input.js';
 import type { Layout } from '../../store/collection.js';
-import { clientsLine, clientsText, nextCommand, projectStep } from '../console/next-commands.js';
+import {
+  clientsLine,
+  clientsText,
+  evaluationLine,
+  nextCommand,
+  projectStep,
+} from '../console/next-commands.js';
 import { shellCommand } from '../console/shell-command.js';
 import { targetName } from '../console/target-name.js';
 import type { EvaluateFlags } from './request.js';
@@ -15,11 +21,13 @@ export function stepsAfterComparison(
     readonly layout: Layout;
     /** The vector of the source that was reduced. */
     readonly vector: string;
+    readonly isMigrated: boolean;
   },
   { flags, url, isGood }: { readonly flags: EvaluateFlags; readonly url: string; readonly isGood: boolean },
 ): PageStep[] {
-  const { source, target, layout, vector } = compared;
+  const { source, target, layout, vector, isMigrated } = compared;
   const encoder = ['--encoder', flags.encoder] as const;
+  const made = { source, target, isMigrated, encoderFile: flags.encoder };
   const ofVector: Flags = vector === '' ? [] : [['--vector', vector]];
   if (!isGood) {
     return [
@@ -51,22 +59,20 @@ export function stepsAfterComparison(
   }
   return [
     {
-      text: clientsText(url),
-      commands: [nextCommand(flags, clientsLine({ source, target, encoderFile: flags.encoder }, url))],
+      text: clientsText(made, url),
+      commands: [nextCommand(flags, clientsLine(made, url))],
     },
     {
       text: 'Measure again on a schedule. This command ends with an error if the quality falls.',
       commands: [
-        nextCommand(flags, {
-          command: ['evaluate'],
-          names: [source, target],
-          flags: [
-            encoder,
+        nextCommand(
+          flags,
+          evaluationLine(made, [
             ...queriesFlag(flags),
             ['--junit', 'evaluation.xml'],
             ['--accept', 'recall@10>=0.9'],
-          ],
-        }),
+          ]),
+        ),
       ],
     },
   ];

@@ -49,9 +49,13 @@ export interface EvaluationWords {
   readonly examples?: ExampleQueries | null;
   /** Memory of both collections as it was measured; without it, the page shows estimates. */
   readonly measuredRam?: BeforeAndAfter | null;
+  /** What the measured memory counts. */
+  readonly ramWords?: string;
   /** What can be done now, if the result is good enough, and if not. */
   readonly next: (isGood: boolean) => readonly PageStep[];
 }
+
+const SAMPLED_RAM = 'Vectors or codes, and the graph, measured on a sample and scaled to all points';
 
 /** Returns the comparison of two collections as the input of a report. */
 export function comparisonPage(comparison: CollectionComparison, words: EvaluationWords): ReportInput {
@@ -59,7 +63,7 @@ export function comparisonPage(comparison: CollectionComparison, words: Evaluati
   const [full] = forms;
   const form = formNamed(forms, served);
   const weakest = strata?.strata[0];
-  const { measuredRam = null } = words;
+  const { measuredRam = null, ramWords = SAMPLED_RAM } = words;
   const [before, after] = [ramBytesOf(bytes.source), ramBytesOf(bytes.target)];
   const estimate = before === null || after === null ? null : { before, after };
   const known = measuredRam ?? estimate;
@@ -84,7 +88,7 @@ export function comparisonPage(comparison: CollectionComparison, words: Evaluati
         ? null
         : memoryBars(known, {
             points: comparison.points.source,
-            note: `${measuredRam === null ? 'Vectors and index, estimated from dimensions, types and graph links' : 'Vectors or codes, and the graph, measured on a sample and scaled to all points'}. Ids and payload are the same in both.`,
+            note: `${measuredRam === null ? 'Vectors and index, estimated from dimensions, types and graph links' : ramWords}. Ids and payload are the same in both.`,
           }),
     figures: latencyFigures(form, full),
     perQuery: [...perQuery].reverse(),

@@ -10,7 +10,7 @@ import type { PageStep, ReportInput } from '../../report/input.js';
 import { formatBytes, formatNumber } from '../../report/format.js';
 import type { ResultTable } from '../../report/result-table.js';
 import type { ConsoleRun } from '../console/command-output.js';
-import { evaluateCollections } from './evaluate-collections.js';
+import { evaluateCollections, type CollectionEvaluation } from './evaluate-collections.js';
 import { evaluateFiles } from './evaluate-files.js';
 import { exampleTexts } from '../page-parts/example-texts.js';
 import type { BeforeAndAfter } from '../page-parts/verdict-words.js';
@@ -45,6 +45,10 @@ export interface Evaluation {
   readonly tables: readonly ResultTable[];
   /** Expected memory of both collections; null for files. */
   readonly memory: CollectionComparison['bytes'] | null;
+  /** Memory before and after as it was measured; null if it was not. */
+  readonly measuredRam: BeforeAndAfter | null;
+  /** Whether a migration keeps the compact vectors up to date; false for files. */
+  readonly isMigrated: boolean;
   readonly page: (terms: readonly TermResult[]) => ReportInput;
   /** The object for `--json`, without the values of single queries, which only charts need. */
   readonly result: Readonly<Record<string, unknown>>;
@@ -57,7 +61,7 @@ async function evaluate(
 ): Promise<void> {
   const startedAt = performance.now();
   const encoder = await Encoder.load(flags.encoder);
-  const { name, form, lines, tables, page, result } = await measureEvaluation(request, {
+  const { name, form, lines, tables, page, result, isMigrated } = await measureEvaluation(request, {
     encoder,
     flags,
     run,
@@ -79,7 +83,7 @@ async function evaluate(
   const whole = { ...result, encoder: encoder.fingerprint, seconds, accept };
   // The error carries the result, so that the last line stays a single JSON object.
   if (failure !== null) throw new TldrError('VERIFY_FAILED', failure, { result: whole });
-  run.next([nextAfter(request, flags, { dim: encoder.outputDim, url: config.url })]);
+  run.next([nextAfter(request, flags, { dim: encoder.outputDim, url: config.url, isMigrated })]);
   run.result(whole);
 }
 
@@ -87,10 +91,11 @@ async function evaluate(
 function nextAfter(
   request: EvaluateRequest,
   flags: EvaluateFlags,
-  { dim, url }: { readonly dim: number; readonly url: string },
+  { dim, url, isMigrated }: { readonly dim: number; readonly url: string; readonly isMigrated: boolean },
 ): string {
-  if (request.collections !== null)
-    return nextCommand(flags, clientsLine({ ...request.collections, encoderFile: flags.encoder }, url));
+  const { collections } = request;
+  if (collections !== null)
+    return nextCommand(flags, clientsLine({ ...collections, isMigrated, encoderFile: flags.encoder }, url));
   return projectStep({ input: request.base, column: flags.column, encoder: flags.encoder, dim });
 }
 
@@ -115,13 +120,14 @@ interface Using {
 
 /** Measures what `evaluate` measures, and prints nothing. */
 export async function measureEvaluation(request: EvaluateRequest, using: Using): Promise<Evaluation> {
-  const { encoder, flags, run, config, measuredRam = null } = using;
+  const { encoder, flags, run, config } = using;
   const { ks } = request;
   if (request.collections === null) return measureFiles(request, using);
   const { collections } = request;
   return withSource(config, run, async (store) => {
     const found = await evaluateCollections(store, collections, { encoder, flags, ks, run });
     const { comparison, description, queriesFrom, drift, notes } = found;
+    const measuredRam = found.indexBytes ?? using.measuredRam ?? null;
     const { source, target } = collections;
     const { layout, inputDim, outputDim } = description;
     const tables = [...comparisonTables(comparison, measuredRam), ...driftTables(drift)];
@@ -130,30 +136,33 @@ export async function measureEvaluation(request: EvaluateRequest, using: Using):
     const map = report === undefined ? null : await collectionMap(place, encoder, { colorBy, run });
     const examples = await exampleTexts(place, comparison.examples, { textField, run });
     const next = (isGood: boolean): PageStep[] =>
-      stepsAfterComparison({ ...description, source, target }, { flags, url: config.url, isGood });
-    const title = `${target} compared with ${source}`;
+      stepsAfterComparison({ ...found, ...description, source, target }, { flags, url: config.url, isGood });
+    const names = shownNames(collections);
     const facts: Facts = [
       ['Full collection', source],
-      ['Compact collection', target],
+      ...(names.isOneTable ? [] : [['Compact collection', target] as const]),
       ['Layout', layout],
       ...notes.map((note) => ['Note', note] as const),
       ...encoderFacts(encoder, comparison.seed),
     ];
     return {
-      name: `${source} -> ${target}`,
+      name: names.short,
       form: formNamed(comparison.forms, comparison.served),
       lines: [
-        `${source} -> ${target} (${layout}), ${inputDim} -> ${outputDim} dimensions, encoder ${encoder.fingerprint.slice(0, 16)}`,
+        `${names.short} (${layout}), ${inputDim} -> ${outputDim} dimensions, encoder ${encoder.fingerprint.slice(0, 16)}`,
         queriesFrom,
         'truth: exact search of the full vectors',
+        ...(found.indexBytes === null ? [] : [`RAM: ${INDEX_RAM}`]),
         ...notes.map((note) => `note: ${note}`),
         ...driftLines(drift),
       ],
       tables,
       memory: comparison.bytes,
+      measuredRam,
+      isMigrated: found.isMigrated,
       page: (terms) =>
         comparisonPage(comparison, {
-          title,
+          title: names.title,
           queriesFrom,
           terms,
           facts,
@@ -161,24 +170,48 @@ export async function measureEvaluation(request: EvaluateRequest, using: Using):
           map,
           examples,
           measuredRam,
+          ...(found.indexBytes === null ? {} : { ramWords: `The ${INDEX_RAM}, as the server has them` }),
           next,
           command: commandLine(),
         }),
-      result: {
-        source,
-        target,
-        layout,
-        inputDim,
-        outputDim,
-        queriesFrom,
-        notes,
-        ...comparison,
-        perQuery: undefined,
-        examples: undefined,
-        ...(drift && { drift }),
-      },
+      result: comparisonResult(collections, found),
     };
   });
+}
+
+/** What the memory of a table is. */
+const INDEX_RAM = 'bytes of the indexes on full and on compact vectors';
+
+/** How texts name what is compared: a table stands for its own compact vectors too. */
+function shownNames({ source, target }: { readonly source: string; readonly target: string }): {
+  readonly isOneTable: boolean;
+  readonly short: string;
+  readonly title: string;
+} {
+  return source === target
+    ? { isOneTable: true, short: source, title: `${source}: compact vectors compared with full ones` }
+    : { isOneTable: false, short: `${source} -> ${target}`, title: `${target} compared with ${source}` };
+}
+
+function comparisonResult(
+  { source, target }: { readonly source: string; readonly target: string },
+  { comparison, description, queriesFrom, drift, notes, indexBytes }: CollectionEvaluation,
+): Evaluation['result'] {
+  const { layout, inputDim, outputDim } = description;
+  return {
+    source,
+    target,
+    layout,
+    inputDim,
+    outputDim,
+    queriesFrom,
+    notes,
+    ...(indexBytes === null ? {} : { indexBytes }),
+    ...comparison,
+    perQuery: undefined,
+    examples: undefined,
+    ...(drift && { drift }),
+  };
 }
 
 async function measureFiles(
@@ -206,6 +239,8 @@ async function measureFiles(
     ],
     tables,
     memory: null,
+    measuredRam: null,
+    isMigrated: false,
     page: (terms) =>
       judgementPage(judgement, {
         title: name,

@@ -1,5 +1,5 @@
 import type { Encoder } from '../../encoder/model.js';
-import { isProjecting } from '../../store/beside/projecting-source.js';
+import { isProjecting, type CompactForm } from '../../store/beside/projecting-source.js';
 import { TldrError } from '../../core/errors.js';
 import type { VectorSource } from '../../store/vector-source.js';
 import { targetDescription, type TargetDescription } from '../../store/target-description.js';
@@ -37,8 +37,8 @@ async function describeMigrated(
 }
 
 /**
- * Returns how a collection is searched by compact vectors: as the target of a migration or, where the database projects
- * vectors itself, as its own compact form.
+ * Returns how a collection is searched by compact vectors: as the target of a migration or, where compact vectors stand
+ * beside the full ones, as its own compact form.
  * @throws as `describeMigrated`, and NOT_FOUND when the database does not have the encoder
  */
 export async function describeCompact(
@@ -49,8 +49,11 @@ export async function describeCompact(
     readonly rescore?: number | undefined;
     readonly vector?: string | undefined;
   },
-): Promise<{ readonly description: TargetDescription; readonly notes: readonly string[] }> {
-  if (!isProjecting(store)) return { description: await describeMigrated(store, collection, of), notes: [] };
+): Promise<CompactForm> {
+  if (!isProjecting(store)) {
+    const description = await describeMigrated(store, collection, of);
+    return { description, notes: [], warnings: [], isMigrated: true, indexBytes: null };
+  }
   const { fingerprint, inputDim, outputDim, metadata } = of.encoder;
   const { compactDistance } = metadata;
   const encoder = { fingerprint, inputDim, outputDim, compactDistance };

@@ -2,6 +2,7 @@ import { storageOf } from '../../plan/sizing-row.js';
 import type { PageStep } from '../../report/input.js';
 import type { StorageKind } from '../../store/collection.js';
 import {
+  besideLine,
   clientsLine,
   clientsText,
   evaluationLine,
@@ -55,10 +56,17 @@ export function stepsAfterTraining(
       commands: [nextCommand(flags, evaluationLine(made, [['--report', 'evaluation.html']]))],
     },
     {
-      text: clientsText(url),
+      text: clientsText(made, url),
       commands: [nextCommand(flags, clientsLine(made, url))],
     },
   ];
+}
+
+/** Returns the command that writes compact vectors beside the full ones of a table. */
+export function besideStep(table: string, flags: TrainedFlags): string {
+  const { out, vector } = flags;
+  const made = { source: table, target: table, encoderFile: out, vectorName: vector };
+  return nextCommand(flags, besideLine(made));
 }
 
 /** Returns the command that copies the collection, with the storage that the encoder was trained for. */

@@ -45,7 +45,7 @@ import { relevanceCommandWords } from './relevance-output.js';
 import { loadTraining, type TrainInputFlags } from './input.js';
 import { printReport, sayGain } from './output.js';
 import { trainingPage } from './page.js';
-import { copyStep, stepsAfterTraining } from './next-steps.js';
+import { besideStep, copyStep, stepsAfterTraining } from './next-steps.js';
 import { rowsOfMap, sampleMap, type MapColours } from '../page-parts/sample-map.js';
 import { gatherRows } from '../../core/matrix.js';
 import { checkRelevanceFlags } from './relevance-flags.js';
@@ -335,7 +335,10 @@ async function trainAndSave(
   sayGain(run, report, memory);
   if (canMigrate || collection === undefined) run.next(commandsAfterTraining(source, flags));
   else if (options.linearOnly === true)
-    run.next([shellCommand({ command: ['sql'], flags: [['--encoder', flags.out]] })]);
+    run.next([
+      besideStep(source, flags),
+      shellCommand({ command: ['sql'], flags: [['--encoder', flags.out]] }),
+    ]);
   run.result({ out: flags.out, fingerprint: encoder.fingerprint, ...report, memory });
   return report;
 }
