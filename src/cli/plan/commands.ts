@@ -5,9 +5,9 @@ import type { SizingRow } from '../../plan/sizing-row.js';
 import type { FullForm } from '../../store/adapter.js';
 import { DATATYPES, type StorageKind } from '../../store/collection.js';
 import { adapterFor, hasProxy } from '../adapters.js';
-import { nextCommand, servingLine } from '../console/next-commands.js';
+import { clientsLine, nextCommand } from '../console/next-commands.js';
 import type { GlobalFlags } from '../console/options.js';
-import { shellCommand, shellWord } from '../console/shell-command.js';
+import { shellWord } from '../console/shell-command.js';
 import {
   collectionMadeBy,
   migrationLine,
@@ -38,7 +38,7 @@ export async function planCommands(
   const { collection, vectorName, seed } = options;
   if (row.datatype === 'as configured' || row.kind === 'current')
     return ['# nothing to do: the collection already is like this'];
-  const { fullFormSteps, encoderScript } = adapterFor(url);
+  const { fullFormSteps } = adapterFor(url);
   if (row.kind === 'full' && fullFormSteps !== undefined)
     return [...(await fullFormSteps(fullForm(row, { setup, datatype: row.datatype, collection })))];
   if (row.kind === 'full') return fullCommands(row, { setup, url, collection });
@@ -46,7 +46,8 @@ export async function planCommands(
   const { dim, datatype, oversampling, layout } = row;
   const hnswM = row.hnswM === setup.current.hnswM ? undefined : row.hnswM;
   const made = { dim, datatype, oversampling, layout, hnswM };
-  const target = targetNameOf(collection, made);
+  const isBeside = adapterFor(url).migratesInPlace === true;
+  const target = isBeside ? collection : targetNameOf(collection, made);
   const deployment = { collection, vectorName, encoderFile, target, row: made };
   const training = trainingLine(deployment, [
     ['--seed', seed],
@@ -54,13 +55,8 @@ export async function planCommands(
     ['--budget', `${secondsPerSize(options, setup)}s`],
     ...(options.deterministic === false ? [] : [['--deterministic', null] as const]),
   ]);
-  if (encoderScript !== undefined)
-    return [
-      nextCommand(flags, training),
-      shellCommand({ command: ['sql'], flags: [['--encoder', encoderFile]] }),
-    ];
-  const proxy = hasProxy(url) ? [servingLine(collectionMadeBy(deployment))] : [];
-  return [training, migrationLine(deployment), searchLine(deployment), ...proxy].map((line) =>
+  const clients = isBeside || hasProxy(url) ? [clientsLine(collectionMadeBy(deployment), url)] : [];
+  return [training, migrationLine(deployment), searchLine(deployment), ...clients].map((line) =>
     nextCommand(flags, line),
   );
 }

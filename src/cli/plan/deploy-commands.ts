@@ -1,7 +1,7 @@
 import { dependsOnRotation } from '../../evaluate/stored-codes.js';
 import { storageOf } from '../../plan/sizing-row.js';
 import type { Layout, StorageKind } from '../../store/collection.js';
-import { rescoreFlag, TOP, type MadeCollection } from '../console/next-commands.js';
+import { besideLine, rescoreFlag, TOP, type MadeCollection } from '../console/next-commands.js';
 import type { ShellCommand } from '../console/shell-command.js';
 import { targetName } from '../console/target-name.js';
 
@@ -12,6 +12,7 @@ export interface Deployment {
   readonly collection: string;
   readonly vectorName: string | undefined;
   readonly encoderFile: string;
+  /** The collection itself, if compact vectors stand beside the full ones. */
   readonly target: string;
   readonly row: {
     readonly dim: number;
@@ -44,10 +45,15 @@ export function trainingLine(deployment: Deployment, more: Flags): ShellCommand 
   };
 }
 
-/** Returns the command that copies the collection. */
+/** Returns the command that copies the collection, or writes compact vectors beside its full ones. */
 export function migrationLine(deployment: Deployment): ShellCommand {
   const { collection, encoderFile, target, row } = deployment;
   const { datatype, quantization } = storageOf(row.datatype);
+  if (target === collection)
+    return besideLine(collectionMadeBy(deployment), [
+      ['--datatype', datatype],
+      ...(row.hnswM === undefined ? [] : [['--hnsw-m', row.hnswM] as const]),
+    ]);
   return {
     command: ['migrate', 'start'],
     names: [collection, target],
@@ -78,8 +84,9 @@ export function searchLine(deployment: Deployment): ShellCommand {
 }
 
 /** Returns the collection that a deployment makes, with what its other commands need. */
-export function collectionMadeBy({ collection, encoderFile, target, row }: Deployment): MadeCollection {
-  return { source: collection, target, encoderFile, oversampling: row.oversampling };
+export function collectionMadeBy(deployment: Deployment): MadeCollection {
+  const { collection, vectorName, encoderFile, target, row } = deployment;
+  return { source: collection, target, encoderFile, vectorName, oversampling: row.oversampling };
 }
 
 function vectorFlag({ vectorName }: Deployment): Flags {

@@ -2,6 +2,7 @@ import { Command, Option } from 'commander';
 import { THREADS } from '../../core/run-options.js';
 import { DEFAULT_LAYOUT } from '../../store/defaults.js';
 import { PROPOSAL_NAMES } from '../../plan/proposals.js';
+import { namedTable, withTableFlags, type TableFlags } from '../console/table-flags.js';
 import { seconds, seedNumber, wholeNumber, withGlobalFlags, withWriteFlags } from '../console/options.js';
 import type { ShrinkFlags } from './work.js';
 import { wrappedHelp } from '../console/help-groups.js';
@@ -12,15 +13,17 @@ const SAMPLE_POINTS = 5_000;
 const BUDGET_SECONDS = 240;
 
 const HELP = `
-Reads   the collection, which is never changed, and --queries if you give them
+Reads   the collection or table, whose data is never changed, and --queries if you give them
 Writes  a sample into a temporary collection, which it removes again; the encoder file (--out); the target collection
-        and the migration state; its own state beside the encoder file; a page (--report) if you ask for it
+        and the migration state; its own state beside the encoder file; a page (--report) if you ask for it.
+        For a table: compact vectors and the migration state in the schema tldr, and triggers of the table
 
 Examples:
   qdrant-tldr shrink docs
   qdrant-tldr shrink docs --dry-run
   qdrant-tldr shrink docs --yes --choose balanced --report shrink.html
   qdrant-tldr shrink docs --yes --choose safe --queries real-queries.npy --budget 10m
+  qdrant-tldr shrink postgres://app@localhost/app --table docs --column embedding
 
 It measures what less memory costs, proposes three sizes, and carries out the one that you choose:
   safe      the least memory that surely finds 99 % of the same first ten results
@@ -33,13 +36,17 @@ continues.
 No client notices anything before you point it to the proxy. An alias is switched only with --switch, or if you
 answer the question with yes.
 
-Documentation: docs/shrink.md`;
+A table of PostgreSQL gets compact vectors beside its full ones, which triggers keep up to date. There is no second
+collection and no proxy: the last step shows how a search function, or the query itself, uses them. The sizing
+compares indexes, in a temporary schema.
+
+Documentation: docs/shrink.md, docs/pgvector.md (tables of PostgreSQL)`;
 
 /** `shrink`: the guided way from a collection to a smaller one in service. */
 export function shrinkCommand(): Command {
   const command = new Command('shrink')
     .description('Size, train, migrate and evaluate in one guided run that you can stop and continue.')
-    .argument('<collection>', 'collection to shrink; it is only read')
+    .argument('<collection>', 'collection or table to shrink; its data is only read')
     .addOption(
       new Option('--choose <proposal>', 'carry out this proposal instead of asking').choices([
         ...PROPOSAL_NAMES,
@@ -80,9 +87,10 @@ export function shrinkCommand(): Command {
       "payload field whose texts the page's example queries show, auto (default) or none",
     )
     .option('--force', 'replace an existing --report file')
-    .action(async (collection: string, flags: ShrinkFlags) =>
-      (await import('./run-shrink.js')).runShrink(collection, flags),
-    );
+    .action(async (named: string, flags: ShrinkFlags & TableFlags) => {
+      const { collection, way } = namedTable(named, flags);
+      await (await import('./run-shrink.js')).runShrink(collection, { ...flags, ...way });
+    });
   command.addHelpText('after', () => wrappedHelp(HELP));
-  return withWriteFlags(withGlobalFlags(command));
+  return withWriteFlags(withGlobalFlags(withTableFlags(command)));
 }

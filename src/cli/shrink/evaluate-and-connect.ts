@@ -1,7 +1,9 @@
 import { evaluationLine, nextCommand, servingLine } from '../console/next-commands.js';
 import { Encoder } from '../../encoder/model.js';
 import { expectDefined } from '../../core/errors.js';
+import type { CopyTarget } from '../../store/copy-target.js';
 import { switchableNames } from '../../store/facets.js';
+import type { InPlaceTarget } from '../../store/in-place-target.js';
 import { targetDescription } from '../../store/target-description.js';
 import type { ClientWay } from '../../store/adapter.js';
 import { adapterFor, hasProxy } from '../adapters.js';
@@ -16,6 +18,7 @@ import { placeOf } from '../migrate/migration-work.js';
 import { cutover, type CutoverFlags } from '../migrate/run-cutover-and-rollback.js';
 import type { MigrationStatus } from '../../migrate/run/migration-status.js';
 import { collectionMadeBy } from '../plan/deploy-commands.js';
+import { waysBeside } from './beside-table.js';
 import { askWhether, canAsk } from './questions.js';
 import { given } from '../train/given.js';
 import {
@@ -41,25 +44,26 @@ export async function evaluateTarget(work: ShrinkWork): Promise<Evaluation> {
   const { collection, files, run, config } = work;
   const line = evaluateLine(work);
   const { target } = deploymentOf(work);
-  sayStep(work, 'evaluate', { title: `compare ${target} with exact search in ${collection}`, line });
+  const what = target === collection ? `its compact vectors` : target;
+  sayStep(work, 'evaluate', { title: `compare ${what} with exact search in ${collection}`, line });
   const flags = await readFlags<EvaluateFlags>(line, (give) =>
     evaluateCommand().action((_full: string, _compact: string, read: EvaluateFlags) => give(read)),
   );
   const request = await checkRequest([collection, target], flags);
   const encoder = await Encoder.load(files.encoder);
-  const ram = measuredRamOf(work.progress.state);
   // The page of the whole run shows what the page of an evaluation does.
-  const { report, colorBy, textField } = work.flags;
-  const shown = report === undefined ? flags : { ...flags, report, ...given({ colorBy, textField }) };
+  const { report, colorBy, textField, vector } = work.flags;
+  const page = report === undefined ? {} : { report, ...given({ colorBy, textField }) };
+  const shown = { ...flags, ...page, ...(target === collection ? given({ vector }) : {}) };
   const evaluation = await measureEvaluation(request, {
     encoder,
     flags: shown,
     run: progressConsole(work, 'evaluate'),
     config,
-    measuredRam: ram,
+    measuredRam: measuredRamOf(work.progress.state),
   });
   run.say(`  ${findsText(evaluation)}`);
-  const { memory, form } = evaluation;
+  const { memory, form, measuredRam: ram } = evaluation;
   if (ram !== null)
     run.say(
       `  RAM of vectors and index (measured): ${formatBytes(ram.after)}, before ${formatBytes(ram.before)}`,
@@ -88,19 +92,21 @@ export interface ConnectOutcome {
   readonly switched: string | null;
 }
 
+/** A collection that was copied, and how its migration stands. */
+interface Copied {
+  readonly store: CopyTarget;
+  readonly status: MigrationStatus;
+}
+
 /** Says how clients connect, the proxy first. Switches an alias only if the user wants it. */
-export async function connectClients(work: ShrinkWork, status: MigrationStatus): Promise<ConnectOutcome> {
+export async function connectClients(work: ShrinkWork, copied: Copied): Promise<ConnectOutcome> {
   const { collection, run, flags } = work;
   const { target } = deploymentOf(work);
-  sayStep(work, 'connect', { title: `clients of ${collection}, one of these ways` });
   const ways = await waysOf(work);
-  for (const [i, { title, lines }] of ways.entries()) {
-    run.say(`  ${i + 1}. ${title}`);
-    for (const line of lines) run.say(`     ${line}`);
-  }
-  const alias = flags.switch ?? (await aliasToSwitch(work, status));
+  sayWays(work, ways);
+  const alias = flags.switch ?? (await aliasToSwitch(work, copied));
   if (alias !== null) {
-    await switchAlias(work, alias);
+    await switchAlias(work, { alias, store: copied.store });
     return { ways, switched: alias };
   }
   run.say('');
@@ -109,6 +115,27 @@ export async function connectClients(work: ShrinkWork, status: MigrationStatus):
     `  points that are written to ${collection} from now on are not in ${target}: let clients write through the proxy, or stop the writers`,
   );
   return { ways, switched: null };
+}
+
+/** Says how clients use compact vectors that stand beside the full ones. Nothing is changed for them. */
+export async function connectBeside(work: ShrinkWork, store: InPlaceTarget): Promise<ConnectOutcome> {
+  const { collection, run } = work;
+  const ways = await waysBeside(work, store);
+  sayWays(work, ways);
+  run.say('');
+  run.say(
+    `  nothing was changed for clients: their queries read the full vectors of ${collection} as before, and triggers keep the compact ones up to date`,
+  );
+  return { ways, switched: null };
+}
+
+function sayWays(work: ShrinkWork, ways: readonly ClientWay[]): void {
+  const { collection, run } = work;
+  sayStep(work, 'connect', { title: `clients of ${collection}, one of these ways` });
+  for (const [i, { title, lines }] of ways.entries()) {
+    run.say(`  ${i + 1}. ${title}`);
+    for (const line of lines) run.say(`     ${line}`);
+  }
 }
 
 async function waysOf(work: ShrinkWork): Promise<ClientWay[]> {
@@ -137,8 +164,11 @@ async function waysOf(work: ShrinkWork): Promise<ClientWay[]> {
 }
 
 /** Returns the alias that the user wants to switch; null if there is none, or nobody to ask. */
-async function aliasToSwitch(work: ShrinkWork, { cutOver }: MigrationStatus): Promise<string | null> {
-  const { collection, flags, run, store } = work;
+async function aliasToSwitch(
+  work: ShrinkWork,
+  { store, status: { cutOver } }: Copied,
+): Promise<string | null> {
+  const { collection, flags, run } = work;
   const { target, row } = deploymentOf(work);
   if (cutOver !== null || flags.yes === true || row.layout === 'compact' || !canAsk()) return null;
   const all = (await store.names?.all()) ?? new Map<string, string>();
@@ -165,8 +195,11 @@ export function switchLine(work: ShrinkWork, alias: string): ShellCommand {
   };
 }
 
-async function switchAlias(work: ShrinkWork, alias: string): Promise<void> {
-  const { collection, run, config, store, flags } = work;
+async function switchAlias(
+  work: ShrinkWork,
+  { alias, store }: { readonly alias: string; readonly store: CopyTarget },
+): Promise<void> {
+  const { collection, run, config, flags } = work;
   const { target } = deploymentOf(work);
   switchableNames(store);
   const line = switchLine(work, alias);
@@ -186,5 +219,6 @@ async function switchAlias(work: ShrinkWork, alias: string): Promise<void> {
 /** Returns the command that says how the migration stands, and what is possible next. */
 export function statusLine(work: ShrinkWork): ShellCommand {
   const { collection, target } = deploymentOf(work);
-  return { command: ['migrate', 'status'], names: [collection, target], flags: [] };
+  const names = target === collection ? [collection] : [collection, target];
+  return { command: ['migrate', 'status'], names, flags: [] };
 }

@@ -18,35 +18,39 @@ import { planCommand } from '../plan/command.js';
 import { sizingTable } from '../plan/print.js';
 import { planOptionsOf, type PlanFlags } from '../plan/run-plan-command.js';
 import type { Proposed, ShrinkSizing, ShrinkState } from './state.js';
-import { progressConsole, sayStep, type ShrinkWork } from './work.js';
+import { progressConsole, sayStep, scratchWords, type ShrinkWork } from './work.js';
 
 /** What the guided run measures. */
 export const QUICK_SIZING: {
   readonly reductions: readonly number[];
   readonly kinds: readonly StorageKind[];
+  readonly kindsBeside: readonly StorageKind[];
   readonly oversamplings: readonly number[];
 } = {
   /** Divisors of the vector's size. Half of it is seldom chosen, and takes the longest. */
   reductions: [16, 8, 4],
   /** Storage of the compact vectors: from the plain one to the smallest one that is seldom beaten. */
   kinds: ['float32', 'scalar', 'binary-2bit'],
+  /** Indexes beside full vectors: on compact vectors in half precision, and on one bit of each full component. */
+  kindsBeside: ['float16', 'binary'],
   oversamplings: [4, 10],
 };
 /** Bytes of a compact vector's number on disk, from which codes are computed. */
 const FLOAT_BYTES = 4;
 
 /** Returns the command that measures. */
-export async function sizingLine({ collection, flags, store }: ShrinkWork): Promise<ShellCommand> {
+export async function sizingLine({ collection, flags, store, scratch }: ShrinkWork): Promise<ShellCommand> {
   const { dim } = pickVector(await store.describe(collection), flags.vector);
   const points = await store.count(collection);
   const dims = defaultDims(Math.min(dim, points, flags.sample), QUICK_SIZING.reductions);
+  const kinds = scratch.beside === undefined ? QUICK_SIZING.kinds : QUICK_SIZING.kindsBeside;
   return {
     command: ['plan'],
     names: [collection],
     flags: [
       ...(flags.vector === undefined ? [] : [['--vector', flags.vector] as const]),
       ['--dims', dims.join(',')],
-      ['--datatypes', QUICK_SIZING.kinds.join(',')],
+      ['--datatypes', kinds.join(',')],
       ['--oversampling', flags.layout === 'two-stage' ? QUICK_SIZING.oversamplings.join(',') : 1],
       ['--sample', flags.sample],
       ...(flags.queries === undefined ? [] : [['--queries', flags.queries] as const]),
@@ -70,12 +74,12 @@ interface PreparedSizing {
 
 /** Decides what the sizing measures. It writes nothing. */
 export async function prepareSizing(work: ShrinkWork): Promise<PreparedSizing> {
-  const { collection, run, config, store } = work;
+  const { collection, run, config, store, scratch } = work;
   const line = await sizingLine(work);
   const flags = await readFlags<PlanFlags>(line, (give) =>
     planCommand().action((_: string, read: PlanFlags) => give(read)),
   );
-  const options = await planOptionsOf(collection, flags, { store, scratch: store, run, config });
+  const options = await planOptionsOf(collection, flags, { store, scratch, run, config });
   return { line, options, setup: await preparePlan(options) };
 }
 
@@ -93,12 +97,12 @@ export async function measure(work: ShrinkWork): Promise<ShrinkSizing> {
   const { line, options, setup } = await prepareSizing(work);
   sayStep(work, 'measure', { title, line });
   await run.confirm(
-    `Write ${formatBytes(setup.scratchBytes)} of vectors into a temporary collection in ${store.endpoint} and remove them again?`,
+    `Write ${formatBytes(setup.scratchBytes)} of vectors into ${scratchWords(work)} in ${store.endpoint} and remove them again?`,
   );
   await progress.save({ scratch: options.scratchName });
   progressConsole(work, 'measure').expectStages(planStages());
   const { seconds, ...result } = await runTimed(options, setup);
-  const { rows, samplePoints } = result;
+  const { rows, samplePoints, beside } = result;
   const today = rows.find(({ kind }) => kind === 'current');
   const proposals = proposalsOf(rows, work.flags.layout);
   if (proposals.length === 0)
@@ -115,16 +119,17 @@ export async function measure(work: ShrinkWork): Promise<ShrinkSizing> {
     alternative: alternativeTo(proposals, rows),
     table: plainTable(sizingTable(result, null)),
     settings: planReportRows(rows, null),
+    ...(beside ? { beside } : {}),
   };
   await progress.save({ sizing, scratch: null });
   return sizing;
 }
 
 /** Removes the temporary collection of a run that was killed. Its mark says that it is one. */
-async function dropScratchOf({ store, progress }: ShrinkWork, scratch: string): Promise<void> {
-  if (await store.exists(scratch)) {
-    const { metadata } = await store.describe(scratch);
-    if (metadata[SCRATCH_METADATA] !== undefined) await measurableStorage(store).dropScratch(scratch);
+async function dropScratchOf({ scratch, progress }: ShrinkWork, name: string): Promise<void> {
+  if (await scratch.exists(name)) {
+    const { metadata } = await scratch.describe(name);
+    if (metadata[SCRATCH_METADATA] !== undefined) await measurableStorage(scratch).dropScratch(name);
   }
   await progress.save({ scratch: null });
 }
@@ -177,6 +182,7 @@ function proposedOf(
   },
 ): Proposed {
   const { dim, datatype, oversampling, layout, hnswM } = row;
+  const isBeside = work.course.kind === 'in-place';
   if (datatype === 'as configured' || layout === null)
     throw new TldrError('INTERNAL', `${row.label} is proposed, but cannot be made`);
   return {
@@ -191,7 +197,9 @@ function proposedOf(
       ...(hnswM === setup.current.hnswM ? {} : { hnswM }),
     },
     seconds:
-      seconds === null ? null : work.flags.budget + copySeconds(setup, { dim, layout, seconds, written }),
+      seconds === null
+        ? null
+        : work.flags.budget + copySeconds(setup, { dim, layout, seconds, written, isBeside }),
   };
 }
 
@@ -203,15 +211,18 @@ function copySeconds(
     layout,
     seconds,
     written,
+    isBeside,
   }: {
     readonly dim: number;
     readonly layout: string;
     readonly seconds: number;
+    readonly isBeside: boolean;
     /** Points of the sample that were written. */
     readonly written: number;
   },
 ): number {
-  const fullBytes = layout === 'two-stage' ? vector.dim * vector.componentBytes : 0;
+  // Where compact vectors stand beside the full ones, only they are written.
+  const fullBytes = layout === 'two-stage' && !isBeside ? vector.dim * vector.componentBytes : 0;
   return (seconds * points * (fullBytes + dim * FLOAT_BYTES)) / ((scratchBytes * written) / samplePoints);
 }
 
@@ -250,7 +261,7 @@ function plainValue(
 
 /** Returns the table of the proposals beside the collection as it is today. */
 export function proposalTable(
-  { points, samplePoints, today, proposals }: ShrinkSizing,
+  { points, samplePoints, today, proposals, beside = false }: ShrinkSizing,
   chosen: ShrinkState['choice'] = null,
 ): ResultTable {
   // A place for the mark of the chosen row.
@@ -280,7 +291,7 @@ export function proposalTable(
         picked: proposed.name === chosen ? 'chosen' : undefined,
       })),
     ],
-    note: `measured on ${samplePoints.toLocaleString('en-US')} points${carriedOn}. RAM: vectors or codes, and the graph. Time: training and copy, roughly`,
+    note: `measured on ${samplePoints.toLocaleString('en-US')} points${carriedOn}. RAM: ${beside ? 'the index' : 'vectors or codes, and the graph'}. Time: training and ${beside ? 'migration' : 'copy'}, roughly`,
     legend:
       'Recall@10 is the share of the true ten nearest neighbours that a search finds among its first ten results.',
   };

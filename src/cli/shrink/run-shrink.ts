@@ -7,19 +7,25 @@ import { refuseAliasAsSource } from '../../migrate/plan/migration.js';
 import { removeLeftovers } from '../../migrate/state/replace-file.js';
 import { PROPOSAL_NAMES, type ProposalName } from '../../plan/proposals.js';
 import { formatBytes } from '../../report/format.js';
+import { withScratchOf } from '../../store/beside/scratch-store.js';
 import { pickVector } from '../../store/pick-vector.js';
 import { diskText, ramText } from '../console/command-output.js';
-import { withConsole, withStore } from '../console/command-body.js';
+import { withConsole, withSource } from '../console/command-body.js';
 import { sayTables, writePage } from '../console/show-results.js';
 import { checkPageFlags } from '../evaluate/request.js';
+import type { Evaluation } from '../evaluate/run-evaluate.js';
 import { collectionMadeBy, migrationLine, targetNameOf } from '../plan/deploy-commands.js';
 import { estimatedMemory } from '../console/compact-memory.js';
+import { checkNoOtherMigration, migrateBeside } from './beside-table.js';
+import { checkCourseFlags, courseFor } from './course.js';
 import {
+  connectBeside,
   connectClients,
   evaluateLine,
   evaluateTarget,
   statusLine,
   switchLine,
+  type ConnectOutcome,
 } from './evaluate-and-connect.js';
 import { measure, prepareSizing, promiseOf, proposalTable, sizingLine, timeText } from './measure.js';
 import { shrinkPage } from './page.js';
@@ -38,6 +44,7 @@ import {
   filesOf,
   requestOf,
   sayStep,
+  scratchWords,
   ShrinkProgress,
   type ShrinkFiles,
   type ShrinkFlags,
@@ -48,30 +55,40 @@ import {
 export function runShrink(collection: string, flags: ShrinkFlags): Promise<void> {
   return withConsole(flags, async (run, config) => {
     const files = filesOf(collection, flags);
+    checkCourseFlags(flags, config.url);
     await checkFlags(flags, files, await readShrinkState(files.state));
-    await withStore(config, run, async (store) => {
-      await refuseAliasAsSource(store, collection);
-      const request = requestOf(collection, flags, store);
-      const withState = (known: ShrinkState | null): ShrinkWork => {
-        if (known !== null) checkSameRequest(files.state, known.request, request);
-        const progress = new ShrinkProgress(files.state, known ?? newShrinkState(request));
-        return { collection, flags, files, run, config, store, progress };
-      };
-      if (flags.dryRun === true) {
-        await describe(withState(await readShrinkState(files.state)));
-        return;
-      }
-      const unlock = await lockFile(files.state);
-      try {
-        const work = withState(await readShrinkState(files.state));
-        await prepareFiles(work);
-        if (flags.target !== undefined) await checkTargetName(work, flags.target);
-        await shrink(work);
-      } finally {
-        await unlock();
-      }
+    await withSource(config, run, async (store) => {
+      const course = courseFor(store, config.url);
+      await withScratchOf(store, (scratch) =>
+        runCourse({ collection, flags, files, run, config, store, scratch, course }),
+      );
     });
   });
+}
+
+async function runCourse(given: Omit<ShrinkWork, 'progress'>): Promise<void> {
+  const { collection, flags, files, store, course } = given;
+  if (course.kind === 'copy') await refuseAliasAsSource(course.store, collection);
+  const request = requestOf(collection, flags, store);
+  const withState = (known: ShrinkState | null): ShrinkWork => {
+    if (known !== null) checkSameRequest(files.state, known.request, request);
+    return { ...given, progress: new ShrinkProgress(files.state, known ?? newShrinkState(request)) };
+  };
+  if (flags.dryRun === true) {
+    await describe(withState(await readShrinkState(files.state)));
+    return;
+  }
+  const unlock = await lockFile(files.state);
+  try {
+    const work = withState(await readShrinkState(files.state));
+    await prepareFiles(work);
+    if (course.kind === 'in-place') await checkNoOtherMigration(work, course.store);
+    else if (flags.target !== undefined)
+      await checkTargetName(work, { store: course.store, target: flags.target });
+    await shrink(work);
+  } finally {
+    await unlock();
+  }
 }
 
 /**
@@ -139,9 +156,7 @@ async function shrink(work: ShrinkWork): Promise<void> {
   await chooseStep(work, sizing);
   await confirmWork(work, sizing);
   const training = await trainChosen(work);
-  const status = await migrateChosen(work);
-  const evaluation = await evaluateTarget(work);
-  const connection = await connectClients(work, status);
+  const { migration, evaluation, connection } = await migrateAndConnect(work);
   const commands = await commandsOf(work, connection.switched);
   const { state } = progress;
   if (flags.report !== undefined) {
@@ -162,13 +177,13 @@ async function shrink(work: ShrinkWork): Promise<void> {
   ]);
   run.result({
     collection,
-    target,
+    target: target === collection ? null : target,
     choice: state.choice,
     row,
     today: sizing.today,
     proposals: sizing.proposals,
     encoder: { file: files.encoder, fingerprint: training.fingerprint, candidate: training.saved },
-    migration: { phase: status.phase, verified: status.verifiedPoints },
+    migration,
     evaluation: evaluation.result,
     clients: connection.ways,
     switched: connection.switched,
@@ -176,6 +191,31 @@ async function shrink(work: ShrinkWork): Promise<void> {
     state: files.state,
     report: flags.report ?? null,
   });
+}
+
+/** What the last steps did. */
+interface Migrated {
+  readonly migration: { readonly phase: string; readonly verified: number | null };
+  readonly evaluation: Evaluation;
+  readonly connection: ConnectOutcome;
+}
+
+/** Migrates the chosen proposal, evaluates the result, and says how clients use it. */
+async function migrateAndConnect(work: ShrinkWork): Promise<Migrated> {
+  const { course } = work;
+  if (course.kind === 'in-place') {
+    const { store } = course;
+    const { phase, verified } = await migrateBeside(work, store);
+    const evaluation = await evaluateTarget(work);
+    const connection = await connectBeside(work, store);
+    return { migration: { phase, verified: verified?.points ?? null }, evaluation, connection };
+  }
+  const { store } = course;
+  const status = await migrateChosen(work, store);
+  const evaluation = await evaluateTarget(work);
+  const connection = await connectClients(work, { store, status });
+  const { phase, verifiedPoints: verified } = status;
+  return { migration: { phase, verified }, evaluation, connection };
 }
 
 async function inspectStep(work: ShrinkWork): Promise<void> {
@@ -190,13 +230,15 @@ async function inspectStep(work: ShrinkWork): Promise<void> {
   const { name, dim, distance } = pickVector(spec, flags.vector);
   run.say(`  ${points.toLocaleString('en-US')} points; vector "${name}": ${dim} dimensions, ${distance}`);
   run.say(
-    `  costs now (estimate; the next step measures it): ${ramText(now)} of RAM for vectors and index, ${diskText(now)} on disk`,
+    now === null
+      ? '  the next step measures what it costs now'
+      : `  costs now (estimate; the next step measures it): ${ramText(now)} of RAM for vectors and index, ${diskText(now)} on disk`,
   );
 }
 
 /** Decides the proposal: by the flag, by an earlier run, or by the user. */
 async function chooseStep(work: ShrinkWork, sizing: ShrinkSizing): Promise<void> {
-  const { collection, flags, run, progress } = work;
+  const { collection, flags, run, course, progress } = work;
   sayStep(work, 'choose', { title: 'one of the proposals' });
   const { choice: known, trainingBegun } = progress.state;
   if (trainingBegun && flags.choose !== undefined && flags.choose !== known)
@@ -207,9 +249,11 @@ async function chooseStep(work: ShrinkWork, sizing: ShrinkSizing): Promise<void>
   const choice = flags.choose ?? known ?? (await askProposal(sizing, run.signal));
   await progress.save({ choice });
   const proposed = chosenOf(progress.state);
-  const target = flags.target ?? targetNameOf(collection, proposed.row);
-  await checkTargetName(work, target);
-  await progress.save({ target });
+  if (course.kind === 'copy') {
+    const target = flags.target ?? targetNameOf(collection, proposed.row);
+    await checkTargetName(work, { store: course.store, target });
+    await progress.save({ target });
+  }
   run.say(`  ${choice}: ${proposed.figures.label}, ${promiseOf(proposed)}`);
 }
 
@@ -228,15 +272,24 @@ function askProposal({ proposals }: ShrinkSizing, signal: AbortSignal): Promise<
 
 /** Asks once before the long part, unless it was begun already. */
 async function confirmWork(work: ShrinkWork, sizing: ShrinkSizing): Promise<void> {
-  const { collection, files, run, store, progress } = work;
+  const { collection, files, run, store, course, progress } = work;
   if (progress.state.trainingBegun) return;
   const { seconds } = chosenOf(progress.state);
+  const time = seconds === null ? '' : ` (${timeText(seconds)})`;
+  const points = sizing.points.toLocaleString('en-US');
+  if (course.kind === 'in-place') {
+    run.say('  clients can read and write meanwhile: triggers keep the compact vectors up to date');
+    await run.confirm(
+      `Train an encoder, write it to ${files.encoder}, and write compact vectors beside ${points} rows of ${collection} in ${store.endpoint}${time}?`,
+    );
+    return;
+  }
   const { target } = deploymentOf(work);
   run.say(
     `  points that are written to ${collection} during the copy are not brought over: stop the writers, or see "migrate start --help" for a proxy that brings them over`,
   );
   await run.confirm(
-    `Train an encoder, write it to ${files.encoder}, and copy ${sizing.points.toLocaleString('en-US')} points into ${target} in ${store.endpoint}${seconds === null ? '' : ` (${timeText(seconds)})`}?`,
+    `Train an encoder, write it to ${files.encoder}, and copy ${points} points into ${target} in ${store.endpoint}${time}?`,
   );
 }
 
@@ -266,7 +319,7 @@ async function describe(work: ShrinkWork): Promise<void> {
     const { line, setup } = await prepareSizing(work);
     sayStep(work, 'measure', { title: `what less memory costs, on a sample of ${collection}`, line });
     run.say(
-      `  would write ${formatBytes(setup.scratchBytes)} of vectors into a temporary collection and remove them again; the proposals are known after that`,
+      `  would write ${formatBytes(setup.scratchBytes)} of vectors into ${scratchWords(work)} and remove them again; the proposals are known after that`,
     );
   } else {
     sayStep(work, 'measure', { title: 'measured by an earlier run', line: await sizingLine(work) });
@@ -275,7 +328,11 @@ async function describe(work: ShrinkWork): Promise<void> {
   const choice = flags.choose ?? state.choice;
   run.say('');
   const into = state.target ?? flags.target ?? 'a new collection';
-  const rest = `copy ${collection} into ${into}, verify, evaluate${choice === null ? '' : ` (${choice})`}`;
+  const migrated =
+    work.course.kind === 'in-place'
+      ? `write compact vectors beside ${collection}`
+      : `copy ${collection} into ${into}`;
+  const rest = `${migrated}, verify, evaluate${choice === null ? '' : ` (${choice})`}`;
   run.say(
     state.training === null
       ? `then: train an encoder into ${files.encoder}, ${rest}`

@@ -99,6 +99,8 @@ const STATE = v.object({
       table: TABLE,
       /** All configurations, for the page's chart; absent in the state of an earlier version. */
       settings: v.exactOptional(v.array(SETTING)),
+      /** Present if compact vectors stand beside the full ones, so that RAM is that of the index. */
+      beside: v.exactOptional(v.boolean()),
     }),
   ),
   choice: v.nullable(NAME),

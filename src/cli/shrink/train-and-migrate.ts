@@ -3,6 +3,7 @@ import { isTldrError, TldrError } from '../../core/errors.js';
 import { isTaken } from '../../core/write-file.js';
 import { Encoder } from '../../encoder/model.js';
 import { migrationStatus, type MigrationStatus } from '../../migrate/run/migration-status.js';
+import type { CopyTarget } from '../../store/copy-target.js';
 import { targetDescription } from '../../store/target-description.js';
 import { readFlags, type ShellCommand } from '../console/shell-command.js';
 import { placeOf } from '../migrate/migration-work.js';
@@ -92,8 +93,8 @@ async function checkEncoderFile(path: string, { fingerprint }: Training): Promis
  * @throws ALREADY_EXISTS
  */
 export async function checkTargetName(
-  { store, collection, progress }: ShrinkWork,
-  target: string,
+  { collection, progress }: ShrinkWork,
+  { store, target }: { readonly store: CopyTarget; readonly target: string },
 ): Promise<void> {
   const aliases = await store.names?.all();
   const taken = `${target} exists already and was not made by this run: choose another name with --target`;
@@ -106,8 +107,8 @@ export async function checkTargetName(
 }
 
 /** Copies and verifies every point, unless an earlier run did so. Only the migration's own state says how far it is. */
-export async function migrateChosen(work: ShrinkWork): Promise<MigrationStatus> {
-  const { collection, run, config, store } = work;
+export async function migrateChosen(work: ShrinkWork, store: CopyTarget): Promise<MigrationStatus> {
+  const { collection, run, config } = work;
   const deployment = deploymentOf(work);
   const line = migrationLine(deployment);
   const { target } = deployment;

@@ -4,13 +4,15 @@ import { expectDefined } from '../../core/errors.js';
 import type { Config } from '../../config/load.js';
 import type { ProposalName } from '../../plan/proposals.js';
 import type { Layout } from '../../store/collection.js';
-import type { CopyTarget } from '../../store/copy-target.js';
+import type { ScratchStore } from '../../store/beside/scratch-store.js';
+import type { VectorSource } from '../../store/vector-source.js';
 import type { ConsoleRun } from '../console/command-output.js';
 import type { GlobalFlags } from '../console/options.js';
 import { nextCommand } from '../console/next-commands.js';
 import type { ShellCommand } from '../console/shell-command.js';
 import type { BeforeAndAfter } from '../page-parts/verdict-words.js';
 import type { Deployment } from '../plan/deploy-commands.js';
+import type { Course } from './course.js';
 import { writeShrinkState, type Proposed, type ShrinkRequest, type ShrinkState } from './state.js';
 
 /** Flags of `shrink`. */
@@ -53,7 +55,11 @@ export interface ShrinkWork {
   readonly files: ShrinkFiles;
   readonly run: ConsoleRun;
   readonly config: Config;
-  readonly store: CopyTarget;
+  /** Reads the collection. */
+  readonly store: VectorSource;
+  /** Holds the temporary collection of the sizing. */
+  readonly scratch: ScratchStore;
+  readonly course: Course;
   readonly progress: ShrinkProgress;
 }
 
@@ -79,7 +85,7 @@ export class ShrinkProgress {
 export function requestOf(
   collection: string,
   { vector, layout, target, queries, sample, seed, budget, deterministic = false }: ShrinkFlags,
-  { endpoint }: Pick<CopyTarget, 'endpoint'>,
+  { endpoint }: Pick<VectorSource, 'endpoint'>,
 ): ShrinkRequest {
   return {
     collection,
@@ -111,8 +117,8 @@ export function measuredRamOf(state: ShrinkState): BeforeAndAfter | null {
 }
 
 /** Returns what the commands of the chosen proposal are made from. */
-export function deploymentOf({ collection, flags, files, progress }: ShrinkWork): Deployment {
-  const { target } = progress.state;
+export function deploymentOf({ collection, flags, files, course, progress }: ShrinkWork): Deployment {
+  const target = course.kind === 'in-place' ? collection : progress.state.target;
   return {
     collection,
     vectorName: flags.vector,
@@ -126,6 +132,11 @@ export function deploymentOf({ collection, flags, files, progress }: ShrinkWork)
 const STEPS = ['inspect', 'measure', 'choose', 'train', 'migrate', 'evaluate', 'connect'] as const;
 /** The name of a step. */
 type StepName = (typeof STEPS)[number];
+
+/** How messages name the temporary collection. */
+export function scratchWords({ course }: Pick<ShrinkWork, 'course'>): string {
+  return course.kind === 'in-place' ? 'a temporary schema' : 'a temporary collection';
+}
 
 /** Prints the heading of a step, and the command that does the same without the guide. */
 export function sayStep(

@@ -51,7 +51,12 @@ export function runStartTable(table: string, flags: StartTableFlags, throttle: T
   return withTable(table, flags, (command) => startTable(command, flags, throttle));
 }
 
-async function startTable(command: TableCommand, flags: StartTableFlags, throttle: Throttle): Promise<void> {
+/** Writes compact vectors beside a table, or says what that would do. */
+export async function startTable(
+  command: TableCommand,
+  flags: StartTableFlags,
+  throttle: Throttle,
+): Promise<void> {
   checkThrottleSettings({ ...UNTHROTTLED, ...throttle });
   const { run, store, name } = command;
   const request = await startRequestOf(command, flags);
@@ -142,14 +147,24 @@ function saySteps(run: ConsoleRun, steps: readonly InPlaceStep[]): void {
 export function runResumeTable(table: string, flags: TableMigrationFlags, throttle: Throttle): Promise<void> {
   checkThrottleSettings({ ...UNTHROTTLED, ...throttle });
   return withTable(table, flags, async (command) => {
-    const { run, store, name } = command;
+    const { run, store } = command;
     await run.confirm(
       `Continue with the compact vectors of ${table} in ${store.endpoint}?`,
       '`migrate status`',
     );
-    run.expectStages(STAGES);
-    done(command, flags, await resumeInPlace(store, name, optionsOf(run, flags, throttle)));
+    await resumeTable(command, flags, throttle);
   });
+}
+
+/** Continues a migration of a table, and repairs what differs. */
+export async function resumeTable(
+  command: TableCommand,
+  flags: TableMigrationFlags,
+  throttle: Throttle,
+): Promise<void> {
+  const { run, store, name } = command;
+  run.expectStages(STAGES);
+  done(command, flags, await resumeInPlace(store, name, optionsOf(run, flags, throttle)));
 }
 
 function done({ run, name }: TableCommand, flags: TableMigrationFlags, report: InPlaceReport): void {

@@ -1,0 +1,49 @@
+import { TldrError } from '../../core/errors.js';
+import type { Layout } from '../../store/collection.js';
+import { isCopyTarget, type CopyTarget } from '../../store/copy-target.js';
+import { isInPlaceTarget, type InPlaceTarget } from '../../store/in-place-target.js';
+import type { VectorSource } from '../../store/vector-source.js';
+import { adapterFor } from '../adapters.js';
+
+/** Where compact vectors go: into a second collection, or beside the full ones of a table. */
+export type Course =
+  | { readonly kind: 'copy'; readonly store: CopyTarget }
+  | { readonly kind: 'in-place'; readonly store: InPlaceTarget };
+
+/** Returns the course for a database. @throws UNSUPPORTED when compact vectors cannot be written to it */
+export function courseFor(store: VectorSource, url: string): Course {
+  if (isInPlace(url) && isInPlaceTarget(store)) return { kind: 'in-place', store };
+  if (isCopyTarget(store)) return { kind: 'copy', store };
+  throw new TldrError(
+    'UNSUPPORTED',
+    `no collection can be copied to ${store.endpoint}: a ${store.kind} store is only read`,
+  );
+}
+
+/** Whether the database at an address keeps compact vectors beside the full ones. */
+export function isInPlace(url: string): boolean {
+  return adapterFor(url).migratesInPlace === true;
+}
+
+/** @throws INVALID_ARGUMENT for a flag that only the course of a copy has */
+export function checkCourseFlags(
+  {
+    layout,
+    target,
+    switch: alias,
+  }: { readonly layout: Layout; readonly target?: string; readonly switch?: string },
+  url: string,
+): void {
+  if (!isInPlace(url)) return;
+  const refuse = (why: string): TldrError => new TldrError('INVALID_ARGUMENT', why);
+  if (layout === 'compact')
+    throw refuse(
+      '--layout compact: a table keeps its full vectors, and compact ones stand beside them (two-stage)',
+    );
+  if (target !== undefined)
+    throw refuse(`a table is migrated in place, so there is no target: leave --target ${target} out`);
+  if (alias !== undefined)
+    throw refuse(
+      `a table has no alias: leave --switch ${alias} out. At its end, shrink shows how a search function of the database uses the compact vectors`,
+    );
+}
