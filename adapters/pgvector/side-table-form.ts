@@ -10,7 +10,7 @@ import {
   APPROXIMATE,
   compactDescription,
   type CompactRequest,
-  type CompactVectors,
+  type SearchedBeside,
 } from './read/compact-form.js';
 
 /** Phases in which a search would not find all rows. */
@@ -25,7 +25,7 @@ export async function sideTableForm(
   transaction: ReadTransaction,
   table: TableFacts,
   asked: CompactRequest,
-): Promise<CompactVectors | null> {
+): Promise<SearchedBeside | null> {
   const { column, encoder } = asked;
   const { fingerprint, outputDim: dim, compactDistance: distance } = encoder;
   const { schema, name, statementName } = table;

@@ -102,12 +102,13 @@ async function ranInTime(
     over,
   }: { readonly text: string; readonly stopped: AbortController; readonly over: AbortController },
 ): Promise<boolean> {
-  if (over.signal.aborted) return false;
+  const isOver = (): boolean => over.signal.aborted;
+  if (isOver()) return false;
   try {
     await running(connections, client, { text, signal: AbortSignal.any([stopped.signal, over.signal]) });
     return true;
   } catch (error) {
-    if (over.signal.aborted && !stopped.signal.aborted && isTldrError(error, 'ABORTED')) return false;
+    if (isOver() && !stopped.signal.aborted && isTldrError(error, 'ABORTED')) return false;
     throw error;
   }
 }

@@ -9,7 +9,7 @@ import { encoderId } from '../sql/encoder-script.js';
 import { searchedColumn, type SearchedVector } from './search-rows.js';
 
 /** Compact vectors of a table, as searches compare them. */
-export interface CompactVectors {
+export interface SearchedBeside {
   readonly searched: SearchedVector;
   readonly form: CompactForm;
 }
@@ -36,7 +36,7 @@ export async function compactExpression(
   transaction: ReadTransaction,
   table: TableFacts,
   { column, encoder }: CompactRequest,
-): Promise<CompactVectors> {
+): Promise<SearchedBeside> {
   const name = `project_${encoderId(encoder.fingerprint)}`;
   const schema = await schemaOf(transaction, name);
   const indexed = await indexedExpression(transaction, table, { name, distance: encoder.compactDistance });

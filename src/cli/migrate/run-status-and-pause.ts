@@ -9,7 +9,7 @@ import type { LoadSeen } from '../../migrate/throttle/throttle.js';
 import type { ConsoleRun } from '../console/command-output.js';
 import { commandFor, withMigration, type MigrationWork, stepsOf } from './migration-work.js';
 import type { StateFlags } from './state-flags.js';
-import { tuningLine } from './run-tune.js';
+import { tuningLine } from '../console/throttle-words.js';
 import { pauseMigration } from '../../migrate/cutover/end-migration.js';
 
 const NEXT: Readonly<Record<NextStep, string>> = {

@@ -1,6 +1,7 @@
 import { chooseCourse, type GivenNames } from './in-place/choose-course.js';
 import { readMigrationState } from '../../migrate/state/with-lock.js';
 import { retune, type ThrottleSettings } from '../../migrate/throttle/settings.js';
+import { tuningLine } from '../console/throttle-words.js';
 import { withMigration, type MigrationWork, nextSteps } from './migration-work.js';
 import type { StateFlags } from './state-flags.js';
 import { TldrError } from '../../core/errors.js';
@@ -44,10 +45,4 @@ function changesOf(flags: TuneFlags): Partial<ThrottleSettings> {
   const changes = tuningOf(flags);
   if (changes === undefined) throw new TldrError('INVALID_ARGUMENT', 'give --max-load, --nice or both');
   return changes;
-}
-
-/** The throttle settings as a line for people. */
-export function tuningLine({ maxLoad, nice }: ThrottleSettings): string {
-  const rest = nice === 0 ? 'never rests' : `rests ${nice} times as long as it works`;
-  return `${rest}; ${maxLoad === null ? 'does not watch the load' : `waits while searches take over ${maxLoad}`}`;
 }

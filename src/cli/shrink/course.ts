@@ -21,7 +21,7 @@ export function courseFor(store: VectorSource, url: string): Course {
 }
 
 /** Whether the database at an address keeps compact vectors beside the full ones. */
-export function isInPlace(url: string): boolean {
+function isInPlace(url: string): boolean {
   return adapterFor(url).migratesInPlace === true;
 }
 

@@ -4,7 +4,7 @@ import { retuneInPlace } from '../../../migrate/in-place/run.js';
 import { UNTHROTTLED, type ThrottleSettings } from '../../../migrate/throttle/settings.js';
 import type { InPlaceState } from '../../../store/in-place-target.js';
 import type { ConsoleRun } from '../../console/command-output.js';
-import { tuningLine } from '../run-tune.js';
+import { tuningLine } from '../../console/throttle-words.js';
 import {
   nextTableCommands,
   stateOf,
