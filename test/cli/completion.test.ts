@@ -49,7 +49,12 @@ describe('bash is offered', () => {
   });
 
   test('values of a flag, with a blank or a sign before them', async () => {
-    expect(await offered('migrate', 'start', '--layout', '')).toEqual(['two-stage', 'compact']);
+    expect(await offered('migrate', 'start', '--layout', '')).toEqual([
+      'two-stage',
+      'compact',
+      'side',
+      'index-only',
+    ]);
     expect(await offered('migrate', 'start', '--layout', '=', 'two')).toEqual(['two-stage']);
   });
 
@@ -86,7 +91,12 @@ describe('fish is offered', () => {
     expect(await offeredByFish('qdrant-tldr ')).toEqual(expect.arrayContaining(['train', 'shrink']));
     expect(await offeredByFish('qdrant-tldr migrate st')).toEqual(['start', 'status']);
     expect(await offeredByFish('qdrant-tldr migrate start --lay')).toEqual(['--layout']);
-    expect(await offeredByFish('qdrant-tldr migrate start --layout ')).toEqual(['compact', 'two-stage']);
+    expect(await offeredByFish('qdrant-tldr migrate start --layout ')).toEqual([
+      'compact',
+      'index-only',
+      'side',
+      'two-stage',
+    ]);
   });
 
   inFish('files where the program has no words', async () => {
