@@ -8,6 +8,7 @@ import { objectsOf, SCHEMA } from './migrate/objects.js';
 import { readMigrations, type StoredMigration } from './migrate/state-table.js';
 import {
   APPROXIMATE,
+  compactExpression,
   compactDescription,
   type CompactRequest,
   type SearchedBeside,
@@ -39,6 +40,10 @@ export async function sideTableForm(
       `the compact vectors of ${statementName} are not all written and indexed yet (${state.phase})`,
       { hint: 'resume-migration' },
     );
+  if (isThis && state.facts.layout === 'index-only') {
+    const { searched, form } = await compactExpression(transaction, table, asked);
+    return { searched, form: { ...form, isMigrated: true, warnings: warningsOf(state) } };
+  }
   const found = await indexedSide(transaction, names.indexName);
   if (found === null) return null;
   const same = table.key.map(({ name: own }, i) => `t.${quoted(own)} = s.k${i + 1}`).join(' and ');

@@ -51,19 +51,23 @@ export async function resumeInPlace(
   options: InPlaceRunOptions,
 ): Promise<InPlaceReport> {
   const work = await store.inPlace.resume(name, options);
-  await work.setPaused(false);
-  const { warnings, phase } = await work.state();
-  const isInUse = phase === 'ready' || phase === 'cut-over' || phase === 'complete';
-  if (isInUse && warnings.length > 0) await work.beginRepair();
-  return finished(store, work, options);
+  const before = async (): Promise<void> => {
+    await work.setPaused(false);
+    const { warnings, phase } = await work.state();
+    const isInUse = phase === 'ready' || phase === 'cut-over' || phase === 'complete';
+    if (isInUse && warnings.length > 0) await work.beginRepair();
+  };
+  return finished(store, work, { ...options, before });
 }
 
+/** Runs to the end, and lets other processes work on the migration afterwards, also after an error. */
 async function finished(
   store: InPlaceTarget,
   work: InPlaceWork,
-  options: InPlaceRunOptions,
+  { before, ...options }: InPlaceRunOptions & { readonly before?: () => Promise<void> },
 ): Promise<InPlaceReport> {
   try {
+    await before?.();
     if (options.throttle !== undefined) await retuneInPlace(store, await work.state(), options.throttle);
     return await runPhases(store, work, options);
   } finally {
