@@ -46,7 +46,7 @@ export function runSearch(collection: string, flags: SearchFlags): Promise<void>
         run,
       });
       for (const { id, score, payloadJson } of results)
-        run.say(`${score.toFixed(6)}  ${store.keys.format(id)}  ${payloadJson ?? ''}`);
+        run.sayCode(`${score.toFixed(6)}  ${store.keys.format(id)}  ${payloadJson ?? ''}`);
       for (const note of notes) run.say(`note: ${note}`);
       const made = { source, target: collection, encoderFile: flags.encoder };
       run.next(

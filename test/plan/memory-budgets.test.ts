@@ -92,10 +92,8 @@ describe('the words of a choice by memory', () => {
   const said = (ramBytes: number, among: readonly SizingRow[]): string => {
     const lines: string[] = [];
     const choice = recommendedWithin(among, ramBytes);
-    printRamChoice(
-      { say: (line = '') => lines.push(line) },
-      { choice, ramBytes, rows: among, commands: ['do'] },
-    );
+    const say = (line = ''): void => void lines.push(line);
+    printRamChoice({ say, sayCode: say }, { choice, ramBytes, rows: among, commands: ['do'] });
     return lines.join('\n').replaceAll('\u00A0', ' ');
   };
 

@@ -9,6 +9,7 @@ import { openLog } from './log.js';
 import { goOnText } from './interruption.js';
 import { openProgressDisplay } from './progress/display.js';
 import type { CommandStages } from './progress/stages.js';
+import { columnsOf, wrapWords } from './wrap-words.js';
 
 /** The text shown in place of a value that a store does not report. */
 const UNKNOWN = 'not known';
@@ -22,8 +23,12 @@ export interface ConsoleRun extends RunOptions {
   expectStages(stages: CommandStages): void;
   /** Width of the terminal that `say` writes to; Infinity without one. */
   readonly columns: number;
-  /** A line for people: standard output, or standard error when `--json` owns standard output. */
+  /**
+   * A line for people, wrapped to the terminal: standard output, or standard error when `--json` owns standard output.
+   */
   say(line?: string): void;
+  /** The same for code, such as SQL: never wrapped, so that it can be copied. */
+  sayCode(line: string): void;
   /** Returns the text in the colour of its tone, if `say` writes to a terminal that has colours. */
   paint(text: string, tone: Tone): string;
   /** The commands that make sense when this one is over; the last call counts. */
@@ -71,7 +76,8 @@ export async function openConsole(
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);
   const log = await openLog(config.logLevel, progress.clear);
-  const say = (line = ''): void => {
+  const output = json ? process.stderr : process.stdout;
+  const sayCode = (line: string): void => {
     progress.clear();
     // Pages keep a number and its unit together; a terminal's text can be copied with plain blanks.
     const text = line.replaceAll('\u00A0', ' ');
@@ -85,10 +91,11 @@ export async function openConsole(
     onProgress: progress.show,
     expectStages: progress.expect,
     get columns() {
-      return columnsOf(json ? process.stderr : process.stdout);
+      return columnsOf(output);
     },
-    say,
-    paint: (text, tone) => painted(text, tone, json ? process.stderr : process.stdout),
+    say: (line = '') => sayCode(wrapWords(line, columnsOf(output))),
+    sayCode,
+    paint: (text, tone) => painted(text, tone, output),
     next: (commands) => void (next = commands),
     sayNext: () => {
       progress.clear();
@@ -116,10 +123,6 @@ export async function openConsole(
       process.off('SIGTERM', onSignal);
     },
   };
-}
-
-function columnsOf({ isTTY, columns }: NodeJS.WriteStream): number {
-  return isTTY && columns > 0 ? columns : Number.POSITIVE_INFINITY;
 }
 
 function jsonText(value: unknown): string {

@@ -46,7 +46,7 @@ export function nameOf(row: SizingRow): string {
 
 /** Prints the configuration with the best recall in this memory. */
 export function printRamChoice(
-  run: Pick<ConsoleRun, 'say'>,
+  run: Pick<ConsoleRun, 'say' | 'sayCode'>,
   {
     choice,
     ramBytes,
@@ -76,7 +76,7 @@ export function printRamChoice(
   sayMemoryToday(run, chosen, rows);
   sayWhyFullVectors(run, choice, rows);
   if (commands.length > 0) run.say('later:');
-  for (const command of commands) run.say(`  ${command}`);
+  for (const command of commands) run.sayCode(`  ${command}`);
 }
 
 /** Prints the memory of the collection as it is beside that of the chosen configuration. */

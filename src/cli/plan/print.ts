@@ -179,7 +179,7 @@ export function printChoice(
     );
   if (commands.length > 0) {
     run.say('later:');
-    for (const command of commands) run.say(`  ${command}`);
+    for (const command of commands) run.sayCode(`  ${command}`);
   }
 }
 

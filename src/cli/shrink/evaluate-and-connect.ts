@@ -134,7 +134,7 @@ function sayWays(work: ShrinkWork, ways: readonly ClientWay[]): void {
   sayStep(work, 'connect', { title: `clients of ${collection}, one of these ways` });
   for (const [i, { title, lines }] of ways.entries()) {
     run.say(`  ${i + 1}. ${title}`);
-    for (const line of lines) run.say(`     ${line}`);
+    for (const line of lines) run.sayCode(`     ${line}`);
   }
 }
 

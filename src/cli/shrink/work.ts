@@ -195,5 +195,6 @@ export function stepConsole(
     confirm: () => Promise.resolve(),
     result: () => undefined,
     say: quiet ? () => undefined : (line = '') => run.say(line === '' ? '' : INDENT + line),
+    sayCode: quiet ? () => undefined : (line) => run.sayCode(INDENT + line),
   };
 }

@@ -99,6 +99,21 @@ test.each([60, 80, 120])(
   },
 );
 
+test.each([90, 120])('on %i columns, lines are broken between words', async (columns) => {
+  const args = ['train', '--input', "it's x.npy", '--dim', '4', '--steps', '20', '--out', `e${columns}.onnx`];
+  const run = await onTerminal(columns, args);
+  expect(run.code).toBe(0);
+  expect(run.raw).toContain('warning:');
+  expect(run.wrapped).toBe(false);
+});
+
+test('on 60 columns, an error is broken between words', async () => {
+  const run = await onTerminal(60, ['train', '--input', 'no such file.npy', '--dim', '4', '--out', 'e.onnx']);
+  expect(run.code).not.toBe(0);
+  expect(run.lines.length).toBeGreaterThan(1);
+  expect(run.wrapped).toBe(false);
+});
+
 test('the last line after Ctrl-C goes on with a copy', async () => {
   const args = [
     'migrate',

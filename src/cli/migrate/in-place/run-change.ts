@@ -164,7 +164,7 @@ function sayChange(run: ConsoleRun, { lines }: InPlaceChange): void {
 }
 
 function sayDryRun(run: ConsoleRun, { statements }: InPlaceChange): void {
-  for (const statement of statements) for (const line of statement.split('\n')) run.say(`  ${line}`);
+  for (const statement of statements) for (const line of statement.split('\n')) run.sayCode(`  ${line}`);
   run.say('dry run: nothing was changed; --execute does it');
   run.next([sameCommandWith('--execute')]);
   run.result({ dryRun: true, statements });

@@ -136,7 +136,7 @@ function saySteps(run: ConsoleRun, steps: readonly InPlaceStep[]): void {
     for (const statement of statements) {
       const lines = statement.split('\n');
       const weights = lines.filter((line) => WEIGHTS.test(line)).length;
-      for (const line of lines.filter((one) => !WEIGHTS.test(one))) run.say(line);
+      for (const line of lines.filter((one) => !WEIGHTS.test(one))) run.sayCode(line);
       if (weights > 0) run.say(`-- and ${weights} rows of weights, which \`qdrant-tldr sql\` prints`);
       else run.say(';');
     }
