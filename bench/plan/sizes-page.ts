@@ -118,7 +118,7 @@ ${summaryTable(sets)}
 
 **Recall@10** is the share of the true ten nearest neighbours among the first ten results. It is measured among the ${pointsOf(sets)} points of a set, and not scaled. **A million points need more than this table shows**: among them the same codes find less, so the proposals would be larger ones. \`shrink\` and \`plan\` measure and predict that for your collection. Queries are held-out points.
 
-**The vectors** of ${dimsOf(sets, true)} dimensions are real embeddings as they are. Those of ${dimsOf(sets, false)} dimensions are made from them (how: below), because no real set of these sizes was at hand. Their recall is of the right order; their RAM and disk are exact, because neither depends on the values.
+**The vectors** of ${dimsOf(sets, true)} dimensions are real embeddings as they are. Those of ${dimsOf(sets, false)} dimensions are made from them, because no real set of these sizes was at hand. Each section below says how. The recall of real vectors would differ somewhat. For the same configuration, RAM and disk would hardly differ.
 
 \`safe\` surely finds 99 %, \`balanced\` finds 97 %, \`smallest\` finds 90 %, each with as little RAM as that takes. Proposals that come out the same share a line.
 

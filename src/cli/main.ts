@@ -4,7 +4,7 @@ import { isTldrError, nativeLibraryError, type ErrorCode } from '../core/errors.
 import { VERSION } from '../encoder/package-version.js';
 import { errorText } from './console/advice.js';
 import { painted } from './console/colours.js';
-import { columnsOf, wrapWords } from './console/wrap-words.js';
+import { terminalColumns, wrapWords } from './console/wrap-words.js';
 import { fitHelp, groupOptions, wrappedHelp } from './console/help-groups.js';
 import { goOnText } from './console/interruption.js';
 import { collectGarbageLessOften } from './collect-garbage-less-often.js';
@@ -111,7 +111,7 @@ try {
   } else {
     const code = isTldrError(error) ? error.code : 'INTERNAL';
     const line = `${painted('error:', 'bad', process.stderr)} ${errorText(error)}`;
-    console.error(wrapWords(line, columnsOf(process.stderr)));
+    console.error(wrapWords(line, terminalColumns(process.stderr)));
     if (code === 'INTERNAL' && error instanceof Error) console.error(error.stack);
     // If a command measured something before it failed, its error carries the result.
     const result = isTldrError(error) ? error.fields['result'] : undefined;

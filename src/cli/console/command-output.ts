@@ -9,7 +9,7 @@ import { openLog } from './log.js';
 import { goOnText } from './interruption.js';
 import { openProgressDisplay } from './progress/display.js';
 import type { CommandStages } from './progress/stages.js';
-import { columnsOf, wrapWords } from './wrap-words.js';
+import { terminalColumns, wrapWords } from './wrap-words.js';
 
 /** The text shown in place of a value that a store does not report. */
 const UNKNOWN = 'not known';
@@ -91,9 +91,9 @@ export async function openConsole(
     onProgress: progress.show,
     expectStages: progress.expect,
     get columns() {
-      return columnsOf(output);
+      return terminalColumns(output);
     },
-    say: (line = '') => sayCode(wrapWords(line, columnsOf(output))),
+    say: (line = '') => sayCode(wrapWords(line, terminalColumns(output))),
     sayCode,
     paint: (text, tone) => painted(text, tone, output),
     next: (commands) => void (next = commands),

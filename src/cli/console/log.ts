@@ -3,7 +3,7 @@ import type { Config } from '../../config/load.js';
 import type { Log } from '../../core/run-options.js';
 import { withAdvice } from './advice.js';
 import { painted } from './colours.js';
-import { columnsOf, wrapWords } from './wrap-words.js';
+import { terminalColumns, wrapWords } from './wrap-words.js';
 
 /**
  * Opens the structured log on standard error: lines for people on a terminal, lines of JSON elsewhere. If logs are
@@ -23,7 +23,7 @@ export async function openLog(
     } else if (of === 'warn') {
       beforeLine();
       const line = `${painted('warning:', 'warning', process.stderr)} ${message}`;
-      console.error(wrapWords(line, columnsOf(process.stderr)));
+      console.error(wrapWords(line, terminalColumns(process.stderr)));
     }
   };
 }

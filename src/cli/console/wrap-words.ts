@@ -7,7 +7,7 @@ const WIDTH_MIN = 20;
 const COMMAND = /^\s*(\$ |qdrant-tldr |npm |curl )/;
 
 /** Returns the width of a terminal; Infinity if the stream is none. */
-export function columnsOf({ isTTY, columns }: NodeJS.WriteStream): number {
+export function terminalColumns({ isTTY, columns }: NodeJS.WriteStream): number {
   return isTTY && columns > 0 ? columns : Number.POSITIVE_INFINITY;
 }
 
