@@ -3,6 +3,7 @@ import type { CompactForm } from '../../src/store/beside/projecting-source.js';
 import type { TableFacts } from './catalog/describe-table.js';
 import { quoted } from './catalog/identifiers.js';
 import { numberIn, textIn } from './catalog/values.js';
+import { isOnEncoder } from './catalog/vector-indexes.js';
 import type { ReadTransaction, Row } from './connect/connections.js';
 import { objectsOf, SCHEMA } from './migrate/objects.js';
 import { readMigrations, type StoredMigration } from './migrate/state-table.js';
@@ -123,7 +124,7 @@ async function fullIndexBytes(
      join pg_catalog.pg_am m on m.oid = c.relam and m.amname in ('hnsw', 'ivfflat')
      where (i.indrelid = $1::pg_catalog.oid
          or i.indrelid in (select relid from pg_catalog.pg_partition_tree($1::pg_catalog.oid::pg_catalog.regclass)))
-       and coalesce(pg_catalog.pg_get_expr(i.indexprs, i.indrelid), '') not like '%project\\_%'
+       and not ${isOnEncoder('i.indexrelid')}
        and exists (select from pg_catalog.pg_depend d
          join pg_catalog.pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
          where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objid = i.indexrelid

@@ -22,6 +22,16 @@ const DISTANCE_OF_CLASS: Readonly<Record<string, Distance>> = {
   l1: 'manhattan',
 };
 
+/**
+ * A condition that holds for an index on a function of an encoder, which has no full vectors.
+ * @param index an expression: its number in the catalogue
+ */
+export function isOnEncoder(index: string): string {
+  return `exists (select from pg_catalog.pg_depend u join pg_catalog.pg_proc p on p.oid = u.refobjid
+    where u.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and u.objid = ${index}
+      and u.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass and p.proname ~ '^project_(query_)?[0-9a-f]{12}(_[0-9a-f]+)?$')`;
+}
+
 /** Returns the oldest valid index of each column of vectors that has one, and its distance. */
 export async function vectorIndexes(
   { query }: ReadTransaction,

@@ -2,6 +2,7 @@ import { TldrError } from '../../../src/core/errors.js';
 import type { InPlaceChange, InPlaceCompletion } from '../../../src/store/in-place-target.js';
 import { literal } from '../catalog/identifiers.js';
 import { numberIn, textIn } from '../catalog/values.js';
+import { isOnEncoder } from '../catalog/vector-indexes.js';
 import { dropIndexedFunctions } from './base-index.js';
 import { objectsOf, type MigrationFacts } from './objects.js';
 import type { Session, SessionQuery } from './session.js';
@@ -57,7 +58,7 @@ async function fullIndexes(
          and d.refobjid = i.indrelid
        join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = d.refobjsubid and a.attname::pg_catalog.text = $2
        where i.indrelid = pg_catalog.to_regclass($1) and m.amname in ('hnsw', 'ivfflat')
-         and pg_catalog.pg_get_indexdef(i.indexrelid) not like '%.project\\_%' order by 1`,
+         and not ${isOnEncoder('i.indexrelid')} order by 1`,
       [base, facts.column],
     ),
   );

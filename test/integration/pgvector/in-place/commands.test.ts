@@ -3,7 +3,13 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runCli, type CliResult } from '../../../support/cli/run-cli.js';
-import { expectEqual, linearEncoder, makeDocuments, sideTables } from '../../../support/postgres/in-place.js';
+import {
+  expectEqual,
+  linearEncoder,
+  makeDocuments,
+  sideTables,
+  startTable,
+} from '../../../support/postgres/in-place.js';
 import {
   startPostgres,
   testsOnPostgres,
@@ -103,6 +109,31 @@ describe('a migration of a table, by its commands', () => {
     expect(back.stdout).toContain('CREATE INDEX docs_full ON public.docs USING hnsw');
     expect(await server.sql(`select from pg_proc where proname = 'find_docs'`)).toEqual([]);
   });
+
+  postgresTest(
+    'drops the index of the full vectors of a table named like a function of an encoder',
+    async () => {
+      const projects = (verb: string, ...args: string[]): Promise<CliResult> =>
+        runCli(['migrate', verb, 'project_docs', ...args], { cwd, env: { DATABASE_URL: server.url } });
+      await makeDocuments(server, 'project_docs', { rows: 30 });
+      await startTable(server.url, 'project_docs', ENCODER, { layout: 'index-only' });
+      await server.sql(
+        'create index full_of_projects on project_docs using hnsw ((embedding::halfvec(12)) halfvec_cosine_ops)',
+      );
+      expect((await projects('cutover', '--form', 'none', '--execute')).code).toBe(0);
+      const completed = await projects('complete', '--drop-full-index', '--execute');
+      expect(completed.stdout).toContain('full_of_projects is dropped');
+      const left = await server.sql(
+        `select relname::text as name from pg_index join pg_class c on c.oid = indexrelid where indrelid = 'project_docs'::regclass order by 1`,
+      );
+      expect(left.map(({ name }) => name)).toEqual([
+        'project_docs_pkey',
+        expect.stringMatching(/^tldr_project_docs_\w+_hnsw$/),
+      ]);
+      expect((await projects('rollback', '--execute')).code).toBe(0);
+      expect((await projects('abort', '--execute')).code).toBe(0);
+    },
+  );
 
   postgresTest('refuses a rollback over a function that was changed since', async () => {
     await succeeded('cutover', '--form', 'function', '--function', 'find_docs', '--execute');
