@@ -6,6 +6,7 @@ import type { InPlaceDifferences } from '../../../src/store/in-place-target.js';
 import { quoted } from '../catalog/identifiers.js';
 import { numberIn, textIn } from '../catalog/values.js';
 import type { Row } from '../connect/connections.js';
+import { storedWeights } from '../sql/stored-weights.js';
 import { indexedProjection } from './base-index.js';
 import { TOLERANCE } from './compare.js';
 import { inRange, rangeEnd } from './fill.js';
@@ -66,7 +67,9 @@ async function sampledDifferences(
      from ${base} t where ${hasFullVector(facts, full)} order by pg_catalog.random() limit ${size}`,
   );
   const encoder = await encoderOf(query, facts);
-  const differing = rows.filter((row) => !isSame(row, encoder, TOLERANCE[facts.compactType]));
+  const { points } = await storedWeights({ query }, objectsOf(facts).weights);
+  const tolerance = TOLERANCE[points === 'halfvec' ? 'halfvec' : facts.compactType];
+  const differing = rows.filter((row) => !isSame(row, encoder, tolerance));
   return {
     points: rows.length,
     missing: 0,

@@ -19,6 +19,7 @@ import { findTableOrNull } from '../catalog/find-table.js';
 import { literal, partsOfName } from '../catalog/identifiers.js';
 import type { Connections } from '../connect/connections.js';
 import { encoderNotes, encoderStatements } from '../sql/encoder-script.js';
+import { storedWeights } from '../sql/stored-weights.js';
 import { checkBaseIndex, indexedFunctionsStep } from './base-index.js';
 import { wantedIndex } from './build-index.js';
 import { planCutOverInPlace } from './cut-over.js';
@@ -32,6 +33,7 @@ import {
   STATE_TABLES,
   changeState,
   hasStateTable,
+  insertEncoder,
   insertState,
   lockKeyOf,
   readMigrations,
@@ -47,6 +49,8 @@ interface Prepared {
   readonly facts: MigrationFacts;
   readonly tableOid: string;
   readonly points: number | null;
+  /** Makes the tables of this program, before its row of the encoder and all else. */
+  readonly stateStep: InPlaceStep;
   /** What touches nothing of others and is made in one transaction. */
   readonly ownSteps: readonly InPlaceStep[];
   readonly laterSteps: readonly InPlaceStep[];
@@ -64,7 +68,7 @@ export class PgvectorMigrations implements InPlaceMigrations {
   }
 
   async plan(request: InPlaceRequest): Promise<InPlacePlan> {
-    const { facts, points, ownSteps, laterSteps, notes } = await this.#prepare(request);
+    const { facts, points, stateStep, ownSteps, laterSteps, notes } = await this.#prepare(request);
     return {
       collection: request.collection,
       vectorName: facts.column,
@@ -75,7 +79,7 @@ export class PgvectorMigrations implements InPlaceMigrations {
       distance: facts.distance,
       encoderFingerprint: facts.fingerprint,
       datatype: facts.compactType === 'halfvec' ? 'float16' : 'float32',
-      steps: [...ownSteps, ...laterSteps],
+      steps: [stateStep, ...ownSteps, ...laterSteps],
       notes,
     };
   }
@@ -102,19 +106,21 @@ export class PgvectorMigrations implements InPlaceMigrations {
       const readers = await readersOf(query, objectsOf(facts).base);
       const { hasSchema, hasRowSecurity, notes } = checked;
       const names = { schema: SCHEMA, extensionSchema: extensionName(facts) };
+      const stored = await storedWeights({ query }, objectsOf(facts).weights);
+      const weights = stored.points === 'vector' ? ('float32' as const) : undefined;
       return {
         facts,
         tableOid: table.oid,
         points: table.estimatedRows >= 0 ? table.estimatedRows : null,
-        notes: [...notes, ...encoderNotes(encoder, names)],
+        notes: [...notes, ...encoderNotes(encoder, { ...names, weights })],
+        stateStep: {
+          title: 'the tables of this program',
+          statements: [...(hasSchema ? [] : [`create schema if not exists "${SCHEMA}"`]), ...STATE_TABLES],
+        },
         ownSteps: [
           {
-            title: 'the tables of this program, and the encoder as a function of the database',
-            statements: [
-              ...(hasSchema ? [] : [`create schema if not exists "${SCHEMA}"`]),
-              ...STATE_TABLES,
-              encoderStatements(encoder, names),
-            ],
+            title: 'the encoder as a function of the database',
+            statements: [encoderStatements(encoder, names, stored)],
           },
           ...(facts.layout === 'index-only'
             ? [indexedFunctionsStep(facts, readers)]
@@ -295,7 +301,7 @@ function checkSame({ facts, phase }: StoredMigration, { fingerprint, layout }: M
 /** Makes all that does not touch the base table, and the migration's row, unless they are there. Returns its facts. */
 async function makeTables(
   query: SessionQuery,
-  { facts, tableOid, ownSteps }: Prepared,
+  { facts, tableOid, stateStep, ownSteps }: Prepared,
   file: Uint8Array,
 ): Promise<MigrationFacts> {
   if (await hasStateTable(query)) {
@@ -306,14 +312,9 @@ async function makeTables(
       return known.facts;
     }
   }
-  const [row] = await query(`select (pg_catalog.to_regprocedure($1) is null)::pg_catalog.text as "isOwn"`, [
-    `${objectsOf(facts).project}(${facts.extension}.vector)`,
-  ]);
+  for (const statement of stateStep.statements) await query(statement);
+  await query(insertEncoder(facts, file));
   for (const { statements } of ownSteps) for (const statement of statements) await query(statement);
-  await query(
-    `insert into "tldr"."encoder" (fingerprint, file, is_own) values ($1, pg_catalog.decode($2, 'base64'), $3) on conflict do nothing`,
-    [facts.fingerprint, Buffer.from(file).toString('base64'), row?.['isOwn'] === 'true' ? 'true' : 'false'],
-  );
   await query(insertState(facts, literal(tableOid)));
   return facts;
 }

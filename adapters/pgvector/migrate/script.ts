@@ -7,13 +7,14 @@ import { fillStatement } from './fill.js';
 import { hasFullVector, objectsOf, type MigrationFacts } from './objects.js';
 import { planSearchFunction, type SearchFunction } from './search-function.js';
 import type { SessionQuery } from './session.js';
-import { insertState, rowOf } from './state-table.js';
+import { insertEncoder, insertState, rowOf } from './state-table.js';
 
 const WHOLE = { after: null, upTo: null };
 
 /** What a migration makes before and after its rows are written. */
 interface MigrationSteps {
   readonly facts: MigrationFacts;
+  readonly stateStep: InPlaceStep;
   readonly ownSteps: readonly InPlaceStep[];
   readonly laterSteps: readonly InPlaceStep[];
   readonly encoderFile: Uint8Array;
@@ -25,15 +26,22 @@ interface MigrationSteps {
  */
 export async function migrationScript(
   query: SessionQuery,
-  { facts, ownSteps, laterSteps, encoderFile }: MigrationSteps,
+  { facts, stateStep, ownSteps, laterSteps, encoderFile }: MigrationSteps,
   request: InPlaceCutOverRequest,
 ): Promise<readonly InPlaceStep[]> {
+  const { base } = objectsOf(facts);
   const index = laterSteps.slice(-1).map((step) => ({ ...step, isAlone: true }));
   return [
+    {
+      title: `${stateStep.title}, and the encoder file`,
+      statements: [...stateStep.statements, insertEncoder(facts, encoderFile)],
+    },
     ...ownSteps,
     {
-      title: 'the encoder file and the state of the migration',
-      statements: stateStatements(facts, encoderFile),
+      title: 'the state of the migration',
+      statements: [
+        insertState(facts, `pg_catalog.to_regclass(${literal(base)})::pg_catalog.oid::pg_catalog.text`),
+      ],
     },
     ...laterSteps.slice(0, -1),
     ...(facts.layout === 'side'
@@ -42,15 +50,6 @@ export async function migrationScript(
     ...index,
     { title: 'a check of all rows, which fails if one differs', statements: [checkStatement(facts)] },
     ...(await cutOverSteps(query, facts, request)),
-  ];
-}
-
-function stateStatements(facts: MigrationFacts, file: Uint8Array): readonly string[] {
-  const { base, project } = objectsOf(facts);
-  const bytes = Buffer.from(file).toString('base64');
-  return [
-    `insert into "tldr"."encoder" (fingerprint, file, is_own) values (${literal(facts.fingerprint)}, pg_catalog.decode('${bytes}', 'base64'), pg_catalog.to_regprocedure(${literal(`${project}(${facts.extension}.vector)`)}) is not null) on conflict do nothing`,
-    insertState(facts, `pg_catalog.to_regclass(${literal(base)})::pg_catalog.oid::pg_catalog.text`),
   ];
 }
 

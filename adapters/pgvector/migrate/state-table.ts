@@ -13,7 +13,7 @@ import {
 import { literal } from '../catalog/identifiers.js';
 import { textIn } from '../catalog/values.js';
 import type { Row } from '../connect/connections.js';
-import type { MigrationFacts } from './objects.js';
+import { objectsOf, type MigrationFacts } from './objects.js';
 import type { SessionQuery } from './session.js';
 
 const STATE = `"tldr"."migration"`;
@@ -144,6 +144,17 @@ export async function changeState(
   await query(
     `update ${STATE} set ${[...set, 'updated_at = pg_catalog.now()'].join(', ')} where ${rowOf(key)}`,
   );
+}
+
+/**
+ * The statement that stores an encoder. It runs before the encoder's function is made: one that is there already belongs to
+ * somebody else, and is not removed with the migration.
+ */
+export function insertEncoder(facts: MigrationFacts, file: Uint8Array): string {
+  const { fingerprint, extension } = facts;
+  const project = literal(`${objectsOf(facts).project}(${extension}.vector)`);
+  const bytes = Buffer.from(file).toString('base64');
+  return `insert into "tldr"."encoder" (fingerprint, file, is_own) values (${literal(fingerprint)}, pg_catalog.decode('${bytes}', 'base64'), pg_catalog.to_regprocedure(${project}) is null) on conflict do nothing`;
 }
 
 /** The statement that stores a migration in its first phase. @param tableOid an expression */

@@ -5,9 +5,18 @@ import type { EncoderScript, EncoderScriptNames } from '../../../src/store/adapt
 import { literal, quoted } from '../catalog/identifiers.js';
 import { composeLayers, type LinearMap } from './compose-layers.js';
 
+/** Type of the column of weights. */
+export type WeightsType = 'vector' | 'halfvec';
+
+/** Types of the weights that a database has of an encoder; null where it has none. */
+export interface StoredWeights {
+  readonly points: WeightsType | null;
+  readonly queries: WeightsType | null;
+}
+
 /** How weights are stored. */
 interface WeightsForm {
-  readonly type: 'vector' | 'halfvec';
+  readonly type: WeightsType;
   /** Most components of a row: it must fit into one page of 8 kB, since it is not compressed or moved out. */
   readonly partComponents: number;
   /** The largest difference from the encoder that the script accepts, per component. */
@@ -45,7 +54,7 @@ export function encoderScript(file: Uint8Array, names: EncoderScriptNames): Enco
 -- To let a role use it: grant usage on schema ${schema}, and select on the tables below.
 ${notes.map((note) => `-- ${note}\n`).join('')}begin;
 create schema if not exists ${schema};
-${encoderStatements(encoder, names)}commit;
+${encoderStatements(encoder, names, null)}commit;
 `;
   return { text, notes };
 }
@@ -71,15 +80,23 @@ function formOf({ inputDim, weights }: LinearMap, asked: EncoderScriptNames['wei
   return inputDim > FORMS.float32.partComponents && !isTooLarge ? FORMS.float16 : FORMS.float32;
 }
 
+function formOfType(type: WeightsType): WeightsForm {
+  return type === 'halfvec' ? FORMS.float16 : FORMS.float32;
+}
+
 /** The part of a fingerprint that stands in the names of an encoder's tables and functions. */
 export function encoderId(fingerprint: string): string {
   return fingerprint.slice(0, NAME_DIGITS);
 }
 
-/** Returns the statements that make the encoder's weights and functions in an existing schema. */
+/**
+ * Returns the statements that make the encoder's weights and functions in an existing schema.
+ * @param stored what the statements keep as it is; null to change the weights to the asked precision if nothing uses them
+ */
 export function encoderStatements(
   encoder: Encoder,
   { schema, extensionSchema, weights }: EncoderScriptNames,
+  stored: StoredWeights | null,
 ): string {
   const { fingerprint, inputDim, symmetric } = encoder;
   const id = encoderId(fingerprint);
@@ -90,14 +107,15 @@ export function encoderStatements(
     function: `${quoted(schema)}.${quoted(`project_${kind}${id}`)}`,
   });
   const sample = sampleVector(inputDim);
-  const script = (kind: string, network: EncoderNetwork, expected: Matrix): string => {
+  const script = (kind: string, network: EncoderNetwork, type: WeightsType | null = null): string => {
     const map = composeLayers(network);
-    return projectionScript({ map, names: names(kind), form: formOf(map, weights) }, sample, expected);
+    const form = type === null ? formOf(map, weights) : formOfType(type);
+    const onOtherType = stored === null ? 'change' : 'refuse';
+    const expected = kind === '' ? encoder.project(sample) : encoder.projectQueries(sample);
+    return projectionScript({ map, names: names(kind), form, fingerprint, onOtherType }, sample, expected);
   };
-  const points = script('', encoder.network, encoder.project(sample));
-  return symmetric
-    ? points
-    : `${points}${script('query_', encoder.queryNetwork, encoder.projectQueries(sample))}`;
+  const points = script('', encoder.network, stored?.points);
+  return symmetric ? points : `${points}${script('query_', encoder.queryNetwork, stored?.queries)}`;
 }
 
 /** A vector that uses every weight. */
@@ -114,6 +132,9 @@ interface Projection {
   readonly map: LinearMap;
   readonly names: ProjectionNames;
   readonly form: WeightsForm;
+  readonly fingerprint: string;
+  /** What the script does with weights of another type. */
+  readonly onOtherType: 'change' | 'refuse';
 }
 
 function projectionScript(projection: Projection, sample: Matrix, expected: Matrix): string {
@@ -128,8 +149,7 @@ begin
   if exists (select from pg_catalog.pg_attribute a where a.attrelid = ${literal(weights)}::pg_catalog.regclass
       and a.attname = 'weights' and a.atttypid <> ${literal(type)}::pg_catalog.regtype) then
     -- An earlier script stored them in another precision.
-    truncate ${weights};
-    alter table ${weights} alter column weights type ${type} using weights::${type};
+${otherTypeText(projection, type)}
   end if;
 end $form$;
 alter table ${weights} alter column weights set storage plain;
@@ -142,6 +162,29 @@ begin
   end if;
 end $check$;
 `;
+}
+
+/** Weights that compact vectors were made by are never changed: later vectors would be projected in another way. */
+function otherTypeText({ names, fingerprint, onOtherType }: Projection, type: string): string {
+  const { schema, extension, weights, function: name } = names;
+  if (onOtherType === 'refuse')
+    return `    raise exception 'the precision of the weights in % was changed meanwhile: begin the migration, or write its steps, again', ${literal(weights)};`;
+  const refuse = (use: string): string =>
+    `raise exception '% uses the weights in %, so their precision cannot change', ${literal(use)}, ${literal(weights)};`;
+  const migrations = `    if pg_catalog.to_regclass('"tldr"."migration"') is not null then
+      if exists (select from "tldr"."migration" where fingerprint = ${literal(fingerprint)}) then
+        ${refuse('a migration')}
+      end if;
+    end if;
+`;
+  return `    if exists (select from pg_catalog.pg_depend d where d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+        and d.refobjid = pg_catalog.to_regprocedure(${literal(`${name}(${extension}.vector)`)})
+        and d.classid in ('pg_catalog.pg_class'::pg_catalog.regclass, 'pg_catalog.pg_attrdef'::pg_catalog.regclass)) then
+      ${refuse('an index or a column')}
+    end if;
+${schema === '"tldr"' ? migrations : ''}    set local lock_timeout = '5s';
+    truncate ${weights};
+    alter table ${weights} alter column weights type ${type} using weights::${type};`;
 }
 
 function vectorText(values: ArrayLike<number>, extension: string): string {
