@@ -120,6 +120,7 @@ async function runPhases(
         break;
       case 'verifying':
         verified = await work.verify(options);
+        if (state.layout === 'index-only' && verified.differing > 0) throw projectedDifferently(verified);
         if (verified.lines.length > 0 && failures++ === REPAIRS_MAX) throw stillDiffering(verified);
         break;
       case 'ready':
@@ -128,6 +129,15 @@ async function runPhases(
         return { state, filled, seconds: (performance.now() - begunAtMs) / 1000, verified };
     }
   }
+}
+
+/** Without stored compact vectors there is nothing to repair: the database computes other ones. */
+function projectedDifferently(verified: InPlaceDifferences): TldrError {
+  return new TldrError(
+    'VERIFY_FAILED',
+    `the encoder's function in the database does not agree with the encoder file, which building the index again would not change: roll back, remove this migration, and begin it again. If the function was there before the migration, first remove it with its weights. ${verified.lines.join('; ')}`,
+    { result: verified },
+  );
 }
 
 function stillDiffering(verified: InPlaceDifferences | null): TldrError {
