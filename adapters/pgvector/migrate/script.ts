@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { TldrError } from '../../../src/core/errors.js';
 import type { InPlaceCutOverRequest, InPlaceStep } from '../../../src/store/in-place-target.js';
 import { literal, quoted } from '../catalog/identifiers.js';
@@ -10,6 +11,8 @@ import type { SessionQuery } from './session.js';
 import { insertEncoder, insertState, rowOf } from './state-table.js';
 
 const WHOLE = { after: null, upTo: null };
+/** Digits of a digest that mark where a quoted text ends. */
+const TAG_DIGITS = 12;
 
 /** What a migration makes before and after its rows are written. */
 interface MigrationSteps {
@@ -89,14 +92,40 @@ async function cutOverSteps(
       'the steps have no form "operator": run them without a form, and make the operator by a cut-over afterwards',
     );
   const made = await planSearchFunction(query, facts, request);
-  return [{ title: 'the search function that clients call', statements: functionStatements(facts, made) }];
+  return [{ title: 'the search function that clients call', statements: [functionStatement(facts, made)] }];
 }
 
-function functionStatements(facts: MigrationFacts, made: SearchFunction): readonly string[] {
-  const digest = `(select pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(p.prosrc, 'UTF8')), 'hex') from pg_catalog.pg_proc p where p.oid = pg_catalog.to_regprocedure(${literal(made.signature)}))`;
-  return [
-    made.statement,
-    `update "tldr"."migration" set phase = 'cut-over', cut_over = pg_catalog.jsonb_build_object('form', 'function', 'name', ${literal(made.signature)},
-  'undo', pg_catalog.jsonb_build_array(${literal(made.undo)}), 'digest', ${digest}, 'pathBefore', null, 'droppedIndexes', '[]'::pg_catalog.jsonb) where ${rowOf(facts)}`,
-  ];
+/**
+ * Makes the function and stores what was there, in one statement: whatever stops it, both are done or neither is.
+ * A definition that is not the one from which the new function was made is never overwritten.
+ */
+function functionStatement(facts: MigrationFacts, made: SearchFunction): string {
+  const { signature, isNew, undo, statement } = made;
+  const name = literal(signature);
+  const sha256 = (text: string): string =>
+    `pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(${text}, 'UTF8')), 'hex')`;
+  const expected = isNew ? 'null' : literal(createHash('sha256').update(undo).digest('hex'));
+  // No text holds its own digest, so these quotes end where they should.
+  const tag = createHash('sha256').update(statement).digest('hex').slice(0, TAG_DIGITS);
+  return `do $do_${tag}$
+declare
+  path pg_catalog.text := pg_catalog.current_setting('search_path');
+  present pg_catalog.text;
+begin
+  -- Definitions are compared as they were read, with the schemas of all names.
+  perform pg_catalog.set_config('search_path', 'pg_catalog', true);
+  select pg_catalog.pg_get_functiondef(p.oid) into present from pg_catalog.pg_proc p where p.oid = pg_catalog.to_regprocedure(${name});
+  if ${sha256('present')} is distinct from ${expected} then
+    raise exception '% was changed after this file was written: nothing was replaced. Run migrate cutover instead of this file', ${name};
+  end if;
+  execute $as_${tag}$${statement}$as_${tag}$;
+  update "tldr"."migration" set phase = 'cut-over', cut_over = pg_catalog.jsonb_build_object('form', 'function', 'name', ${name},
+    'undo', pg_catalog.jsonb_build_array(${isNew ? literal(undo) : 'present'}),
+    'digest', (select ${sha256('p.prosrc')} from pg_catalog.pg_proc p where p.oid = pg_catalog.to_regprocedure(${name})),
+    'pathBefore', null, 'droppedIndexes', '[]'::pg_catalog.jsonb) where ${rowOf(facts)} and phase = 'ready';
+  if not found then
+    raise exception 'the migration is not ready: nothing was replaced';
+  end if;
+  perform pg_catalog.set_config('search_path', path, true);
+end $do_${tag}$`;
 }
