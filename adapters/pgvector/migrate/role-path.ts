@@ -72,6 +72,8 @@ export async function changeRolePath(
   const statements = rolePathStatements(rolePath, path);
   try {
     for (const statement of statements) await query(statement);
+    // The role's path may begin with a schema whose operators run the code of others, and this transaction goes on.
+    await query('set local search_path = pg_catalog');
   } catch (error) {
     if (sqlStateOf(error) !== '42501') throw error;
     throw new TldrError(
