@@ -120,6 +120,8 @@ export class PgvectorDemo implements DemoDatabase {
     if ((await this.store.inPlace.find(name)) !== null) {
       const work = await this.store.inPlace.resume(name, { lockWaitMs: LOCK_WAIT_MS });
       try {
+        // Somebody may have tried the commands with the demo's table.
+        if ((await work.state()).cutOver !== null) await work.rollBack();
         await work.remove();
       } finally {
         await work.release();

@@ -99,7 +99,14 @@ postgresTest(
     await makeDocuments(server, 'docs');
     await startTable(server.url, 'docs', ENCODER);
     await withDemo(prepare);
+    await withPgvector(server.url, async (store) => {
+      const name = { collection: 'tldr_demo.glosses', vectorName: undefined };
+      const work = await store.inPlace.resume(name, { lockWaitMs: 500 });
+      await work.cutOver({ form: 'function', name: 'public.find_glosses', candidates: 100 });
+      await work.release();
+    });
     await withDemo((database) => database.remove());
+    expect(await server.sql(`select from pg_proc where proname = 'find_glosses'`)).toEqual([]);
     expect(await schemas()).toEqual(['tldr']);
     await withPgvector(server.url, async (store) => {
       const name = { collection: 'docs', vectorName: undefined };
