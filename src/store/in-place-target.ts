@@ -117,6 +117,8 @@ export interface InPlaceState {
   readonly cutOver: InPlaceCutOver | null;
   /** The process that works on the migration, for people; null for none. */
   readonly runner: string | null;
+  /** What a cut-over that stopped before its end left behind, for people. A rollback removes it. */
+  readonly leftovers: readonly string[];
   /** Why full and compact vectors may differ although they were compared, for people. */
   readonly warnings: readonly string[];
 }
@@ -163,10 +165,13 @@ export interface InPlaceWork {
   throttle(): Promise<InPlaceThrottle | null>;
   /** Changes what clients use. @throws FORBIDDEN, UNSUPPORTED with what to do */
   cutOver(request: InPlaceCutOverRequest, run?: RunOptions): Promise<InPlaceChange>;
-  /** Puts back what was there before the cut-over. */
+  /** Puts back what was there before the cut-over, and removes leftovers. @throws NOT_FOUND without either */
   rollBack(): Promise<InPlaceChange>;
   complete(completion: InPlaceCompletion): Promise<InPlaceChange>;
-  /** Removes everything that the migration made. */
+  /**
+   * Removes everything that the migration made; nothing if it is removed already.
+   * @throws INVALID_ARGUMENT while clients use it by a cut-over
+   */
   remove(run?: RunOptions): Promise<void>;
   /** Lets other processes work on the migration. */
   release(): Promise<void>;

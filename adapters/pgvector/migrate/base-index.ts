@@ -1,9 +1,10 @@
-import { TldrError } from '../../../src/core/errors.js';
+import { isTldrError, TldrError } from '../../../src/core/errors.js';
 import type { InPlaceStep } from '../../../src/store/in-place-target.js';
 import { quoted } from '../catalog/identifiers.js';
 import { numberIn, textIn } from '../catalog/values.js';
 import { OPERATORS, SCHEMA, compactTypeOf, objectsOf, type MigrationFacts } from './objects.js';
-import type { Session, SessionQuery } from './session.js';
+import { sqlStateOf, type Session, type SessionQuery } from './session.js';
+import type { StoredCutOver } from './state-table.js';
 
 /** One projection costs the server about as much as reading this many of its `cpu_operator_cost`. */
 const PROJECTION_COST = 1_000;
@@ -21,11 +22,13 @@ export function indexedProjection(
 
 /**
  * Returns the step that makes the functions of the index. They run with the rights of the migration's role: a client that
- * writes a row projects its vector, and need not be allowed to read the weights for that.
+ * writes a row projects its vector, and need not be allowed to read the weights for that. PostgreSQL asks whether the
+ * writing role may execute the functions of an index, which defaults of the database may forbid.
  */
 export function indexedFunctionsStep(facts: MigrationFacts, readers: readonly string[]): InPlaceStep {
   const { indexedProject, indexedProjectQuery, project, projectQuery } = objectsOf(facts);
   const { extension, symmetric } = facts;
+  const signatures = indexedSignatures(facts).join(', ');
   const made = (name: string, calls: string): string =>
     `create or replace function ${name}(full_vector ${extension}.vector) returns ${extension}.vector
 language plpgsql immutable strict parallel safe cost ${PROJECTION_COST} security definer set search_path = pg_catalog, pg_temp as $project$
@@ -37,6 +40,7 @@ end $project$`;
     statements: [
       made(indexedProject, project),
       ...(symmetric ? [] : [made(indexedProjectQuery, projectQuery)]),
+      `grant execute on function ${signatures} to public`,
       ...(readers.length === 0 ? [] : [`grant usage on schema ${quoted(SCHEMA)} to ${readers.join(', ')}`]),
     ],
   };
@@ -91,32 +95,111 @@ export async function checkBaseIndex(query: SessionQuery, facts: MigrationFacts)
   );
 }
 
-/** Says what the index of the layout index-only lacks, for people. */
-export async function lackingBaseIndex(
+/** A migration and its cut-over, which decide whether an index of the base table is needed. */
+interface BaseIndexNeed {
+  readonly facts: MigrationFacts;
+  readonly cutOver: Pick<StoredCutOver, 'form'> | null;
+}
+
+/** Whether searches use an index of the base table. */
+function needsBaseIndex({ facts, cutOver }: BaseIndexNeed): boolean {
+  return facts.layout === 'index-only' || cutOver?.form === 'operator';
+}
+
+/** Says what the index of the base table lacks, for people. */
+export async function lackingBaseIndex(query: SessionQuery, need: BaseIndexNeed): Promise<readonly string[]> {
+  if (!needsBaseIndex(need)) return [];
+  const { base, baseIndex } = objectsOf(need.facts);
+  const found = await baseIndexState(query, need.facts);
+  if (found === 'absent') return [`${base} has no index ${baseIndex}`];
+  return found === 'valid' ? [] : [`the index ${baseIndex} is not valid`];
+}
+
+/** Returns the index and functions that a cut-over by operator left, which nothing uses. */
+export async function leftBaseIndex(query: SessionQuery, need: BaseIndexNeed): Promise<readonly string[]> {
+  if (needsBaseIndex(need)) return [];
+  const [index, functions] = [objectsOf(need.facts).baseIndex, indexedSignatures(need.facts)];
+  const rows = await query(
+    `select n.name from pg_catalog.json_array_elements_text($1::pg_catalog.json) n(name)
+     where (case when n.name operator(pg_catalog.=) $2 then pg_catalog.to_regclass(n.name)::pg_catalog.oid
+       else pg_catalog.to_regprocedure(n.name)::pg_catalog.oid end) is not null`,
+    [JSON.stringify([index, ...functions]), index],
+  );
+  return rows.map((row) => textIn(row, 'name'));
+}
+
+async function baseIndexState(
   query: SessionQuery,
   facts: MigrationFacts,
-): Promise<readonly string[]> {
-  if (facts.layout !== 'index-only') return [];
+): Promise<'absent' | 'invalid' | 'valid'> {
   const { base, baseIndex } = objectsOf(facts);
   const [row] = await query(
     `select (i.indisvalid and i.indisready)::pg_catalog.text as valid from pg_catalog.pg_index i
      where i.indexrelid = pg_catalog.to_regclass($1) and i.indrelid = pg_catalog.to_regclass($2)`,
     [baseIndex, base],
   );
-  if (row === undefined) return [`${base} has no index ${baseIndex}`];
-  return textIn(row, 'valid') === 'true' ? [] : [`the index ${baseIndex} is not valid`];
+  if (row === undefined) return 'absent';
+  return textIn(row, 'valid') === 'true' ? 'valid' : 'invalid';
 }
 
-/** Removes the index of the base table and its functions, while clients read and write. */
+/**
+ * Removes the index of the base table and its functions, while clients read and write. Does nothing without them.
+ * @throws FORBIDDEN, MISMATCH with the statements that remain
+ */
 export async function dropBaseIndex(session: Session, facts: MigrationFacts): Promise<void> {
-  await session.statement(`drop index concurrently if exists ${objectsOf(facts).baseIndex}`);
-  for (const statement of dropIndexedFunctions(facts)) await session.statement(statement);
+  const statements = [
+    `drop index concurrently if exists ${objectsOf(facts).baseIndex}`,
+    ...dropIndexedFunctions(facts),
+  ];
+  for (const [done, statement] of statements.entries())
+    await session.statement(statement).catch((error: unknown) => {
+      throw failureOfRemoval(error, statements.slice(done), 'the cut-over is rolled back, but');
+    });
 }
 
 /** The statements that remove the functions of the index. */
 export function dropIndexedFunctions(facts: MigrationFacts): readonly string[] {
+  return indexedSignatures(facts).map((signature) => `drop function if exists ${signature}`);
+}
+
+function indexedSignatures(facts: MigrationFacts): readonly string[] {
   const { indexedProject, indexedProjectQuery } = objectsOf(facts);
   return [...new Set([indexedProject, indexedProjectQuery])].map(
-    (name) => `drop function if exists ${name}(${facts.extension}.vector)`,
+    (name) => `${name}(${facts.extension}.vector)`,
   );
+}
+
+const INSUFFICIENT_PRIVILEGE = '42501';
+const DEPENDENT_OBJECTS = '2BP01';
+
+/**
+ * Returns what a user should do after a rollback failed to remove something; any other error as it is.
+ * @param before words that begin the message
+ */
+export function failureOfRemoval(
+  error: unknown,
+  statements: readonly string[],
+  before = 'nothing is rolled back:',
+): unknown {
+  const state = sqlStateOf(error);
+  const asked = statements.map((statement) => `\n  ${statement};`).join('');
+  if (state === INSUFFICIENT_PRIVILEGE)
+    return new TldrError(
+      'FORBIDDEN',
+      `${before} this connection may not remove what the cut-over made. Ask an administrator to run this, then run the rollback again if the state still shows a cut-over:${asked}`,
+      { cause: error },
+    );
+  if (state !== DEPENDENT_OBJECTS) return error;
+  return new TldrError(
+    'MISMATCH',
+    `${before} something else uses what the cut-over made${dependents(error)}. Drop it, or make it again without that, and run the rollback again, which runs:${asked}`,
+    { cause: error },
+  );
+}
+
+/** What PostgreSQL says of objects that depend on another one: names, and no values of rows. */
+function dependents(error: unknown): string {
+  const cause = isTldrError(error) ? error.cause : error;
+  if (!(cause instanceof Error) || !('detail' in cause) || typeof cause.detail !== 'string') return '';
+  return ` (${cause.detail.replaceAll('\n', '; ')})`;
 }

@@ -2,11 +2,12 @@ import { TldrError } from '../../../src/core/errors.js';
 import type { InPlaceChange, InPlaceCutOverRequest } from '../../../src/store/in-place-target.js';
 import { quoted } from '../catalog/identifiers.js';
 import { textIn } from '../catalog/values.js';
+import { failureOfRemoval } from './base-index.js';
 import { hasFullVector, objectsOf, type MigrationFacts } from './objects.js';
 import { cutOverOperator, planOperator, plannedOperatorChange, rollBackOperator } from './operator.js';
 import { functionDigest, planSearchFunction, type SearchFunction } from './search-function.js';
 import { compactQueryOf, twoStageStatement } from './search-query.js';
-import type { SessionQuery } from './session.js';
+import { sqlStateOf, type SessionQuery } from './session.js';
 import { changeState, type StoredCutOver, type StoredMigration } from './state-table.js';
 
 /** Returns what a cut-over would do. */
@@ -161,6 +162,16 @@ const BACK: Readonly<Record<InPlaceCutOverRequest['form'], (name: string) => str
   none: () => 'the cut-over is taken back',
 };
 
+/** A function that an administrator had put back would look changed, so only its owner is asked for. */
+function failureOfFunction(error: unknown, name: string, undo: readonly string[]): unknown {
+  if (sqlStateOf(error) !== '42501') return failureOfRemoval(error, undo);
+  return new TldrError(
+    'FORBIDDEN',
+    `this connection may not change ${name}: run the rollback as the owner of that function, or as a member of that role`,
+    { cause: error },
+  );
+}
+
 /** Puts back what was there before a cut-over. @throws NOT_FOUND without one, MISMATCH if somebody changed it since */
 export async function rollBackInPlace(query: SessionQuery, stored: StoredMigration): Promise<InPlaceChange> {
   const { facts, cutOver } = stored;
@@ -173,7 +184,10 @@ export async function rollBackInPlace(query: SessionQuery, stored: StoredMigrati
         'MISMATCH',
         `${name} was changed or dropped since the cut-over: a rollback would overwrite that. Put back what you need by hand; this was there before:\n${undo.join(';\n')}`,
       );
-    for (const statement of undo) await query(statement);
+    for (const statement of undo)
+      await query(statement).catch((error: unknown) => {
+        throw failureOfFunction(error, name, undo);
+      });
   }
   if (form === 'operator') await rollBackOperator(query, facts, cutOver);
   await changeState(query, facts, { phase: 'ready', cutOver: null });

@@ -23,7 +23,7 @@ export function sideTableStep(
   facts: MigrationFacts,
   { readers, hasRowSecurity }: { readonly readers: readonly string[]; readonly hasRowSecurity: boolean },
 ): InPlaceStep {
-  const { base, side, weights } = objectsOf(facts);
+  const { base, side, weights, project, projectQuery } = objectsOf(facts);
   const keys = sideKeys(facts);
   const from = baseKeys(facts, 't').map((column, i) => `${column} as ${keys[i]}`);
   const statements = [
@@ -41,6 +41,10 @@ export function sideTableStep(
     const to = readers.join(', ');
     statements.push(`grant usage on schema ${quoted(SCHEMA)} to ${to}`);
     statements.push(`grant select on ${[side, ...weights].join(', ')} to ${to}`);
+    const functions = [...new Set([project, projectQuery])].map(
+      (name) => `${name}(${facts.extension}.vector)`,
+    );
+    statements.push(`grant execute on function ${functions.join(', ')} to ${to}`);
   }
   return { title: 'a table for the compact vectors, for the roles that may read the full ones', statements };
 }

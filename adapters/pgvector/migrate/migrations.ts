@@ -172,9 +172,17 @@ export class PgvectorMigrations implements InPlaceMigrations {
   async resume(name: InPlaceName, options: InPlaceWorkOptions): Promise<InPlaceWork> {
     const found = await this.#connections.read(({ query }) => this.#stored(query, name));
     if (found === null) throw noMigration(name);
-    const { facts } = found;
-    const session = await Session.open(this.#connections, lockKeyOf(facts), options);
-    return new PgvectorInPlaceWork(session, { connections: this.#connections, facts, options });
+    const session = await Session.open(this.#connections, lockKeyOf(found.facts), options);
+    try {
+      // Another process may have removed it meanwhile, and begun another one.
+      const stored = await session.transaction('', (query) => this.#stored(query, name));
+      if (stored === null) throw noMigration(name);
+      const { facts } = stored;
+      return new PgvectorInPlaceWork(session, { connections: this.#connections, facts, options });
+    } catch (error) {
+      await session.close();
+      throw error;
+    }
   }
 
   async pause(name: InPlaceName, waitMs: number): Promise<boolean> {

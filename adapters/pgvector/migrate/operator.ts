@@ -2,8 +2,9 @@ import { expectDefined, TldrError } from '../../../src/core/errors.js';
 import type { InPlaceChange } from '../../../src/store/in-place-target.js';
 import { quoted } from '../catalog/identifiers.js';
 import { textIn, textsIn } from '../catalog/values.js';
-import { checkBaseIndex, indexedFunctionsStep, indexedProjection } from './base-index.js';
+import { checkBaseIndex, failureOfRemoval, indexedFunctionsStep, indexedProjection } from './base-index.js';
 import { wantedIndex } from './build-index.js';
+import { readersOf } from './install.js';
 import { OPERATORS, SCHEMA, hasFullVector, objectsOf, operator, type MigrationFacts } from './objects.js';
 import { changeRolePath, findRolePath, rolePathStatements, tryRolePath, type RolePath } from './role-path.js';
 import type { SessionQuery } from './session.js';
@@ -17,7 +18,7 @@ interface PlannedOperator {
   readonly before: string | null;
   /** Statements for the functions of the index, for the index, for the operator, and for the role. */
   readonly functions: readonly string[];
-  readonly index: string;
+  readonly index: ReturnType<typeof wantedIndex>;
   readonly operator: readonly string[];
 }
 
@@ -52,10 +53,15 @@ export async function planOperator(
     path: isSet ? own : rest === '' ? operatorSchema : `${operatorSchema}, ${rest}`,
     before: isSet && rest === inherited ? null : isSet ? rest : own,
     // In the layout index-only, functions and index are there.
-    functions: facts.layout === 'side' ? indexedFunctionsStep(facts, []).statements : [],
-    index: wantedIndex(facts, 'base').statement,
+    functions: await indexFunctions(query, facts),
+    index: wantedIndex(facts, 'base'),
     operator: operatorStatements(facts, role, lacking),
   };
+}
+
+async function indexFunctions(query: SessionQuery, facts: MigrationFacts): Promise<readonly string[]> {
+  if (facts.layout === 'index-only') return [];
+  return indexedFunctionsStep(facts, await readersOf(query, objectsOf(facts).base)).statements;
 }
 
 /** An administrator may have set the path before. */
@@ -92,15 +98,15 @@ export function plannedOperatorChange(planned: PlannedOperator): InPlaceChange {
     lines: [
       `${quoted(role)} gets an operator <=> of its own in ${quoted(database)}, which new connections find first; its searches stay as they are written`,
       APPROXIMATE,
-      'if it succeeds: `order by embedding <=> ... limit k` uses the index of compact vectors, which is built first if it is not there',
-      'if it fails: the role keeps its operators, and you can run this again',
+      `if it succeeds: \`order by embedding <=> ... limit k\` uses the index of compact vectors ${index.name}, which is built first if it is not there`,
+      'if it fails: the role keeps its operators, and you can run this again; a rollback removes the index if it was built',
       own === null
         ? 'to go back: a rollback removes operator and search path'
         : `to go back: a rollback removes the operator, and the search path is again ${own}`,
     ],
     statements: [
       ...functions,
-      ...(functions.length === 0 ? [] : [index]),
+      ...(functions.length === 0 ? [] : [index.statement]),
       ...planned.operator,
       ...rolePathStatements(rolePath, path),
     ],
@@ -154,16 +160,22 @@ export async function rollBackOperator(
   const { distance, operatorSchema } = objectsOf(facts);
   const type = `${facts.extension}.${facts.columnType}`;
   const signature = `${operatorSchema}.${OPERATORS[facts.distance].sign}`;
-  const users = await usersOf(query, `${signature}(${type},${type})`);
+  const users = await usersOf(query, facts);
   if (users.length > 0)
     throw new TldrError(
       'MISMATCH',
       `${users.join(', ')} was made with the operator of the compact vectors: drop it or make it again with ${operator(facts, OPERATORS[facts.distance].sign)}, then roll back`,
     );
   await restorePath(query, cutOver);
-  await query(`drop operator if exists ${signature} (${type}, ${type})`);
-  await query(`drop schema if exists ${operatorSchema}`);
-  await query(`drop function if exists ${distance}(${type}, ${type})`);
+  const statements = [
+    `drop operator if exists ${signature} (${type}, ${type})`,
+    `drop schema if exists ${operatorSchema}`,
+    `drop function if exists ${distance}(${type}, ${type})`,
+  ];
+  for (const statement of statements)
+    await query(statement).catch((error: unknown) => {
+      throw failureOfRemoval(error, statements);
+    });
 }
 
 async function restorePath(
@@ -181,13 +193,16 @@ async function restorePath(
   await changeRolePath(query, rolePath, pathBefore);
 }
 
-/** Returns what was made with an operator, such as views, for people. */
-async function usersOf(query: SessionQuery, signature: string): Promise<readonly string[]> {
+/** Returns what was made with the operator, such as views, for people. Needs no right to use the operator's schema. */
+async function usersOf(query: SessionQuery, facts: MigrationFacts): Promise<readonly string[]> {
+  const { extension, columnType, distance } = facts;
   const [row] = await query(
     `select coalesce(pg_catalog.json_agg(pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid)), '[]')::pg_catalog.text as names
-     from pg_catalog.pg_depend d where d.refclassid = 'pg_catalog.pg_operator'::pg_catalog.regclass
-       and d.refobjid = pg_catalog.to_regoperator($1) and d.deptype = 'n'`,
-    [signature],
+     from pg_catalog.pg_operator o join pg_catalog.pg_namespace n on n.oid = o.oprnamespace
+     join pg_catalog.pg_depend d on d.refobjid = o.oid and d.refclassid = 'pg_catalog.pg_operator'::pg_catalog.regclass
+     where n.nspname = $1 and o.oprname = $2 and d.deptype = 'n'
+       and o.oprleft = pg_catalog.to_regtype($3) and o.oprright = pg_catalog.to_regtype($3)`,
+    [objectsOf(facts).operatorSchema, OPERATORS[distance].sign, `${extension}.${columnType}`],
   );
   return textsIn(expectDefined(row, 'the users of an operator'), 'names');
 }
@@ -233,7 +248,7 @@ async function checkSchemaRights(query: SessionQuery, facts: MigrationFacts, rol
   const { operatorSchema } = objectsOf(facts);
   const [row] = await query(
     `select (case when n.oid is null then pg_catalog.has_database_privilege(d.oid, 'create')
-         else pg_catalog.has_schema_privilege(n.oid, 'create') end)::pg_catalog.text as "mayMake", (n.oid is null)::pg_catalog.text as "lacksSchema",
+         else pg_catalog.pg_has_role(n.nspowner, 'usage') end)::pg_catalog.text as "mayMake", (n.oid is null)::pg_catalog.text as "lacksSchema",
        pg_catalog.has_schema_privilege($2::pg_catalog.name, o.oid, 'usage')::pg_catalog.text as "hasUsage",
        pg_catalog.pg_has_role(o.nspowner, 'usage')::pg_catalog.text as "mayGrant", pg_catalog.quote_ident(current_user) as own
      from pg_catalog.pg_database d join pg_catalog.pg_namespace o on o.nspname = '${SCHEMA}'
@@ -243,31 +258,46 @@ async function checkSchemaRights(query: SessionQuery, facts: MigrationFacts, rol
   const rights = expectDefined(row, 'rights');
   const lacksUsage = textIn(rights, 'hasUsage') !== 'true';
   const mayGrant = textIn(rights, 'mayGrant') === 'true';
+  const lacksSchema = textIn(rights, 'lacksSchema') === 'true';
+  const own = textIn(rights, 'own');
   const asked = [
     ...(textIn(rights, 'mayMake') === 'true'
       ? []
-      : [`create schema ${operatorSchema} authorization ${textIn(rights, 'own')};`]),
+      : [
+          lacksSchema
+            ? `create schema ${operatorSchema} authorization ${own};`
+            : // A rollback drops the schema, which only its owner may.
+              `alter schema ${operatorSchema} owner to ${own};`,
+        ]),
     ...(lacksUsage && !mayGrant ? [`grant usage on schema ${SCHEMA} to ${quoted(role)};`] : []),
   ];
-  if (asked.length === 0) return { schema: textIn(rights, 'lacksSchema') === 'true', usage: lacksUsage };
+  if (asked.length === 0) return { schema: lacksSchema, usage: lacksUsage };
   throw new TldrError(
     'FORBIDDEN',
-    `${textIn(rights, 'own')} lacks rights that the operator needs. Ask an administrator to run:\n  ${asked.join('\n  ')}`,
+    `${own} lacks rights that the operator needs. Ask an administrator to run:\n  ${asked.join('\n  ')}`,
   );
 }
 
 /**
- * Makes what the operator needs first. Returns the index to build; null if it is there.
+ * Makes what the operator needs first. Returns the index to build.
  * @throws as `planOperator`; FORBIDDEN if this connection may not change the role's search path
  */
 export async function prepareOperator(
   query: SessionQuery,
   facts: MigrationFacts,
   role: string | undefined,
-): Promise<ReturnType<typeof wantedIndex> | null> {
+): Promise<ReturnType<typeof wantedIndex>> {
   const planned = await planOperator(query, facts, role);
   await tryRolePath(query, planned.rolePath, planned.path);
-  if (facts.layout === 'index-only') return null;
   for (const statement of planned.functions) await query(statement);
+  return planned.index;
+}
+
+/** Makes the functions of the operator's index, unless the layout has them. Returns the index, to build it again. */
+export async function prepareOperatorIndex(
+  query: SessionQuery,
+  facts: MigrationFacts,
+): Promise<ReturnType<typeof wantedIndex>> {
+  for (const statement of await indexFunctions(query, facts)) await query(statement);
   return wantedIndex(facts, 'base');
 }

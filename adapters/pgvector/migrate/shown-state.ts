@@ -1,6 +1,6 @@
 import type { InPlaceState } from '../../../src/store/in-place-target.js';
 import { textIn } from '../catalog/values.js';
-import { lackingBaseIndex } from './base-index.js';
+import { lackingBaseIndex, leftBaseIndex } from './base-index.js';
 import { lackingTriggers, partitionsWithoutTrigger } from './install.js';
 import { objectsOf, type MigrationFacts } from './objects.js';
 import type { SessionQuery } from './session.js';
@@ -20,6 +20,7 @@ export async function shownState(query: SessionQuery, stored: StoredMigration): 
   const { facts, tableOid, phase, paused, throttle, filled, verified, cutOver } = stored;
   const { fingerprint, inputDim, outputDim, layout, column } = facts;
   const oid = await tableOidOf(query, facts);
+  const runner = await runnerOf(query, facts);
   return {
     collection: objectsOf(facts).base,
     vectorName: column,
@@ -34,7 +35,9 @@ export async function shownState(query: SessionQuery, stored: StoredMigration): 
     points: oid === null ? null : await estimatedRows(query, oid),
     verified,
     cutOver: cutOver === null ? null : { form: cutOver.form, name: cutOver.name },
-    runner: await runnerOf(query, facts),
+    runner,
+    // While a process works, the index may be one that it builds for a cut-over.
+    leftovers: runner === null ? await leftBaseIndex(query, stored) : [],
     warnings:
       oid === null
         ? [`${objectsOf(facts).base} is not there any more, or has another name`]
@@ -44,13 +47,13 @@ export async function shownState(query: SessionQuery, stored: StoredMigration): 
 
 async function warningsOf(
   query: SessionQuery,
-  { facts, phase }: StoredMigration,
+  { facts, phase, cutOver }: StoredMigration,
   isSameTable: boolean,
 ): Promise<readonly string[]> {
   if (phase === 'installing') return [];
   const { base } = objectsOf(facts);
   const partitions = await partitionsWithoutTrigger(query, facts);
-  const index = phase === 'indexing' ? [] : await lackingBaseIndex(query, facts);
+  const index = phase === 'indexing' ? [] : await lackingBaseIndex(query, { facts, cutOver });
   return [
     ...index,
     ...(isSameTable ? [] : [`${base} was made again, as by a restore, since the migration began`]),

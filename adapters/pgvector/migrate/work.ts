@@ -11,19 +11,19 @@ import type {
   InPlaceWorkOptions,
 } from '../../../src/store/in-place-target.js';
 import type { Connections } from '../connect/connections.js';
-import { dropBaseIndex, lackingBaseIndex } from './base-index.js';
+import { dropBaseIndex, lackingBaseIndex, leftBaseIndex } from './base-index.js';
 import { buildCompactIndex, wantedIndex } from './build-index.js';
 import { compareProjections } from './compare-projections.js';
 import { compareAll, compareSample } from './compare.js';
 import { fillRange, rangeEnd, repairRange } from './fill.js';
 import { lackingTriggers, partitionTrigger, partitionsWithoutTrigger } from './install.js';
-import type { MigrationFacts } from './objects.js';
+import { objectsOf, type MigrationFacts } from './objects.js';
 import { sqlStateOf, type SessionQuery, type Session } from './session.js';
 import { shownState, tableOidOf } from './shown-state.js';
 import { changeState, readMigrations, type StateChange, type StoredMigration } from './state-table.js';
 import { completeInPlace, removeStatements } from './end.js';
 import { checkPhase, cutOverInPlace, rollBackInPlace } from './cut-over.js';
-import { prepareOperator } from './operator.js';
+import { prepareOperator, prepareOperatorIndex } from './operator.js';
 
 /** A batch waits for clients for less than this, so that the server never has to choose who gives way. */
 const BATCH_LOCK_MS = 250;
@@ -135,9 +135,19 @@ export class PgvectorInPlaceWork implements InPlaceWork {
       const query: SessionQuery = (text, values) => this.#connections.query(text, values);
       return (await this.#stored(query)).paused;
     };
-    const index = wantedIndex(this.#facts, this.#isIndexOnly ? 'base' : 'side');
-    await buildCompactIndex(this.#session, this.#connections, { index, isPaused, ...run });
+    for (const index of await this.#wantedIndexes())
+      await buildCompactIndex(this.#session, this.#connections, { index, isPaused, ...run });
     await this.#change({ phase: 'verifying' });
+  }
+
+  /** The index of the compact vectors; in the layout side, also that of an operator. */
+  #wantedIndexes(): Promise<readonly ReturnType<typeof wantedIndex>[]> {
+    return this.#session.transaction('', async (query) => {
+      const { facts, cutOver } = await this.#stored(query);
+      if (this.#isIndexOnly) return [wantedIndex(facts, 'base')];
+      const side = wantedIndex(facts, 'side');
+      return cutOver?.form === 'operator' ? [side, await prepareOperatorIndex(query, facts)] : [side];
+    });
   }
 
   async verify({
@@ -167,7 +177,7 @@ export class PgvectorInPlaceWork implements InPlaceWork {
   async #incomplete(query: SessionQuery): Promise<readonly string[]> {
     const partitions = await partitionsWithoutTrigger(query, this.#facts);
     return [
-      ...(await lackingBaseIndex(query, this.#facts)),
+      ...(await lackingBaseIndex(query, await this.#stored(query))),
       ...(await lackingTriggers(query, this.#facts)).map(({ line }) => line),
       ...partitions.map((partition) => `the partition ${partition} has no trigger for TRUNCATE`),
     ];
@@ -222,30 +232,52 @@ export class PgvectorInPlaceWork implements InPlaceWork {
     const index = await this.#session.transaction('', async (query) => {
       const stored = await this.#stored(query);
       checkPhase(stored, request);
-      return stored.cutOver === null ? prepareOperator(query, this.#facts, request.name) : null;
+      return stored.cutOver === null
+        ? prepareOperator(query, this.#facts, request.name)
+        : prepareOperatorIndex(query, this.#facts);
     });
-    if (index === null) return;
     const isPaused = (): Promise<boolean> => Promise.resolve(false);
     await buildCompactIndex(this.#session, this.#connections, { index, isPaused, ...run });
   }
 
   async rollBack(): Promise<InPlaceChange> {
-    const { change, form } = await this.#session.transaction('', async (query) => {
+    let done: InPlaceChange | null = null;
+    const change = await this.#session.transaction('', async (query) => {
       const stored = await this.#stored(query, { isLocked: true });
-      return { change: await rollBackInPlace(query, stored), form: stored.cutOver?.form };
+      if (stored.cutOver === null) {
+        // The connection may have been lost after the rollback was committed.
+        if (done !== null) return done;
+        const left = await leftBaseIndex(query, stored);
+        if (left.length > 0)
+          return { lines: left.map((name) => `${name}, which was left over, is removed`), statements: [] };
+      }
+      done = await rollBackInPlace(query, stored);
+      return done;
     });
     // In the layout index-only, the index was there before the cut-over.
-    if (form === 'operator' && !this.#isIndexOnly) await dropBaseIndex(this.#session, this.#facts);
+    if (!this.#isIndexOnly) await dropBaseIndex(this.#session, this.#facts);
     return change;
   }
 
   async complete(completion: InPlaceCompletion): Promise<InPlaceChange> {
     const stored = await this.#session.transaction('', (query) => this.#stored(query));
-    return completeInPlace(this.#session, stored, completion);
+    const { lines, statements } = await completeInPlace(this.#session, stored, completion);
+    if (stored.cutOver?.form !== 'operator') return { lines, statements };
+    const { baseIndex } = objectsOf(this.#facts);
+    return { lines: [...lines, `the operator needs the index ${baseIndex}, which stays`], statements };
   }
 
   async remove(): Promise<void> {
     await this.#locking(async (query) => {
+      const [stored] = await readMigrations(query, this.#facts, { isLocked: true });
+      // Removed already: the connection may have been lost after that was committed.
+      if (stored?.facts.fingerprint !== this.#facts.fingerprint) return;
+      // Another process may have cut over while this one waited for the lock of the migration.
+      const { cutOver } = stored;
+      if (cutOver !== null && cutOver.form !== 'none')
+        throw new TldrError('INVALID_ARGUMENT', `${cutOver.name} uses the compact vectors`, {
+          hint: 'roll-back-first',
+        });
       await query((await removeStatements(query, this.#facts)).join('; '));
     });
   }
@@ -260,7 +292,7 @@ export class PgvectorInPlaceWork implements InPlaceWork {
   ): Promise<StoredMigration> {
     const { schema, table, column } = this.#facts;
     const [stored] = await readMigrations(query, { schema, table, column }, options);
-    if (stored !== undefined) return stored;
+    if (stored?.facts.fingerprint === this.#facts.fingerprint) return stored;
     throw new TldrError('NOT_FOUND', `the migration of ${schema}.${table} was removed meanwhile`);
   }
 

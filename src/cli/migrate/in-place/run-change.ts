@@ -1,5 +1,5 @@
 import { TldrError } from '../../../core/errors.js';
-import type { InPlaceChange, InPlaceCutOverRequest } from '../../../store/in-place-target.js';
+import type { InPlaceChange, InPlaceCutOverRequest, InPlaceState } from '../../../store/in-place-target.js';
 import type { ConsoleRun } from '../../console/command-output.js';
 import type { CommandStages } from '../../console/progress/stages.js';
 import { nextCommand, sameCommandWith } from '../../console/next-commands.js';
@@ -93,21 +93,34 @@ export function cutOverRequestOf({
 export function runRollbackTable(table: string, flags: ExecuteTableFlags): Promise<void> {
   return withTable(table, flags, async (command) => {
     const { run } = command;
-    const { cutOver } = await stateOf(command);
-    if (cutOver === null) throw new TldrError('NOT_FOUND', 'there was no cut-over');
+    const state = await stateOf(command);
+    if (state.cutOver === null && state.leftovers.length === 0)
+      throw new TldrError('NOT_FOUND', 'there was no cut-over');
     if (flags.execute !== true) {
-      run.say(
-        cutOver.form === 'none'
-          ? 'nothing was changed for clients, so only the state is changed'
-          : cutOver.form === 'operator'
-            ? `if it succeeds: the role ${cutOver.name} has its operators and search path of before the cut-over`
-            : `if it succeeds: ${cutOver.name} is again what it was before the cut-over`,
-      );
+      for (const line of rollbackLines(state)) run.say(line);
       sayDryRun(run, { lines: [], statements: [] });
       return;
     }
     await changed(command, flags, await working(command, flags, (work) => work.rollBack()));
   });
+}
+
+/** Says what a rollback would do. */
+function rollbackLines({ cutOver, leftovers }: InPlaceState): readonly string[] {
+  const left = leftovers.map((name) => `if it succeeds: ${name}, which was left over, is removed`);
+  if (cutOver === null) return left;
+  const { form, name } = cutOver;
+  switch (form) {
+    case 'none':
+      return ['nothing was changed for clients, so only the state is changed', ...left];
+    case 'operator':
+      return [
+        `if it succeeds: the role ${name} has its operators and search path of before the cut-over`,
+        ...left,
+      ];
+    case 'function':
+      return [`if it succeeds: ${name} is again what it was before the cut-over`, ...left];
+  }
 }
 
 /** Runs `migrate complete` for a table. */

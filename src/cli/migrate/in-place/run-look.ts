@@ -62,6 +62,8 @@ function sayState(run: ConsoleRun, state: InPlaceState): void {
     );
   if (cutOver !== null)
     run.say(`  cut-over (${cutOver.form}): ${cutOver.name === '' ? 'by clients' : cutOver.name}`);
+  for (const name of state.leftovers)
+    run.say(run.paint(`  ${name} was left over: \`migrate rollback\` removes it`, 'warning'));
   for (const warning of state.warnings)
     run.say(run.paint(`  ${warning}: \`migrate resume\` repairs it`, 'warning'));
 }
