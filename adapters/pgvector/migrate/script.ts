@@ -118,6 +118,8 @@ begin
   if ${sha256('present')} is distinct from ${expected} then
     raise exception '% was changed after this file was written: nothing was replaced. Run migrate cutover instead of this file', ${name};
   end if;
+  -- Loads the extension, which lets a role that is no superuser set its settings.
+  perform '[1]'::${facts.extension}.vector;
   execute $as_${tag}$${statement}$as_${tag}$;
   update "tldr"."migration" set phase = 'cut-over', cut_over = pg_catalog.jsonb_build_object('form', 'function', 'name', ${name},
     'undo', pg_catalog.jsonb_build_array(${isNew ? literal(undo) : 'present'}),

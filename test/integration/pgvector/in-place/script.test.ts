@@ -4,7 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { runCli, type CliResult } from '../../../support/cli/run-cli.js';
-import { expectEqual, linearEncoder, makeDocuments, sideTables } from '../../../support/postgres/in-place.js';
+import {
+  asRole,
+  expectEqual,
+  linearEncoder,
+  makeDocuments,
+  sideTables,
+} from '../../../support/postgres/in-place.js';
 import {
   startPostgres,
   testsOnPostgres,
@@ -151,6 +157,27 @@ describe('the steps of a migration as files', () => {
     await succeeded('migrate', 'rollback', 'searched', '--execute');
     expect(await server.sql(definition)).toEqual(before);
     await succeeded('migrate', 'abort', 'searched', '--execute');
+  });
+
+  postgresTest('run each in a connection of its own, by a role that is no superuser', async () => {
+    await makeDocuments(server, 'owned', { rows: 20 });
+    const [{ database } = {}] = await server.sql('select current_database()::text as database');
+    await server.sql(`create role owns login; alter table owned owner to owns;
+      grant create on schema public to owns; grant create on database ${String(database)} to owns;
+      drop schema if exists tldr cascade`);
+    const form = ['--form', 'function', '--function', 'find_owned'];
+    await succeeded('sql', 'owned', '--encoder', 'enc.onnx', '--steps', 'owned', ...form);
+    for (const file of (await readdir(join(cwd, 'owned'))).sort())
+      await asRole(server, 'owns', await readFile(join(cwd, 'owned', file), 'utf8'));
+    const [nearest] = await asRole(
+      server,
+      'owns',
+      `select id from find_owned((select embedding from owned where id = 9), 1)`,
+    );
+    expect(nearest).toEqual({ id: 9 });
+    await succeeded('migrate', 'rollback', 'owned', '--execute');
+    await succeeded('migrate', 'abort', 'owned', '--execute');
+    await server.sql('drop table owned; drop owned by owns; drop role owns');
   });
 
   postgresTest('of the layout index-only, and files that are there already are kept', async () => {
