@@ -2,7 +2,8 @@ import type { DemoSearch } from '../../../src/store/adapter.js';
 import { literal, quoted } from '../catalog/identifiers.js';
 import { numberIn } from '../catalog/values.js';
 import type { Connections } from '../connect/connections.js';
-import { OPERATORS, objectsOf, operator, type MigrationFacts } from '../migrate/objects.js';
+import { OPERATORS } from '../catalog/vector-operators.js';
+import { objectsOf, operator, type MigrationFacts } from '../migrate/objects.js';
 import { compactQueryOf, twoStageStatement } from '../migrate/search-query.js';
 import { EF_DEFAULT } from '../read/search-rows.js';
 

@@ -2,7 +2,7 @@ import { isTldrError, TldrError } from '../../../src/core/errors.js';
 import type { InPlaceStep } from '../../../src/store/in-place-target.js';
 import { quoted } from '../catalog/identifiers.js';
 import { numberIn, textIn } from '../catalog/values.js';
-import { OPERATORS, SCHEMA, compactTypeOf, objectsOf, type MigrationFacts } from './objects.js';
+import { SCHEMA, asVector, compactTypeOf, hnswStatement, objectsOf, type MigrationFacts } from './objects.js';
 import { sqlStateOf, type Session, type SessionQuery } from './session.js';
 import type { StoredCutOver } from './state-table.js';
 
@@ -15,9 +15,7 @@ export function indexedProjection(
   expression: string,
   by: 'indexedProject' | 'indexedProjectQuery',
 ): string {
-  const { extension, columnType } = facts;
-  const full = columnType === 'vector' ? expression : `(${expression})::${extension}.vector`;
-  return `(${objectsOf(facts)[by]}(${full})::${compactTypeOf(facts)})`;
+  return `(${objectsOf(facts)[by]}(${asVector(facts, expression)})::${compactTypeOf(facts)})`;
 }
 
 /**
@@ -49,11 +47,8 @@ end $project$`;
 /** The statement that builds the index of an expression of the base table while clients write. */
 export function baseIndexStatement(facts: MigrationFacts): string {
   const { base, baseIndexName } = objectsOf(facts);
-  const { extension, compactType, compactDistance, hnswM, column } = facts;
-  const { indexClass } = OPERATORS[compactDistance];
-  const settings = hnswM === null ? '' : ` with (m = ${hnswM}, ef_construction = ${Math.max(64, 2 * hnswM)})`;
-  const expression = indexedProjection(facts, quoted(column), 'indexedProject');
-  return `create index concurrently ${quoted(baseIndexName)} on ${base} using hnsw (${expression} ${extension}.${compactType}_${indexClass})${settings}`;
+  const expression = indexedProjection(facts, quoted(facts.column), 'indexedProject');
+  return hnswStatement(facts, { name: baseIndexName, table: base, expression });
 }
 
 /**

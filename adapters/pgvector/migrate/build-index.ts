@@ -1,10 +1,10 @@
 import { sleep, throwIfAborted, type RunOptions } from '../../../src/core/run-options.js';
 import { TldrError } from '../../../src/core/errors.js';
-import { literal, quoted } from '../catalog/identifiers.js';
+import { literal } from '../catalog/identifiers.js';
 import { numberIn, textIn } from '../catalog/values.js';
 import type { Connections } from '../connect/connections.js';
 import { baseIndexStatement } from './base-index.js';
-import { OPERATORS, objectsOf, type MigrationFacts } from './objects.js';
+import { hnswStatement, objectsOf, type MigrationFacts } from './objects.js';
 import { sqlStateOf, type Session } from './session.js';
 
 const POLL_MS = 1_000;
@@ -20,19 +20,10 @@ interface WantedIndex {
 
 /** Returns the index of the compact vectors in the side table, or that of the base table's expression. */
 export function wantedIndex(facts: MigrationFacts, of: 'side' | 'base'): WantedIndex {
-  const { index, baseIndex } = objectsOf(facts);
+  const { side, index, indexName, baseIndex } = objectsOf(facts);
   return of === 'side'
-    ? { name: index, statement: indexStatement(facts) }
+    ? { name: index, statement: hnswStatement(facts, { name: indexName, table: side, expression: 'z' }) }
     : { name: baseIndex, statement: baseIndexStatement(facts) };
-}
-
-/** The statement that builds the index of the side table while clients write. */
-function indexStatement(facts: MigrationFacts): string {
-  const { side, indexName } = objectsOf(facts);
-  const { extension, compactType, compactDistance, hnswM } = facts;
-  const { indexClass } = OPERATORS[compactDistance];
-  const settings = hnswM === null ? '' : ` with (m = ${hnswM}, ef_construction = ${Math.max(64, 2 * hnswM)})`;
-  return `create index concurrently ${quoted(indexName)} on ${side} using hnsw (z ${extension}.${compactType}_${indexClass})${settings}`;
 }
 
 /** Builds the index. An index that is invalid, because its building was cut off, is dropped and built again. */

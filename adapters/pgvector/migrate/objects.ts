@@ -3,6 +3,7 @@ import type { Distance } from '../../../src/core/distance.js';
 import type { Encoder } from '../../../src/encoder/model.js';
 import type { KeyColumn, TableFacts, VectorColumnFacts } from '../catalog/describe-table.js';
 import { literal, quoted } from '../catalog/identifiers.js';
+import { OPERATORS } from '../catalog/vector-operators.js';
 import type { InPlaceLayout } from '../../../src/store/in-place-target.js';
 import { encoderId } from '../sql/encoder-script.js';
 
@@ -11,14 +12,6 @@ export const SCHEMA = 'tldr';
 /** Names in PostgreSQL have 63 bytes at most, and prefixes and suffixes need some of them. */
 const TABLE_BYTES = 32;
 const HASH_DIGITS = 8;
-
-/** The operator and the operator class of an index, by distance. */
-export const OPERATORS: Readonly<Record<Distance, { readonly sign: string; readonly indexClass: string }>> = {
-  cosine: { sign: '<=>', indexClass: 'cosine_ops' },
-  dot: { sign: '<#>', indexClass: 'ip_ops' },
-  euclid: { sign: '<->', indexClass: 'l2_ops' },
-  manhattan: { sign: '<+>', indexClass: 'l1_ops' },
-};
 
 /** Facts of one migration, from which all its statements are made. They are stored with its state. */
 export interface MigrationFacts {
@@ -168,24 +161,33 @@ export function compactTypeOf({ extension, compactType, outputDim }: MigrationFa
   return `${extension}.${compactType}(${outputDim})`;
 }
 
+/** An expression of the column's type as a `vector`, which is what functions of an encoder take. */
+export function asVector({ extension, columnType }: MigrationFacts, expression: string): string {
+  return columnType === 'vector' ? expression : `(${expression})::${extension}.vector`;
+}
+
 /** The compact vector of an expression that gives the full one. */
 export function compactProjection(
   facts: MigrationFacts,
   expression: string,
   by: 'project' | 'projectQuery',
 ): string {
-  const { extension, columnType } = facts;
-  const full = columnType === 'vector' ? expression : `(${expression})::${extension}.vector`;
-  return `${objectsOf(facts)[by]}(${full})::${compactTypeOf(facts)}`;
+  return `${objectsOf(facts)[by]}(${asVector(facts, expression)})::${compactTypeOf(facts)}`;
 }
 
 /** A condition that holds if an expression gives a vector that the encoder takes. */
-export function hasFullVector(
-  { extension, columnType, inputDim }: MigrationFacts,
-  expression: string,
+export function hasFullVector(facts: MigrationFacts, expression: string): string {
+  return `${facts.extension}.vector_dims(${asVector(facts, expression)}) = ${facts.inputDim}`;
+}
+
+/** The statement that builds an index of compact vectors while clients write. */
+export function hnswStatement(
+  { extension, compactType, compactDistance, hnswM }: MigrationFacts,
+  { name, table, expression }: { readonly name: string; readonly table: string; readonly expression: string },
 ): string {
-  const full = columnType === 'vector' ? expression : `(${expression})::${extension}.vector`;
-  return `${extension}.vector_dims(${full}) = ${inputDim}`;
+  const { indexClass } = OPERATORS[compactDistance];
+  const settings = hnswM === null ? '' : ` with (m = ${hnswM}, ef_construction = ${Math.max(64, 2 * hnswM)})`;
+  return `create index concurrently ${quoted(name)} on ${table} using hnsw (${expression} ${extension}.${compactType}_${indexClass})${settings}`;
 }
 
 /** An operator with its schema: a restore, and functions with a search path of their own, find no other. */

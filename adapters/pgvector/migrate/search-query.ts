@@ -1,14 +1,7 @@
+import { OPERATORS } from '../catalog/vector-operators.js';
 import { quoted } from '../catalog/identifiers.js';
 import { indexedProjection } from './base-index.js';
-import {
-  OPERATORS,
-  baseKeys,
-  compactTypeOf,
-  objectsOf,
-  operator,
-  sideKeys,
-  type MigrationFacts,
-} from './objects.js';
+import { baseKeys, compactTypeOf, objectsOf, operator, sideKeys, type MigrationFacts } from './objects.js';
 
 /** Parts of a search in two stages. */
 export interface SearchParts {

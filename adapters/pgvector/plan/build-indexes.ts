@@ -1,19 +1,13 @@
 import type pg from 'pg';
-import type { Distance } from '../../../src/core/distance.js';
 import { isTldrError } from '../../../src/core/errors.js';
 import { throwIfAborted, type RunOptions } from '../../../src/core/run-options.js';
 import { quoted } from '../catalog/identifiers.js';
 import { numberIn } from '../catalog/values.js';
+import { OPERATORS } from '../catalog/vector-operators.js';
 import type { Connections, Row } from '../connect/connections.js';
 import { failureOfStatement } from '../connect/failures.js';
 import { FULL_TABLE, inIndexForm, type ScratchSettings, type StoredVector } from './stored-vectors.js';
 
-const CLASS_OF_DISTANCE: Readonly<Record<Distance, string>> = {
-  cosine: 'cosine',
-  dot: 'ip',
-  euclid: 'l2',
-  manhattan: 'l1',
-};
 /** Indexes that are built at the same time. */
 const BUILDS = 2;
 /** Bits of a component that a bit replaces. */
@@ -158,7 +152,7 @@ async function rowsOf(client: pg.Client, { schema }: ScratchPlace): Promise<numb
 function indexStatement(vector: StoredVector, { schema, settings }: ScratchPlace, rows: number): string {
   const { extension, estimatedRows } = settings;
   const { name, table, form, distance, index } = vector;
-  const operators = form === 'bit' ? 'bit_hamming_ops' : `${form}_${CLASS_OF_DISTANCE[distance]}_ops`;
+  const operators = form === 'bit' ? 'bit_hamming_ops' : `${form}_${OPERATORS[distance].indexClass}`;
   const on = `${quoted(schema)}.${quoted(table)}`;
   const { lists = null, m, efConstruction } = index ?? { m: 16, efConstruction: 64 };
   // A sample has as many rows in a list as the table.

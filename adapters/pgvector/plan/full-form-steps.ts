@@ -1,15 +1,8 @@
-import type { Distance } from '../../../src/core/distance.js';
 import type { FullForm } from '../../../src/store/adapter.js';
 import { partsOfName, quoted } from '../catalog/identifiers.js';
-import { SEARCH_OPERATORS } from '../read/search-rows.js';
+import { OPERATORS } from '../catalog/vector-operators.js';
 
 const TOP = 10;
-const CLASSES: Readonly<Record<Distance, string>> = {
-  cosine: 'cosine',
-  dot: 'ip',
-  euclid: 'l2',
-  manhattan: 'l1',
-};
 const PLAIN = /^[a-z_][a-z0-9_]*$/;
 
 /** Returns the statements that index full vectors in a measured form, and that search them. */
@@ -31,12 +24,13 @@ export function fullFormSteps({
     if (type === 'bit') return `binary_quantize(${operand})::bit(${length})`;
     return `${prefix === null ? operand : `subvector(${operand}, 1, ${prefix})`}::${type}(${length})`;
   };
-  const operators = type === 'bit' ? 'bit_hamming_ops' : `${type}_${CLASSES[vector.distance]}_ops`;
-  const by = `${formOf(column)} ${type === 'bit' ? '<~>' : SEARCH_OPERATORS[vector.distance]} ${formOf('$1')}`;
+  const { sign, indexClass } = OPERATORS[vector.distance];
+  const operators = type === 'bit' ? 'bit_hamming_ops' : `${type}_${indexClass}`;
+  const by = `${formOf(column)} ${type === 'bit' ? '<~>' : sign} ${formOf('$1')}`;
   const candidates = TOP * oversampling;
   const search =
     oversampling > 1
-      ? `select * from (select * from ${table} order by ${by} limit ${candidates}) first order by ${column} ${SEARCH_OPERATORS[vector.distance]} $1 limit ${TOP};`
+      ? `select * from (select * from ${table} order by ${by} limit ${candidates}) first order by ${column} ${sign} $1 limit ${TOP};`
       : `select * from ${table} order by ${by} limit ${TOP};`;
   return [
     `create index concurrently on ${table} using hnsw ((${formOf(column)}) ${operators}) with (m = ${hnswM});`,

@@ -1,6 +1,6 @@
 import type { SearchRequest } from '../../../src/store/search.js';
 import { quoted } from '../catalog/identifiers.js';
-import { SEARCH_OPERATORS } from '../read/search-rows.js';
+import { OPERATORS } from '../catalog/vector-operators.js';
 import {
   FULL_TABLE,
   inIndexForm,
@@ -59,7 +59,7 @@ function firstStage(
 
 /** The distance as the index has it. */
 function indexDistance(vector: StoredVector, extension: string): string {
-  const operator = vector.form === 'bit' ? '<~>' : SEARCH_OPERATORS[vector.distance];
+  const operator = vector.form === 'bit' ? '<~>' : OPERATORS[vector.distance].sign;
   const query = `$1::${extension}.${vector.columnType}`;
   return `${inIndexForm(vector, 't.v', extension)} operator(${extension}.${operator}) ${inIndexForm(vector, query, extension)}`;
 }
@@ -71,7 +71,7 @@ function plainDistance(
   parameter: string,
   extension: string,
 ): string {
-  return `${table}.v operator(${extension}.${SEARCH_OPERATORS[distance]}) ${parameter}::${extension}.${columnType}`;
+  return `${table}.v operator(${extension}.${OPERATORS[distance].sign}) ${parameter}::${extension}.${columnType}`;
 }
 
 function vectorText(vector: Float32Array): string {

@@ -4,6 +4,7 @@ import type { CompactForm, EncoderInDatabase } from '../../../src/store/beside/p
 import type { TableFacts, VectorColumnFacts } from '../catalog/describe-table.js';
 import { quoted } from '../catalog/identifiers.js';
 import { textIn } from '../catalog/values.js';
+import { OPERATORS } from '../catalog/vector-operators.js';
 import type { ReadTransaction } from '../connect/connections.js';
 import { encoderId } from '../sql/encoder-script.js';
 import { searchedColumn, type SearchedVector } from './search-rows.js';
@@ -14,22 +15,15 @@ export interface SearchedBeside {
   readonly form: CompactForm;
 }
 
-/** What is asked for: the compact vectors of a column by an encoder. */
+/** A request for the compact vectors of a column by an encoder. */
 export interface CompactRequest {
   readonly column: VectorColumnFacts;
   readonly encoder: EncoderInDatabase;
 }
 
-/** Said of every search in one pass. */
+/** The note on every search in one pass. */
 export const APPROXIMATE =
   'distances of a search in one pass, and of an operator over compact vectors, are approximate; after rescoring they are those of the full vectors';
-
-const CLASSES: Readonly<Record<Distance, string>> = {
-  cosine: 'cosine_ops',
-  dot: 'ip_ops',
-  euclid: 'l2_ops',
-  manhattan: 'l1_ops',
-};
 
 /** Returns how a table is searched by the function of an encoder. @throws NOT_FOUND without that function */
 export async function compactExpression(
@@ -116,7 +110,7 @@ async function indexedExpression(
      where i.indrelid = $1::pg_catalog.oid and i.indisvalid and i.indexprs is not null and i.indpred is null
        and pg_catalog.strpos(pg_catalog.pg_get_expr(i.indexprs, i.indrelid), $2) > 0
        and o.opcname = any(array['vector_' || $3, 'halfvec_' || $3]) order by i.indexrelid limit 1`,
-    [oid, name, CLASSES[distance]],
+    [oid, name, OPERATORS[distance].indexClass],
   );
   if (row === undefined) return null;
   const type = textIn(row, 'operators').startsWith('halfvec') ? 'halfvec' : 'vector';

@@ -4,17 +4,11 @@ import type { ScoredPoint, SearchRequest } from '../../../src/store/search.js';
 import type { TableFacts, VectorColumnFacts } from '../catalog/describe-table.js';
 import { quoted } from '../catalog/identifiers.js';
 import { textIn } from '../catalog/values.js';
+import { OPERATORS } from '../catalog/vector-operators.js';
 import type { Connections, Row } from '../connect/connections.js';
 import { idOfParts } from './row-keys.js';
 import { hasVectorCondition, payloadSelection } from './statements.js';
 
-/** The operators of distances. */
-export const SEARCH_OPERATORS: Readonly<Record<Distance, string>> = {
-  cosine: '<=>',
-  dot: '<#>',
-  euclid: '<->',
-  manhattan: '<+>',
-};
 /** The most candidates that an HNSW index returns at once. */
 export const EF_MAX = 1_000;
 /** The number of candidates that pgvector takes without a setting. */
@@ -77,7 +71,7 @@ function distanceOf(
   { extension }: TableFacts,
   parameter: string,
 ): string {
-  return `${expression} operator(${extension}.${SEARCH_OPERATORS[distance]}) ${parameter}::${extension}.${type}`;
+  return `${expression} operator(${extension}.${OPERATORS[distance].sign}) ${parameter}::${extension}.${type}`;
 }
 
 function checkLength({ name, dim }: SearchedVector, vector: Float32Array): void {

@@ -75,6 +75,13 @@ export async function asRole(
   }
 }
 
+/** The side table of a migrated table. */
+export async function sideOf(server: PostgresServer, table: string): Promise<string> {
+  const found = (await sideTables(server)).find((name) => name.includes(`compact_${table}_`));
+  expect(found).toBeDefined();
+  return String(found);
+}
+
 /** Opens the store, runs `body`, and closes it. */
 export async function withPgvector<T>(url: string, body: (store: PgvectorStore) => Promise<T>): Promise<T> {
   const store = await openPgvector({ url });

@@ -14,6 +14,7 @@ import {
   linearEncoder,
   makeDocuments,
   resumeTable,
+  sideOf,
   sideTables,
   startTable,
   urlAs,
@@ -42,15 +43,8 @@ afterAll(async () => {
   await rm(cwd, { recursive: true, force: true });
 });
 
-/** The side table of a migrated table. */
-async function sideOf(table: string, from: PostgresServer = server): Promise<string> {
-  const found = (await sideTables(from)).find((name) => name.includes(`compact_${table}_`));
-  expect(found).toBeDefined();
-  return String(found);
-}
-
 async function expectAllEqual(table: string): Promise<void> {
-  await expectEqual(server, { table, side: await sideOf(table), encoder: ENCODER });
+  await expectEqual(server, { table, side: await sideOf(server, table), encoder: ENCODER });
 }
 
 describe('clients change rows', () => {
@@ -113,7 +107,7 @@ describe('clients change rows', () => {
     async () => {
       await makeDocuments(server, 'old_snapshots', { rows: 3 });
       await startTable(server.url, 'old_snapshots', ENCODER);
-      const side = await sideOf('old_snapshots');
+      const side = await sideOf(server, 'old_snapshots');
       await server.sql(`create table kept as select * from ${side}`);
       await server.sql(`delete from ${side}`);
       const client = new pg.Client({ connectionString: server.url });
@@ -198,7 +192,7 @@ describe('tables of other forms', () => {
         `insert into parted values (${id}, '${id % 2 === 0 ? 'a' : 'b'}', '${vectorText(rng)}')`,
       );
     await startTable(server.url, 'parted', ENCODER);
-    const side = await sideOf('parted');
+    const side = await sideOf(server, 'parted');
     const counts = (): Promise<readonly Record<string, unknown>[]> =>
       server.sql(
         `select (select count(*)::int from parted) as full, (select count(*)::int from ${side}) as compact, (select count(*)::int from parted join ${side} on id = k1 and region = k2) as pairs`,
@@ -260,7 +254,7 @@ describe('tables of other forms', () => {
     expect(ends.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
     const [rows] = await server.sql(`select fingerprint from tldr.migration where table_name = 'contested'`);
     const encoder = encoders.find(({ fingerprint }) => fingerprint === rows?.['fingerprint']) ?? ENCODER;
-    await expectEqual(server, { table: 'contested', side: await sideOf('contested'), encoder });
+    await expectEqual(server, { table: 'contested', side: await sideOf(server, 'contested'), encoder });
   });
 
   postgresTest.each<readonly [string, string, string]>([
@@ -293,7 +287,11 @@ describe('rights', () => {
     expect(asked.join()).toContain('grant select, update, trigger on "public"."guarded" to helper;');
     for (const statement of asked) await server.sql(statement);
     await startTable(urlAs(server, 'helper'), 'guarded', linearEncoder(5));
-    await expectEqual(server, { table: 'guarded', side: await sideOf('guarded'), encoder: linearEncoder(5) });
+    await expectEqual(server, {
+      table: 'guarded',
+      side: await sideOf(server, 'guarded'),
+      encoder: linearEncoder(5),
+    });
   });
 
   postgresTest('of readers follow those of the table, with row-level security too', async () => {
@@ -302,7 +300,7 @@ describe('rights', () => {
     await server.sql('alter table secured enable row level security');
     await server.sql(`create policy few on secured using (id <= 4)`);
     await startTable(server.url, 'secured', ENCODER);
-    const side = await sideOf('secured');
+    const side = await sideOf(server, 'secured');
     await withPgvector(server.url, async (store) => {
       const work = await store.inPlace.resume(
         { collection: 'secured', vectorName: undefined },
@@ -389,7 +387,7 @@ describe('what is left by others', () => {
   postgresTest('an invalid index is dropped and built again', async () => {
     await makeDocuments(server, 'broken', { rows: 10 });
     await startTable(server.url, 'broken', ENCODER);
-    const index = `${(await sideOf('broken')).replace('tldr.', '')}_hnsw`;
+    const index = `${(await sideOf(server, 'broken')).replace('tldr.', '')}_hnsw`;
     await server.sql(`update pg_index set indisvalid = false where indexrelid = 'tldr."${index}"'::regclass`);
     await server.sql(`update tldr.migration set phase = 'indexing' where table_name = 'broken'`);
     await resumeTable(server.url, 'broken');
@@ -429,7 +427,7 @@ describe('what is left by others', () => {
       await run(program('pg_dump'), ['-d', own.url, '-f', whole]);
       const copy = await server.beside();
       await run(program('psql'), ['-q', '-v', 'ON_ERROR_STOP=1', '-d', copy.url, '-f', whole]);
-      const side = await sideOf('dumped', copy);
+      const side = await sideOf(copy, 'dumped');
       await copy.sql(`update dumped set embedding = '${vectorText(rng)}' where id = 1`);
       await expectEqual(copy, { table: 'dumped', side, encoder: ENCODER });
       await withPgvector(copy.url, async (store) => {

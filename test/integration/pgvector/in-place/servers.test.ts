@@ -6,6 +6,7 @@ import {
   linearEncoder,
   makeDocuments,
   resumeTable,
+  sideOf,
   sideTables,
   startTable,
   vectorText,
@@ -30,14 +31,8 @@ afterAll(async () => {
   await server.stop();
 });
 
-async function sideOf(table: string): Promise<string> {
-  const found = (await sideTables(server)).find((name) => name.includes(`compact_${table}_`));
-  expect(found).toBeDefined();
-  return String(found);
-}
-
 async function expectAllEqual(table: string): Promise<void> {
-  await expectEqual(server, { table, side: await sideOf(table), encoder: ENCODER });
+  await expectEqual(server, { table, side: await sideOf(server, table), encoder: ENCODER });
 }
 
 /** Runs statements in one connection. Returns the rows of the last one. */
@@ -73,7 +68,7 @@ describe('a search path that finds nothing', () => {
     await makeDocuments(server, 'pathless');
     await startTable(server.url, 'pathless', ENCODER);
     await cutOver('pathless', 'find_pathless');
-    const side = await sideOf('pathless');
+    const side = await sideOf(server, 'pathless');
     const one = vectorText(rng);
     const found = await inOneSession([
       `set search_path = ''`,
@@ -98,7 +93,7 @@ describe('a search with a filter', () => {
     await startTable(server.url, 'filtered', ENCODER);
     await cutOver('filtered', 'find_filtered');
     await server.sql(`analyze filtered`);
-    const side = await sideOf('filtered');
+    const side = await sideOf(server, 'filtered');
     await server.sql(`analyze ${side}`);
     // The index is used however small the table is.
     const byIndex = [
@@ -156,7 +151,7 @@ describe('a role that does not own the table', () => {
     const own = linearEncoder(7);
     await startTable(url.href, 'borrowed', own);
     await server.sql(`update borrowed set embedding = '${vectorText(rng)}' where id = 3`);
-    await expectEqual(server, { table: 'borrowed', side: await sideOf('borrowed'), encoder: own });
+    await expectEqual(server, { table: 'borrowed', side: await sideOf(server, 'borrowed'), encoder: own });
     await withPgvector(url.href, async (store) => {
       const work = await store.inPlace.resume(
         { collection: 'borrowed', vectorName: undefined },
