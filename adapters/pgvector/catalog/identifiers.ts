@@ -11,6 +11,12 @@ export function literal(text: string): string {
   return text.includes('\\') ? ` E'${doubled.replaceAll('\\', '\\\\')}'` : `'${doubled}'`;
 }
 
+/** A text between dollar quotes, as the body of a function. The quotes stand nowhere in the text, such as in a name. */
+export function dollarQuoted(tag: string, text: string): string {
+  const quote = `$${tag}$`;
+  return text.includes(quote) ? dollarQuoted(`${tag}_`, text) : `${quote}${text}${quote}`;
+}
+
 /** A name that is written as in SQL, part by part. */
 export interface NamePart {
   readonly text: string;

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { TldrError } from '../../../src/core/errors.js';
 import type { InPlaceCutOverRequest, InPlaceStep } from '../../../src/store/in-place-target.js';
-import { literal, quoted } from '../catalog/identifiers.js';
+import { dollarQuoted, literal, quoted } from '../catalog/identifiers.js';
 import { indexedProjection } from './base-index.js';
 import { comparedPairs } from './compare.js';
 import { fillStatement } from './fill.js';
@@ -66,7 +66,7 @@ function checkStatement(facts: MigrationFacts): string {
       ? `select pg_catalog.count(*), pg_catalog.count(*) filter (where z is null or p is null or ${differs}) into checked, differing from ${pairs}`
       : `select pg_catalog.count(*), pg_catalog.count(*) filter (where ${indexedProjection(facts, full, 'indexedProject')} is null) into checked, differing from ${base} t where ${hasFullVector(facts, full)}`;
   const where = facts.layout === 'side' ? side : base;
-  return `do $check$
+  const body = `
 declare
   checked pg_catalog.int8;
   differing pg_catalog.int8;
@@ -77,7 +77,8 @@ begin
   end if;
   update "tldr"."migration" set phase = 'ready', filled = ${facts.layout === 'side' ? 'checked' : '0'}, verified = pg_catalog.jsonb_build_object(
     'points', checked, 'missing', 0, 'orphans', 0, 'differing', 0, 'lines', '[]'::pg_catalog.jsonb) where ${rowOf(facts)};
-end $check$`;
+end `;
+  return `do ${dollarQuoted('check', body)}`;
 }
 
 async function cutOverSteps(

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { TldrError } from '../../../src/core/errors.js';
-import { literal, partsOfName, quoted } from '../catalog/identifiers.js';
+import { dollarQuoted, literal, partsOfName, quoted } from '../catalog/identifiers.js';
 import { textIn } from '../catalog/values.js';
 import type { Row } from '../connect/connections.js';
 import { objectsOf, type MigrationFacts } from './objects.js';
@@ -121,6 +121,8 @@ async function findFunction(
       `${signature} belongs to ${textIn(row, 'owner')}, who alone can replace it. Connect as that role, or ask an administrator for: alter function ${signature} owner to current_user;`,
     );
   if (textIn(row, 'isSet') !== 'true') throw unknownForm(signature, 'it returns a single row');
+  if (!namesTable(textIn(row, 'definition'), facts))
+    throw unknownForm(signature, `it does not name the table "${facts.table}", so it may search another one`);
   const isTable = textIn(row, 'isTable') === 'true';
   const oid = textIn(row, 'oid');
   return {
@@ -129,6 +131,11 @@ async function findFunction(
     inputs: await parametersOf(query, oid, 'i'),
     outputs: isTable ? null : await parametersOf(query, oid, 't'),
   };
+}
+
+function namesTable(definition: string, { table }: MigrationFacts): boolean {
+  const escaped = table.replaceAll('"', '""').replaceAll(/[^\p{L}\p{N}_ ]/gu, '\\$&');
+  return new RegExp(`(?<![\\p{L}\\p{N}_$])${escaped}(?![\\p{L}\\p{N}_$])`, 'iu').test(definition);
 }
 
 async function parametersOf(
@@ -244,6 +251,13 @@ function newFunction(
   const kept = columns.filter((column) => column.name !== facts.column);
   const score = facts.distance === 'cosine' || facts.distance === 'dot' ? 'similarity' : 'distance';
   const outputs = [...kept, { name: score, type: 'double precision' }];
+  const names = [...inputs, ...outputs].map((one) => one.name);
+  const twice = names.find((own, i) => names.indexOf(own) !== i);
+  if (twice !== undefined)
+    throw new TldrError(
+      'UNSUPPORTED',
+      `the new function would have two names "${twice}", because the table has a column of this name: first make a function that returns the columns that clients need, and replace that one`,
+    );
   const signature = `${qualified}(${vector}, integer${hasFilter ? ', jsonb' : ''})`;
   const header = `create function ${qualified}(query_embedding ${vector}, match_count integer default 10${hasFilter ? `, filter jsonb default '{}'` : ''})
  returns table(${outputs.map((column) => `${quoted(column.name)} ${column.type}`).join(', ')})
@@ -323,7 +337,7 @@ begin
   return query execute pg_catalog.format(${formatText(twoStageStatement(facts, search))}, tldr_candidates, ${roles.count})
     using ${[...used, compact].join(', ')};
 end `;
-  return `$tldr$${body}$tldr$`;
+  return dollarQuoted('tldr', body);
 }
 
 /** Stand for the numbers of a search until `format` puts them in. */

@@ -25,6 +25,11 @@ function fullDistance(facts: MigrationFacts, query: string): string {
   return `t.${quoted(column)} ${sign} (${query})::${extension}.${columnType}`;
 }
 
+/** The row of the table as one value. A column may be named as the table is here. */
+function wholeRow(facts: MigrationFacts): string {
+  return `(t.*)::${objectsOf(facts).base}`;
+}
+
 /** The compact vector of a query. */
 export function compactQueryOf(facts: MigrationFacts, query: string): string {
   if (facts.layout === 'index-only')
@@ -44,7 +49,7 @@ export function twoStageStatement(facts: MigrationFacts, parts: SearchParts): st
   const kept = threshold === '' ? '' : ` where ${threshold}`;
   const sign = operator(facts, OPERATORS[facts.compactDistance].sign);
   return `select ${selected} from (
-  select t as "row", ${fullDistance(facts, query)} as distance
+  select ${wholeRow(facts)} as "row", ${fullDistance(facts, query)} as distance
   from ${rows}${where}
   order by ${compact} ${sign} ${compactQuery} limit ${candidates}
 ) first${kept} order by first.distance limit ${limit}`;
@@ -69,6 +74,6 @@ export function fullSearchStatement(facts: MigrationFacts, parts: SearchParts): 
   const where = filter === '' ? '' : ` where ${filter}`;
   const kept = threshold === '' ? '' : ` where ${threshold}`;
   return `select ${selected} from (
-  select t as "row", ${fullDistance(facts, query)} as distance from ${objectsOf(facts).base} t${where}
+  select ${wholeRow(facts)} as "row", ${fullDistance(facts, query)} as distance from ${objectsOf(facts).base} t${where}
 ) first${kept} order by first.distance limit ${limit}`;
 }

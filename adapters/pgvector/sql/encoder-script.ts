@@ -248,7 +248,7 @@ begin
     select output, pg_catalog.sum(bias + ${scale}${extension}.inner_product(weights, ${part})) as value, pg_catalog.count(*) as rows
     from ${weights} group by output) outputs;
   if found is distinct from ${outputDim * parts} then
-    raise exception ${literal(`the weights in ${weights} are missing or incomplete: run the script of this encoder again`)}
+    raise exception ${literal(`the weights in ${weights.replaceAll('%', '%%')} are missing or incomplete: run the script of this encoder again`)}
       using errcode = 'data_corrupted';
   end if;
   return ${normalizesOutput ? `${extension}.l2_normalize(${compact})` : compact};
