@@ -96,8 +96,11 @@ export class Session {
   async #connect(): Promise<pg.Client> {
     const client = await this.#connections.openClient();
     try {
+      // The role may have limits for its clients, which a migration would reach.
       await client.query(
-        `set statement_timeout = 0; set idle_in_transaction_session_timeout = 0; set extra_float_digits = 3`,
+        `set statement_timeout = 0; set lock_timeout = 0; set idle_in_transaction_session_timeout = 0; set extra_float_digits = 3;
+         set default_transaction_isolation = 'read committed';
+         select pg_catalog.set_config(s.name, '0', false) from pg_catalog.pg_settings s where s.name in ('idle_session_timeout', 'transaction_timeout')`,
       );
       // The server ends a long statement of a process that was killed. Older servers do not know the setting.
       await client.query(`set client_connection_check_interval = '1s'`).catch(() => undefined);
