@@ -121,6 +121,8 @@ export interface InPlaceState {
   readonly leftovers: readonly string[];
   /** Why full and compact vectors may differ although they were compared, for people. */
   readonly warnings: readonly string[];
+  /** Why the migration cannot continue as it is, such as a column that was renamed, with what to do, for people. */
+  readonly problems: readonly string[];
 }
 
 /** What a cut-over in place asks for. */

@@ -101,13 +101,20 @@ function needsBaseIndex({ facts, cutOver }: BaseIndexNeed): boolean {
   return facts.layout === 'index-only' || cutOver?.form === 'operator';
 }
 
-/** Says what the index of the base table lacks, for people. */
-export async function lackingBaseIndex(query: SessionQuery, need: BaseIndexNeed): Promise<readonly string[]> {
-  if (!needsBaseIndex(need)) return [];
-  const { base, baseIndex } = objectsOf(need.facts);
-  const found = await baseIndexState(query, need.facts);
-  if (found === 'absent') return [`${base} has no index ${baseIndex}`];
-  return found === 'valid' ? [] : [`the index ${baseIndex} is not valid`];
+/** Says which indexes of compact vectors are missing or not valid, for people. */
+export async function lackingIndexes(query: SessionQuery, need: BaseIndexNeed): Promise<readonly string[]> {
+  const { base, baseIndex, side, index } = objectsOf(need.facts);
+  const needed = [
+    ...(need.facts.layout === 'side' ? [{ table: side, name: index }] : []),
+    ...(needsBaseIndex(need) ? [{ table: base, name: baseIndex }] : []),
+  ];
+  const lines: string[] = [];
+  for (const { table, name } of needed) {
+    const found = await indexState(query, table, name);
+    if (found === 'absent') lines.push(`${table} has no index ${name}`);
+    if (found === 'invalid') lines.push(`the index ${name} is not valid`);
+  }
+  return lines;
 }
 
 /** Returns the index and functions that a cut-over by operator left, which nothing uses. */
@@ -123,15 +130,15 @@ export async function leftBaseIndex(query: SessionQuery, need: BaseIndexNeed): P
   return rows.map((row) => textIn(row, 'name'));
 }
 
-async function baseIndexState(
+async function indexState(
   query: SessionQuery,
-  facts: MigrationFacts,
+  table: string,
+  name: string,
 ): Promise<'absent' | 'invalid' | 'valid'> {
-  const { base, baseIndex } = objectsOf(facts);
   const [row] = await query(
     `select (i.indisvalid and i.indisready)::pg_catalog.text as valid from pg_catalog.pg_index i
      where i.indexrelid = pg_catalog.to_regclass($1) and i.indrelid = pg_catalog.to_regclass($2)`,
-    [baseIndex, base],
+    [name, table],
   );
   if (row === undefined) return 'absent';
   return textIn(row, 'valid') === 'true' ? 'valid' : 'invalid';

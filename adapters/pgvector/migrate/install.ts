@@ -1,6 +1,6 @@
 import { expectDefined } from '../../../src/core/errors.js';
 import type { InPlaceStep } from '../../../src/store/in-place-target.js';
-import { literal, quoted } from '../catalog/identifiers.js';
+import { dollarQuoted, literal, quoted } from '../catalog/identifiers.js';
 import { textIn, textsIn } from '../catalog/values.js';
 import {
   SCHEMA,
@@ -25,7 +25,9 @@ export function sideTableStep(
 ): InPlaceStep {
   const { base, side, weights, project, projectQuery } = objectsOf(facts);
   const keys = sideKeys(facts);
-  const from = baseKeys(facts, 't').map((column, i) => `${column} as ${keys[i]}`);
+  const from = baseKeys(facts, 't').map(
+    (column, i) => `${column}::pg_catalog.${facts.key[i]?.type ?? ''} as ${keys[i]}`,
+  );
   const statements = [
     `create table ${side} as select ${from.join(', ')}, null::${compactTypeOf(facts)} as z from ${base} t with no data`,
     `alter table ${side} add primary key (${keys.join(', ')}), alter column z set not null`,
@@ -78,8 +80,7 @@ function syncRowFunction(facts: MigrationFacts): string {
   const where = ` t where ${found.join(' and ')} and ${hasFullVector(facts, full)} limit 1`;
   const isRow = keys.map((key, i) => `${key} = ${own[i]}`).join(' and ');
   const parameters = own.map((name, i) => `${name} pg_catalog.${facts.key[i]?.type ?? ''}`);
-  return `create function ${syncRow}(relation pg_catalog.regclass, ${parameters.join(', ')}) returns void
-${AS_OWNER} as $sync$
+  const body = `
 declare
   compact ${compactTypeOf(facts)};
 begin
@@ -98,7 +99,9 @@ begin
       on conflict do nothing;
     delete from ${side} where ${isRow};
   end if;
-end $sync$`;
+end `;
+  return `create function ${syncRow}(relation pg_catalog.regclass, ${parameters.join(', ')}) returns void
+${AS_OWNER} as ${dollarQuoted('sync', body)}`;
 }
 
 function onWriteFunction(facts: MigrationFacts): string {
@@ -108,10 +111,8 @@ function onWriteFunction(facts: MigrationFacts): string {
   const sameKey = key.map(({ name }) => `old.${quoted(name)} = new.${quoted(name)}`).join(' and ');
   const [before, after] = [`old.${quoted(column)}`, `new.${quoted(column)}`];
   const sameVector = `(${before} is null) = (${after} is null) and coalesce(${before} ${operator(facts, '=')} ${after}, true)`;
-  return `create function ${onWrite}() returns trigger
-${AS_OWNER} as $write$
-declare
-  relation pg_catalog.regclass := coalesce(pg_catalog.pg_partition_root(tg_relid), tg_relid::pg_catalog.regclass);
+  const table = migratedTable(facts);
+  const body = `
 begin
   if tg_op = 'UPDATE' then
     if ${sameKey} then
@@ -119,27 +120,42 @@ begin
         return null;
       end if;
     else
-      perform ${syncRow}(relation, ${of('old')});
+      perform ${syncRow}(${table}, ${of('old')});
     end if;
   elsif tg_op = 'DELETE' then
-    perform ${syncRow}(relation, ${of('old')});
+    perform ${syncRow}(${table}, ${of('old')});
     return null;
   end if;
-  perform ${syncRow}(relation, ${of('new')});
+  perform ${syncRow}(${table}, ${of('new')});
   return null;
-end $write$`;
+end `;
+  return `create function ${onWrite}() returns trigger
+${AS_OWNER} as ${dollarQuoted('write', body)}`;
+}
+
+/**
+ * The table that is migrated, from the table that a trigger fired for, for statements. It is found by its trigger, whatever
+ * its name and its place among partitions are now; null for a table that is no partition any more.
+ */
+function migratedTable(facts: MigrationFacts): string {
+  if (!facts.isPartitioned) return 'tg_relid::pg_catalog.regclass';
+  const trigger = literal(unquoted(objectsOf(facts).writeTrigger));
+  return `(select g.tgrelid::pg_catalog.regclass from pg_catalog.pg_partition_ancestors(tg_relid) a
+    join pg_catalog.pg_trigger g on g.tgrelid = a.relid and g.tgname = ${trigger} and g.tgparentid = 0)`;
 }
 
 function onTruncateFunction(facts: MigrationFacts): string {
   const { side, onTruncate } = objectsOf(facts);
   const keys = sideKeys(facts);
   const same = baseKeys(facts, 't').map((column, i) => `${column} = s.${keys[i]}`);
-  return `create function ${onTruncate}() returns trigger
-${AS_OWNER} set lock_timeout = '500ms' as $truncate$
+  const body = `
 declare
-  relation pg_catalog.text := coalesce(pg_catalog.pg_partition_root(tg_relid), tg_relid::pg_catalog.regclass)::pg_catalog.text;
+  relation pg_catalog.text := ${migratedTable(facts)}::pg_catalog.text;
   has_rows pg_catalog.bool;
 begin
+  if relation is null then
+    return null;
+  end if;
   execute 'select exists (select from ' || relation || ')' into has_rows;
   if has_rows then
     -- Only a partition was emptied.
@@ -154,7 +170,9 @@ begin
     delete from ${side};
   end;
   return null;
-end $truncate$`;
+end `;
+  return `create function ${onTruncate}() returns trigger
+${AS_OWNER} set lock_timeout = '500ms' as ${dollarQuoted('truncate', body)}`;
 }
 
 /** Returns the step that makes the triggers of the base table, which takes a short lock. */
@@ -201,7 +219,7 @@ interface LackingTrigger {
   readonly statement: string;
 }
 
-/** Returns the triggers of the base table that are missing or switched off. */
+/** Returns the triggers that are missing or switched off, and those that another table still has. */
 export async function lackingTriggers(
   query: SessionQuery,
   facts: MigrationFacts,
@@ -209,33 +227,62 @@ export async function lackingTriggers(
   if (facts.layout === 'index-only') return [];
   const { base, writeTrigger, truncateTrigger } = objectsOf(facts);
   const rows = await query(
-    `select tgname::pg_catalog.text as name, (tgenabled in ('O', 'A'))::pg_catalog.text as "isOn"
-     from pg_catalog.pg_trigger where tgrelid = pg_catalog.to_regclass($1)`,
-    [base],
+    `select pg_catalog.format('%I.%I', n.nspname, c.relname) as table, g.tgname::pg_catalog.text as name,
+       (g.tgrelid = b.oid)::pg_catalog.text as "isBase", (g.tgenabled in ('O', 'A'))::pg_catalog.text as "isOn",
+       (g.tgrelid = b.oid or g.tgparentid <> 0 or exists (
+         select from pg_catalog.pg_partition_ancestors(g.tgrelid) a where a.relid = b.oid))::pg_catalog.text as "isOurs"
+     from pg_catalog.pg_trigger g join pg_catalog.pg_class c on c.oid = g.tgrelid join pg_catalog.pg_namespace n on n.oid = c.relnamespace,
+       (select pg_catalog.to_regclass($1)::pg_catalog.oid as oid) b
+     where g.tgname::pg_catalog.text in ($2, $3) and b.oid is not null order by 1, 2`,
+    [base, unquoted(writeTrigger), unquoted(truncateTrigger)],
   );
-  const there = new Map(rows.map((row) => [textIn(row, 'name'), textIn(row, 'isOn') === 'true']));
+  const found = rows.map((row) => ({
+    table: textIn(row, 'table'),
+    name: textIn(row, 'name'),
+    isBase: textIn(row, 'isBase') === 'true',
+    isOn: textIn(row, 'isOn') === 'true',
+    isOurs: textIn(row, 'isOurs') === 'true',
+  }));
   const making = triggersStep(facts).statements;
-  return [writeTrigger, truncateTrigger].flatMap((trigger, i): LackingTrigger[] => {
-    const isOn = there.get(unquoted(trigger));
-    if (isOn === undefined)
+  const missing = [writeTrigger, truncateTrigger].flatMap((trigger, i): LackingTrigger[] => {
+    if (found.some(({ name, isBase }) => isBase && name === unquoted(trigger))) return [];
+    return [
+      { line: `${base} has no trigger ${trigger}`, statement: expectDefined(making[i], 'a statement') },
+    ];
+  });
+  const others = found.flatMap(({ table, name, isBase, isOn, isOurs }): LackingTrigger[] => {
+    const [at, trigger] = [isBase ? base : table, quoted(name)];
+    // A detached partition keeps its trigger for TRUNCATE, which does nothing then.
+    if (!isOurs && facts.isPartitioned && name !== unquoted(writeTrigger)) return [];
+    if (!isOurs)
       return [
-        { line: `${base} has no trigger ${trigger}`, statement: expectDefined(making[i], 'a statement') },
+        {
+          line: `${at} still has the trigger ${trigger}, although it is another table: its writes change compact vectors of ${base}`,
+          statement: `drop trigger ${trigger} on ${at}`,
+        },
       ];
     if (isOn) return [];
-    const statement = `alter table ${base} enable trigger ${trigger}`;
-    return [{ line: `the trigger ${trigger} of ${base} is switched off`, statement }];
+    return [
+      {
+        line: `the trigger ${trigger} of ${at} is switched off`,
+        statement: `alter table ${at} enable trigger ${trigger}`,
+      },
+    ];
   });
+  return [...missing, ...others];
 }
 
-/** Returns the roles that may read the base table, for statements. The owner and superusers are left out. */
-export async function readersOf(query: SessionQuery, base: string): Promise<readonly string[]> {
+/** Returns the roles that may read the full vectors, for statements. The role of this connection is left out. */
+export async function readersOf(query: SessionQuery, facts: MigrationFacts): Promise<readonly string[]> {
   const [row] = await query(
     `select coalesce(pg_catalog.json_agg(distinct case when a.grantee = 0 then 'public'
          else pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) end), '[]')::pg_catalog.text as names
-     from pg_catalog.pg_class c, pg_catalog.aclexplode(coalesce(c.relacl, pg_catalog.acldefault('r', c.relowner))) a
-     where c.oid = pg_catalog.to_regclass($1) and a.privilege_type = 'SELECT'
-       and pg_catalog.pg_get_userbyid(a.grantee) <> current_user`,
-    [base],
+     from (select (pg_catalog.aclexplode(coalesce(c.relacl, pg_catalog.acldefault('r', c.relowner)))).*
+         from pg_catalog.pg_class c where c.oid = pg_catalog.to_regclass($1)
+       union all select (pg_catalog.aclexplode(t.attacl)).*
+         from pg_catalog.pg_attribute t where t.attrelid = pg_catalog.to_regclass($1) and t.attname::pg_catalog.text = $2) a
+     where a.privilege_type = 'SELECT' and pg_catalog.pg_get_userbyid(a.grantee) <> current_user`,
+    [objectsOf(facts).base, facts.column],
   );
   return row === undefined ? [] : textsIn(row, 'names');
 }

@@ -16,7 +16,8 @@ import type {
 import { pickVector } from '../../../src/store/pick-vector.js';
 import { describeTable, type TableFacts, type TableSettings } from '../catalog/describe-table.js';
 import { findTableOrNull } from '../catalog/find-table.js';
-import { literal, partsOfName } from '../catalog/identifiers.js';
+import { literal, partsOfName, quoted } from '../catalog/identifiers.js';
+import { textIn } from '../catalog/values.js';
 import type { Connections } from '../connect/connections.js';
 import { encoderNotes, encoderStatements } from '../sql/encoder-script.js';
 import { storedWeights } from '../sql/stored-weights.js';
@@ -30,6 +31,7 @@ import { migrationScript } from './script.js';
 import { Session, type SessionQuery } from './session.js';
 import { shownState } from './shown-state.js';
 import {
+  LOCK_SHARED,
   STATE_TABLES,
   changeState,
   hasStateTable,
@@ -103,7 +105,7 @@ export class PgvectorMigrations implements InPlaceMigrations {
         hnswM: request.hnswM,
       });
       if (facts.layout === 'index-only') await checkBaseIndex(query, facts);
-      const readers = await readersOf(query, objectsOf(facts).base);
+      const readers = await readersOf(query, facts);
       const { hasSchema, hasRowSecurity, notes } = checked;
       const names = { schema: SCHEMA, extensionSchema: extensionName(facts) };
       const stored = await storedWeights({ query }, objectsOf(facts).weights);
@@ -112,7 +114,7 @@ export class PgvectorMigrations implements InPlaceMigrations {
         facts,
         tableOid: table.oid,
         points: table.estimatedRows >= 0 ? table.estimatedRows : null,
-        notes: [...notes, ...encoderNotes(encoder, { ...names, weights })],
+        notes: [...notes, ...encoderNotes(encoder, { ...names, weights }), ...rangeNotes(facts, encoder)],
         stateStep: {
           title: 'the tables of this program',
           statements: [...(hasSchema ? [] : [`create schema if not exists "${SCHEMA}"`]), ...STATE_TABLES],
@@ -233,12 +235,30 @@ export class PgvectorMigrations implements InPlaceMigrations {
     const schema = table?.schema ?? (second === undefined ? 'public' : first?.text) ?? '';
     const name = table?.name ?? second?.text ?? first?.text ?? collection;
     const found = await readMigrations(query, { schema, table: name, column: vectorName });
+    if (found.length === 0 && table !== null) await checkNotRenamed(query, table.oid);
     if (found.length > 1)
       throw new TldrError(
         'INVALID_ARGUMENT',
         `several vectors of ${collection} are migrated: name one of ${found.map(({ facts }) => facts.column).join(', ')}`,
       );
     return found[0] ?? null;
+  }
+}
+
+/** @throws MISMATCH for a table that had another name when its migration began, and has its triggers */
+async function checkNotRenamed(query: SessionQuery, oid: string): Promise<void> {
+  const rows = await query(
+    `select g.tgname::pg_catalog.text as name from pg_catalog.pg_trigger g where g.tgrelid = $1::pg_catalog.oid and g.tgparentid = 0`,
+    [oid],
+  );
+  const triggers = rows.map((row) => quoted(textIn(row, 'name')));
+  for (const { facts } of triggers.length === 0 ? [] : await readMigrations(query, {})) {
+    const { base, writeTrigger } = objectsOf(facts);
+    if (triggers.includes(writeTrigger))
+      throw new TldrError(
+        'MISMATCH',
+        `this table was ${base} when its migration began: give it its name back, or first remove the migration of ${base}`,
+      );
   }
 }
 
@@ -292,6 +312,13 @@ function compactTypeFor({ datatype }: InPlaceRequest, encoder: Encoder): Migrati
   return encoder.network.normalizeOutput ? 'halfvec' : 'vector';
 }
 
+function rangeNotes({ compactType }: MigrationFacts, { network }: Encoder): readonly string[] {
+  if (compactType !== 'halfvec' || network.normalizeOutput) return [];
+  return [
+    'compact vectors are not of unit length, and are stored in half precision: the database refuses a row whose compact vector has a component beyond 65,504',
+  ];
+}
+
 /** @throws MISMATCH for a migration with another encoder or layout */
 function checkSame({ facts, phase }: StoredMigration, { fingerprint, layout }: MigrationFacts): void {
   if (facts.fingerprint === fingerprint && facts.layout === layout) return;
@@ -312,6 +339,7 @@ async function makeTables(
   { facts, tableOid, stateStep, ownSteps }: Prepared,
   file: Uint8Array,
 ): Promise<MigrationFacts> {
+  await query(LOCK_SHARED);
   if (await hasStateTable(query)) {
     const { schema, table, column } = facts;
     const [known] = await readMigrations(query, { schema, table, column });

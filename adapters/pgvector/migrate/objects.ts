@@ -24,6 +24,7 @@ export interface MigrationFacts {
   readonly isPartitioned: boolean;
   /** The extension's schema, in quotes. */
   readonly extension: string;
+  /** Columns of the key, with their types in the side table. */
   readonly key: readonly Pick<KeyColumn, 'name' | 'type'>[];
   readonly fingerprint: string;
   readonly symmetric: boolean;
@@ -34,6 +35,12 @@ export interface MigrationFacts {
   readonly compactType: 'vector' | 'halfvec';
   readonly hnswM: number | null;
 }
+
+/**
+ * Types of keys in the side table, where they are not those of the base table. A key's column may get a wider type while
+ * clients write.
+ */
+const WIDEST_TYPES: Readonly<Record<string, string>> = { int2: 'int8', int4: 'int8', varchar: 'text' };
 
 /** The facts that decide the names. */
 type NamedBy = Pick<MigrationFacts, 'schema' | 'table' | 'column' | 'fingerprint' | 'symmetric'>;
@@ -87,7 +94,7 @@ export function migrationFacts(
     columnType: vector.type,
     isPartitioned: table.kind === 'p',
     extension: table.extension,
-    key: table.key.map(({ name, type }) => ({ name, type })),
+    key: table.key.map(({ name, type }) => ({ name, type: WIDEST_TYPES[type] ?? type })),
     fingerprint: encoder.fingerprint,
     symmetric: encoder.symmetric,
     inputDim: encoder.inputDim,
@@ -161,23 +168,27 @@ export function compactTypeOf({ extension, compactType, outputDim }: MigrationFa
   return `${extension}.${compactType}(${outputDim})`;
 }
 
-/** An expression of the column's type as a `vector`, which is what functions of an encoder take. */
+/**
+ * An expression of the column's type as a `vector`, which is what functions of an encoder take. In an index, nothing stands
+ * around the column that searches do not write too.
+ */
 export function asVector({ extension, columnType }: MigrationFacts, expression: string): string {
   return columnType === 'vector' ? expression : `(${expression})::${extension}.vector`;
 }
 
-/** The compact vector of an expression that gives the full one. */
+/** The compact vector of an expression that gives the full one. The cast lets the column's type change later. */
 export function compactProjection(
   facts: MigrationFacts,
   expression: string,
   by: 'project' | 'projectQuery',
 ): string {
-  return `${objectsOf(facts)[by]}(${asVector(facts, expression)})::${compactTypeOf(facts)}`;
+  return `${objectsOf(facts)[by]}((${expression})::${facts.extension}.vector)::${compactTypeOf(facts)}`;
 }
 
 /** A condition that holds if an expression gives a vector that the encoder takes. */
 export function hasFullVector(facts: MigrationFacts, expression: string): string {
-  return `${facts.extension}.vector_dims(${asVector(facts, expression)}) = ${facts.inputDim}`;
+  const { extension, inputDim } = facts;
+  return `${extension}.vector_dims((${expression})::${extension}.vector) = ${inputDim}`;
 }
 
 /** The statement that builds an index of compact vectors while clients write. */

@@ -62,7 +62,7 @@ export async function planOperator(
 
 async function indexFunctions(query: SessionQuery, facts: MigrationFacts): Promise<readonly string[]> {
   if (facts.layout === 'index-only') return [];
-  return indexedFunctionsStep(facts, await readersOf(query, objectsOf(facts).base)).statements;
+  return indexedFunctionsStep(facts, await readersOf(query, facts)).statements;
 }
 
 /** An administrator may have set the path before. */

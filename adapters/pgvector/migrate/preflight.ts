@@ -49,10 +49,15 @@ export async function checkTable(
       'UNSUPPORTED',
       `other tables inherit from ${table.statementName} (INHERITS): their rows have no triggers. Use partitions instead`,
     );
+  if (facts.foreignPartition !== null)
+    throw new TldrError(
+      'UNSUPPORTED',
+      `the partition ${facts.foreignPartition} of ${table.statementName} is a foreign table: writes to it on its own server would not reach the compact vectors`,
+    );
   if (!facts.uniqueKeys.some((names) => sameNames(names, table.key)))
     throw new TldrError(
       'UNSUPPORTED',
-      `${table.statementName} has no primary key or unique index on exactly ${table.key.map(({ name }) => quoted(name)).join(', ')}: add one`,
+      `${table.statementName} has no primary key, and no unique index of columns that are not null, on exactly ${table.key.map(({ name }) => quoted(name)).join(', ')}: add one`,
     );
   checkRights(table, facts);
   return {
@@ -88,6 +93,8 @@ interface ServerFacts {
   readonly version: number;
   readonly isStandby: boolean;
   readonly hasChildren: boolean;
+  /** A partition on another server, for statements; null without one. */
+  readonly foreignPartition: string | null;
   readonly uniqueKeys: readonly (readonly string[])[];
   readonly hasRowSecurity: boolean;
   readonly isRowSecurityActive: boolean;
@@ -107,11 +114,16 @@ async function serverFacts(query: SessionQuery, { oid }: TableFacts): Promise<Se
        pg_catalog.pg_is_in_recovery()::pg_catalog.text as standby,
        exists (select from pg_catalog.pg_inherits i join pg_catalog.pg_class k on k.oid = i.inhrelid
          where i.inhparent = c.oid and not k.relispartition)::pg_catalog.text as children,
+       coalesce((select pg_catalog.min(p.relid::pg_catalog.regclass::pg_catalog.text) from pg_catalog.pg_partition_tree(c.oid) p
+         join pg_catalog.pg_class k on k.oid = p.relid where k.relkind = 'f'), '') as "foreign",
        (select coalesce(pg_catalog.json_agg(u.names), '[]') from (
           select (select pg_catalog.json_agg(a.attname) from pg_catalog.unnest(i.indkey::pg_catalog.int2[]) with ordinality k(num, ord)
             join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.num where k.ord <= i.indnkeyatts) as names
           from pg_catalog.pg_index i where i.indrelid = c.oid and i.indisunique and i.indisvalid
-            and i.indpred is null and i.indexprs is null) u)::pg_catalog.text as keys,
+            and i.indpred is null and i.indexprs is null and not exists (
+              select from pg_catalog.unnest(i.indkey::pg_catalog.int2[]) with ordinality k(num, ord)
+              join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.num
+              where k.ord <= i.indnkeyatts and not a.attnotnull)) u)::pg_catalog.text as keys,
        c.relrowsecurity::pg_catalog.text as security, pg_catalog.row_security_active(c.oid)::pg_catalog.text as active,
        (n.oid is not null)::pg_catalog.text as schema,
        (case when n.oid is null then pg_catalog.has_database_privilege(pg_catalog.current_database(), 'create')
@@ -136,6 +148,7 @@ async function serverFacts(query: SessionQuery, { oid }: TableFacts): Promise<Se
     version: numberIn(row, 'version'),
     isStandby: textIn(row, 'standby') === 'true',
     hasChildren: textIn(row, 'children') === 'true',
+    foreignPartition: textIn(row, 'foreign') || null,
     uniqueKeys: Array.isArray(keys) ? keys.filter(isTexts) : [],
     hasRowSecurity: textIn(row, 'security') === 'true',
     isRowSecurityActive: textIn(row, 'active') === 'true',

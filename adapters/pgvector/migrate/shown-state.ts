@@ -1,6 +1,7 @@
 import type { InPlaceState } from '../../../src/store/in-place-target.js';
-import { textIn } from '../catalog/values.js';
-import { lackingBaseIndex, leftBaseIndex } from './base-index.js';
+import { quoted } from '../catalog/identifiers.js';
+import { numberIn, textIn } from '../catalog/values.js';
+import { lackingIndexes, leftBaseIndex } from './base-index.js';
 import { lackingTriggers, partitionsWithoutTrigger } from './install.js';
 import { objectsOf, type MigrationFacts } from './objects.js';
 import type { SessionQuery } from './session.js';
@@ -38,10 +39,8 @@ export async function shownState(query: SessionQuery, stored: StoredMigration): 
     runner,
     // While a process works, the index may be one that it builds for a cut-over.
     leftovers: runner === null ? await leftBaseIndex(query, stored) : [],
-    warnings:
-      oid === null
-        ? [`${objectsOf(facts).base} is not there any more, or has another name`]
-        : await warningsOf(query, stored, oid === tableOid),
+    warnings: oid === null ? [] : await warningsOf(query, stored, oid === tableOid),
+    problems: oid === null ? [await missingTable(query, stored)] : await problemsOf(query, facts),
   };
 }
 
@@ -53,14 +52,90 @@ async function warningsOf(
   if (phase === 'installing') return [];
   const { base } = objectsOf(facts);
   const partitions = await partitionsWithoutTrigger(query, facts);
-  const index = phase === 'indexing' ? [] : await lackingBaseIndex(query, { facts, cutOver });
+  const isIndexed = phase === 'ready' || phase === 'cut-over' || phase === 'complete';
+  const indexes = isIndexed ? await lackingIndexes(query, { facts, cutOver }) : [];
   return [
-    ...index,
+    ...indexes,
     ...(isSameTable ? [] : [`${base} was made again, as by a restore, since the migration began`]),
     ...(await lackingTriggers(query, facts)).map(({ line }) => line),
     ...partitions.map(
       (name) => `the partition ${name} was attached later: its rows may lack compact vectors`,
     ),
+  ];
+}
+
+/** Says what became of a table that has not its name any more. */
+async function missingTable(query: SessionQuery, { facts, tableOid }: StoredMigration): Promise<string> {
+  const { base, writeTrigger } = objectsOf(facts);
+  const [row] = await query(
+    `select pg_catalog.format('%I.%I', n.nspname, c.relname) as name
+     from pg_catalog.pg_trigger g join pg_catalog.pg_class c on c.oid = g.tgrelid join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+     where g.tgrelid = $1::pg_catalog.oid and pg_catalog.quote_ident(g.tgname) in ($2, pg_catalog.btrim($2, '"'))`,
+    [tableOid, writeTrigger],
+  );
+  return row === undefined
+    ? `${base} is not there any more: remove its migration`
+    : `${base} was renamed to ${textIn(row, 'name')}: give it its name back, or remove the migration and begin it again`;
+}
+
+/** Types that a column may have, by the type with which the migration began. */
+const ALLOWED_TYPES: Readonly<Record<string, readonly string[]>> = {
+  int8: ['int2', 'int4', 'int8'],
+  text: ['text', 'varchar'],
+  vector: ['vector', 'halfvec'],
+  halfvec: ['vector', 'halfvec'],
+};
+
+/** Returns what keeps triggers or a comparison from working, so that it is said in words. */
+async function problemsOf(query: SessionQuery, facts: MigrationFacts): Promise<readonly string[]> {
+  const { base, onWrite } = objectsOf(facts);
+  const rows = await query(
+    `select a.attname::pg_catalog.text as name, t.typname::pg_catalog.text as type, a.atttypmod::pg_catalog.text as length
+     from pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.oid = a.atttypid
+     where a.attrelid = pg_catalog.to_regclass($1) and a.attnum > 0 and not a.attisdropped`,
+    [base],
+  );
+  const columns = [...facts.key, { name: facts.column, type: facts.columnType }];
+  const changed = columns.flatMap(({ name, type }): string[] => {
+    const found = rows.find((row) => textIn(row, 'name') === name);
+    if (found === undefined)
+      return [
+        `${base} has no column ${quoted(name)} any more, so writes of clients fail: give the column its name back, or remove the migration`,
+      ];
+    const now = textIn(found, 'type');
+    if (!(ALLOWED_TYPES[type] ?? [type]).includes(now))
+      return [
+        `${quoted(name)} of ${base} has the type ${now} now, and had ${type}: remove the migration and begin it again`,
+      ];
+    const length = numberIn(found, 'length');
+    return name !== facts.column || length < 0 || length === facts.inputDim
+      ? []
+      : [
+          `${quoted(name)} of ${base} has ${length} dimensions now, and the encoder takes ${facts.inputDim}: remove the migration, and begin it again with another encoder`,
+        ];
+  });
+  const [others] = await query(
+    `select (select pg_catalog.min(i.inhrelid::pg_catalog.regclass::pg_catalog.text) from pg_catalog.pg_inherits i
+         join pg_catalog.pg_class k on k.oid = i.inhrelid where i.inhparent = c.oid and not k.relispartition) as child,
+       (select pg_catalog.quote_ident(r.rolname) from pg_catalog.pg_proc p join pg_catalog.pg_roles r on r.oid = p.proowner
+         where p.oid = pg_catalog.to_regprocedure($2) and c.relrowsecurity and not r.rolsuper and not r.rolbypassrls
+           and (c.relforcerowsecurity or not pg_catalog.pg_has_role(r.oid, c.relowner, 'usage'))) as hidden
+     from pg_catalog.pg_class c where c.oid = pg_catalog.to_regclass($1)`,
+    [base, `${onWrite}()`],
+  );
+  const { child = null, hidden = null } = others ?? {};
+  return [
+    ...changed,
+    ...(typeof child === 'string'
+      ? [
+          `${child} inherits from ${base}, and its rows have no triggers: end that (alter table ${child} no inherit ${base}), or remove the migration`,
+        ]
+      : []),
+    ...(typeof hidden === 'string'
+      ? [
+          `row-level security hides rows of ${base} from ${hidden}, so writes of clients lose compact vectors: ask an administrator for: alter role ${hidden} bypassrls; then continue, which repairs them`,
+        ]
+      : []),
   ];
 }
 

@@ -69,23 +69,35 @@ export function lockKeyOf({ schema, table, column }: MigrationKey): string {
   return `'${hash.readBigInt64BE(0)}'::pg_catalog.int8`;
 }
 
-/** Returns whether this database has the table of migrations. */
+/**
+ * The statement that lets one transaction after another make and remove what migrations share: the schema, its tables, and
+ * encoders.
+ */
+export const LOCK_SHARED = `select pg_catalog.pg_advisory_xact_lock(${lockKeyOf({ schema: '', table: '', column: '' })})`;
+
+/** Returns whether this database has the table of migrations. @throws UNSUPPORTED if a table of that name is another one */
 export async function hasStateTable(query: SessionQuery): Promise<boolean> {
   const [row] = await query(
-    `select exists (select from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-       where n.nspname = 'tldr' and c.relname = 'migration')::pg_catalog.text as "isThere"`,
+    `select exists (select from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attname = 'table_oid')::pg_catalog.text as "isOurs"
+     from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+     where n.nspname = 'tldr' and c.relname = 'migration'`,
   );
-  return row?.['isThere'] === 'true';
+  if (row === undefined) return false;
+  if (textIn(row, 'isOurs') === 'true') return true;
+  throw new TldrError(
+    'UNSUPPORTED',
+    `the schema tldr has a table "migration" that this program did not make: rename it, because the states of migrations are kept there`,
+  );
 }
 
-/** Returns the migrations of a table: of one column if one is named. */
+/** Returns the migrations of a table, or of all tables if none is named: of one column if one is named. */
 export async function readMigrations(
   query: SessionQuery,
   {
     schema,
     table,
     column,
-  }: { readonly schema: string; readonly table: string; readonly column?: string | undefined },
+  }: { readonly schema?: string; readonly table?: string; readonly column?: string | undefined },
   { isLocked = false } = {},
 ): Promise<readonly StoredMigration[]> {
   const rows = await query(
@@ -93,9 +105,9 @@ export async function readMigrations(
        coalesce(throttle::pg_catalog.text, 'null') as throttle,
        coalesce(position::pg_catalog.text, 'null') as position, filled::pg_catalog.text as filled,
        coalesce(verified::pg_catalog.text, 'null') as verified, coalesce(cut_over::pg_catalog.text, 'null') as "cutOver"
-     from ${STATE} where schema_name = $1 and table_name = $2 and ($3::pg_catalog.text is null or column_name = $3)
+     from ${STATE} where ($1::pg_catalog.text is null or schema_name = $1 and table_name = $2) and ($3::pg_catalog.text is null or column_name = $3)
      order by column_name${isLocked ? ' for update' : ''}`,
-    [schema, table, column ?? null],
+    [schema ?? null, table ?? null, column ?? null],
   );
   return rows.map(storedMigration);
 }

@@ -11,7 +11,7 @@ import type {
   InPlaceWorkOptions,
 } from '../../../src/store/in-place-target.js';
 import type { Connections } from '../connect/connections.js';
-import { dropBaseIndex, lackingBaseIndex, leftBaseIndex } from './base-index.js';
+import { dropBaseIndex, lackingIndexes, leftBaseIndex } from './base-index.js';
 import { buildCompactIndex, wantedIndex } from './build-index.js';
 import { compareProjections } from './compare-projections.js';
 import { compareAll, compareSample } from './compare.js';
@@ -20,13 +20,24 @@ import { lackingTriggers, partitionTrigger, partitionsWithoutTrigger } from './i
 import { objectsOf, type MigrationFacts } from './objects.js';
 import { sqlStateOf, type SessionQuery, type Session } from './session.js';
 import { shownState, tableOidOf } from './shown-state.js';
-import { changeState, readMigrations, type StateChange, type StoredMigration } from './state-table.js';
+import {
+  LOCK_SHARED,
+  changeState,
+  readMigrations,
+  type StateChange,
+  type StoredMigration,
+} from './state-table.js';
 import { completeInPlace, removeStatements } from './end.js';
 import { checkPhase, cutOverInPlace, rollBackInPlace } from './cut-over.js';
 import { prepareOperator, prepareOperatorIndex } from './operator.js';
 
-/** A batch waits for clients for less than this, so that the server never has to choose who gives way. */
+/**
+ * A batch waits for clients for less than this, and for less than the server takes to look for a deadlock, so that it never
+ * has to choose who gives way.
+ */
 const BATCH_LOCK_MS = 250;
+const BATCH_LOCK_TIMEOUT = `select pg_catalog.set_config('lock_timeout', greatest(1, least(${BATCH_LOCK_MS},
+  extract(epoch from pg_catalog.current_setting('deadlock_timeout')::pg_catalog.interval) * 250))::pg_catalog.int4::pg_catalog.text, true)`;
 const LOCK_NOT_AVAILABLE = '55P03';
 const QUERY_CANCELED = '57014';
 const INSUFFICIENT_PRIVILEGE = '42501';
@@ -66,6 +77,13 @@ export class PgvectorInPlaceWork implements InPlaceWork {
 
   async state(): Promise<InPlaceState> {
     return this.#session.transaction('', async (query) => shownState(query, await this.#stored(query)));
+  }
+
+  /** @throws MISMATCH if the table is not as the migration knows it */
+  async #checkedState(): Promise<InPlaceState> {
+    const state = await this.state();
+    if (state.problems.length > 0) throw new TldrError('MISMATCH', state.problems.join('; '));
+    return state;
   }
 
   async install(): Promise<void> {
@@ -112,7 +130,7 @@ export class PgvectorInPlaceWork implements InPlaceWork {
 
   /** Fills one range, and stores its end in the same transaction. */
   #batch(rows: number): Promise<{ readonly rows: number; readonly isOver: boolean }> {
-    const settings = `set local lock_timeout = ${BATCH_LOCK_MS}; set local row_security = off`;
+    const settings = `${BATCH_LOCK_TIMEOUT}; set local row_security = off`;
     return this.#session.transaction(settings, async (query) => {
       const { phase, position, filled, paused } = await this.#stored(query, { isLocked: true });
       if (paused) throw new TldrError('ABORTED', 'the migration was paused', { hint: 'resume-paused' });
@@ -154,7 +172,7 @@ export class PgvectorInPlaceWork implements InPlaceWork {
     sample,
     ...run
   }: RunOptions & { readonly sample?: number | undefined }): Promise<InPlaceDifferences> {
-    const { points } = await this.state();
+    const { points } = await this.#checkedState();
     const query: SessionQuery = (text, values) =>
       this.#session.transaction('set local row_security = off', (ask) => ask(text, values));
     const found = await this.#compare(query, { ...run, sample, total: points ?? Number.POSITIVE_INFINITY });
@@ -177,7 +195,7 @@ export class PgvectorInPlaceWork implements InPlaceWork {
   async #incomplete(query: SessionQuery): Promise<readonly string[]> {
     const partitions = await partitionsWithoutTrigger(query, this.#facts);
     return [
-      ...(await lackingBaseIndex(query, await this.#stored(query))),
+      ...(await lackingIndexes(query, await this.#stored(query))),
       ...(await lackingTriggers(query, this.#facts)).map(({ line }) => line),
       ...partitions.map((partition) => `the partition ${partition} has no trigger for TRUNCATE`),
     ];
@@ -221,6 +239,7 @@ export class PgvectorInPlaceWork implements InPlaceWork {
   }
 
   async cutOver(request: InPlaceCutOverRequest, run: RunOptions = {}): Promise<InPlaceChange> {
+    await this.#checkedState();
     if (request.form === 'operator') await this.#prepareOperator(request, run);
     return this.#session.transaction('', async (query) => {
       const stored = await this.#stored(query, { isLocked: true });
@@ -269,6 +288,7 @@ export class PgvectorInPlaceWork implements InPlaceWork {
 
   async remove(): Promise<void> {
     await this.#locking(async (query) => {
+      await query(LOCK_SHARED);
       const [stored] = await readMigrations(query, this.#facts, { isLocked: true });
       // Removed already: the connection may have been lost after that was committed.
       if (stored?.facts.fingerprint !== this.#facts.fingerprint) return;

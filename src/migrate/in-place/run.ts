@@ -53,7 +53,8 @@ export async function resumeInPlace(
   const work = await store.inPlace.resume(name, options);
   const before = async (): Promise<void> => {
     await work.setPaused(false);
-    const { warnings, phase } = await work.state();
+    const { warnings, problems, phase } = await work.state();
+    if (problems.length > 0) throw new TldrError('MISMATCH', problems.join('; '));
     const isInUse = phase === 'ready' || phase === 'cut-over' || phase === 'complete';
     if (isInUse && warnings.length > 0) await work.beginRepair();
   };
@@ -100,6 +101,7 @@ async function runPhases(
   for (;;) {
     throwIfAborted(options.signal);
     const state = await work.state();
+    if (state.problems.length > 0) throw new TldrError('MISMATCH', state.problems.join('; '));
     if (state.paused) throw new TldrError('ABORTED', 'the migration was paused', { hint: 'resume-paused' });
     switch (state.phase) {
       case 'installing':

@@ -62,6 +62,7 @@ function sayState(run: ConsoleRun, state: InPlaceState): void {
     );
   if (cutOver !== null)
     run.say(`  cut-over (${cutOver.form}): ${cutOver.name === '' ? 'by clients' : cutOver.name}`);
+  for (const problem of state.problems) run.say(run.paint(`  ${problem}`, 'warning'));
   for (const name of state.leftovers)
     run.say(run.paint(`  ${name} was left over: \`migrate rollback\` removes it`, 'warning'));
   for (const warning of state.warnings)
