@@ -123,8 +123,11 @@ export function besideLine(made: MadeCollection, more: Flags = []): ShellCommand
   };
 }
 
-/** Returns the command that makes or replaces a search function of the database, or without --execute shows it. */
-export function searchFunctionLine(made: MadeCollection): ShellCommand {
+/**
+ * Returns the command that makes or replaces a search function of the database, or without --execute shows it.
+ * @param name of the function; undefined for the command's default
+ */
+export function searchFunctionLine(made: MadeCollection, name?: string): ShellCommand {
   const { source, oversampling = 1 } = made;
   return {
     command: ['migrate', 'cutover'],
@@ -132,8 +135,18 @@ export function searchFunctionLine(made: MadeCollection): ShellCommand {
     flags: [
       ...columnFlag(made, '--vector'),
       ['--form', 'function'],
+      ...(name === undefined ? [] : [['--function', name] as const]),
       ...(oversampling > 1 ? [['--candidates', TOP * oversampling] as const] : []),
     ],
+  };
+}
+
+/** Returns the command that changes <=> for one role of the database, or without --execute shows how. */
+export function operatorLine(made: MadeCollection, role: string): ShellCommand {
+  return {
+    command: ['migrate', 'cutover'],
+    names: [made.source],
+    flags: [...columnFlag(made, '--vector'), ['--form', 'operator'], ['--role', role]],
   };
 }
 

@@ -40,6 +40,8 @@ export interface Evaluation {
   readonly name: string;
   /** The search that the terms apply to. */
   readonly form: FormReport;
+  /** The search by compact vectors alone; null for files. */
+  readonly onePass: FormReport | null;
   /** Lines above the tables. */
   readonly lines: readonly string[];
   readonly tables: readonly ResultTable[];
@@ -148,6 +150,7 @@ export async function measureEvaluation(request: EvaluateRequest, using: Using):
     return {
       name: names.short,
       form: formNamed(comparison.forms, comparison.served),
+      onePass: formNamed(comparison.forms, 'compact'),
       lines: [
         `${names.short} (${layout}), ${inputDim} -> ${outputDim} dimensions, encoder ${encoder.fingerprint.slice(0, 16)}`,
         queriesFrom,
@@ -231,6 +234,7 @@ async function measureFiles(
   return {
     name,
     form: formNamed(judgement.spaces, 'encoder'),
+    onePass: null,
     lines: [
       `${formatNumber(rows)} vectors, ${inputDim} -> ${outputDim} dimensions, ${distance}; ${queriesFrom}`,
       `as float32: ${formatBytes(bytes.full)} full, ${formatBytes(bytes.compact)} compact`,

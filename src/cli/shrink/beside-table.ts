@@ -1,19 +1,18 @@
 import type { InPlaceState, InPlaceTarget } from '../../store/in-place-target.js';
 import { TldrError } from '../../core/errors.js';
-import type { ClientWay } from '../../store/adapter.js';
-import { nextCommand, searchFunctionLine, TOP } from '../console/next-commands.js';
 import { readFlags } from '../console/shell-command.js';
 import { resumeTable, startTable } from '../migrate/in-place/run-start.js';
 import { stateOf, type TableCommand } from '../migrate/in-place/work.js';
 import type { StartFlags } from '../migrate/run-start-and-resume.js';
 import { startCommand } from '../migrate/start-and-resume.js';
-import { collectionMadeBy, migrationLine } from '../plan/deploy-commands.js';
+import { migrationLine } from '../plan/deploy-commands.js';
+import { checkOtherCutOver } from './connect-beside.js';
 import { deploymentOf, sayStep, stepConsole, type ShrinkWork } from './work.js';
 
 const IN_USE: readonly InPlaceState['phase'][] = ['ready', 'cut-over', 'complete'];
 
 /**
- * Checks that the table has no migration, or that of this run.
+ * Checks that the table has no migration, or that of this run, which no cut-over but the wanted one followed.
  * @throws ALREADY_EXISTS
  */
 export async function checkNoOtherMigration(
@@ -21,7 +20,11 @@ export async function checkNoOtherMigration(
   store: InPlaceTarget,
 ): Promise<void> {
   const known = await store.inPlace.find({ collection, vectorName: flags.vector });
-  if (known === null || known.encoderFingerprint === progress.state.training?.fingerprint) return;
+  if (known === null) return;
+  if (known.encoderFingerprint === progress.state.training?.fingerprint) {
+    checkOtherCutOver({ flags }, known);
+    return;
+  }
   throw new TldrError(
     'ALREADY_EXISTS',
     `${known.collection} has compact vectors already (${known.phase}), which this run did not make: \`migrate status\` shows them, and \`migrate abort\` removes them`,
@@ -49,30 +52,4 @@ export async function migrateBeside(work: ShrinkWork, store: InPlaceTarget): Pro
   if (isMade) await resumeTable(command, flags, undefined);
   else await startTable(command, flags, undefined);
   return stateOf(command);
-}
-
-/** Returns the ways for clients to search compact vectors that stand beside the full ones. */
-export async function waysBeside(work: ShrinkWork, store: InPlaceTarget): Promise<ClientWay[]> {
-  const { collection, flags } = work;
-  const made = collectionMadeBy(deploymentOf(work));
-  const candidates = TOP * (made.oversampling ?? 1);
-  const cutOver = searchFunctionLine(made);
-  const { statements } = await store.inPlace.planCutOver(
-    { collection, vectorName: flags.vector },
-    { form: 'none', name: undefined, candidates },
-  );
-  return [
-    {
-      title:
-        'a search function of the database: clients call it, and its scores are those of the full vectors. The first command shows it, the second makes or replaces it (--function names it)',
-      lines: [
-        nextCommand(flags, cutOver),
-        nextCommand(flags, { ...cutOver, flags: [...cutOver.flags, ['--execute', null]] }),
-      ],
-    },
-    {
-      title: `the query itself, with $1 for the full vector of the question (first: set local hnsw.ef_search = ${candidates})`,
-      lines: statements.flatMap((statement) => statement.split('\n')),
-    },
-  ];
 }

@@ -16,7 +16,8 @@ const HELP = `
 Reads   the collection or table, whose data is never changed, and --queries if you give them
 Writes  a sample into a temporary collection, which it removes again; the encoder file (--out); the target collection
         and the migration state; its own state beside the encoder file; a page (--report) if you ask for it.
-        For a table: compact vectors and the migration state in the schema tldr, and triggers of the table
+        For a table: compact vectors and the migration state in the schema tldr, and triggers of the table; with
+        --form, the search function, or an operator, an index of the table and the search path of the role
 
 Examples:
   qdrant-tldr shrink docs
@@ -24,6 +25,7 @@ Examples:
   qdrant-tldr shrink docs --yes --choose balanced --report shrink.html
   qdrant-tldr shrink docs --yes --choose safe --queries real-queries.npy --budget 10m
   qdrant-tldr shrink postgres://app@localhost/app --table docs --column embedding
+  qdrant-tldr shrink docs --yes --choose balanced --form function --function match_documents
 
 It measures what less memory costs, proposes three sizes, and carries out the one that you choose:
   safe      the least memory that surely finds 99 % of the same first ten results
@@ -37,8 +39,10 @@ No client notices anything before you point it to the proxy. An alias is switche
 answer the question with yes.
 
 A table of PostgreSQL gets compact vectors beside its full ones, which triggers keep up to date. There is no second
-collection and no proxy: the last step shows how a search function, or the query itself, uses them. The sizing
-compares indexes, in a temporary schema.
+collection and no proxy: the last step shows how a search function, the operator <=> of one role, or the query itself
+uses them. Clients are changed only with --form function or --form operator, or if you answer the question with it.
+Distances of the operator are approximate, so it is only for cosine. The sizing compares indexes, in a temporary
+schema.
 
 Documentation: docs/shrink.md, docs/pgvector.md (tables of PostgreSQL)`;
 
@@ -75,6 +79,14 @@ export function shrinkCommand(): Command {
     )
     .option('--deterministic', 'let the seed alone decide how long the training is, not the clock')
     .option('--switch <alias>', 'at the end, let this alias lead to the new collection')
+    .addOption(
+      new Option(
+        '--form <form>',
+        'PostgreSQL, at the end; function: replace or make a search function; operator: <=> of one role; none: only show how',
+      ).choices(['function', 'operator', 'none']),
+    )
+    .option('--function <name>', 'PostgreSQL, with --form function: its name (default: match_documents)')
+    .option('--role <name>', 'PostgreSQL, with --form operator: the role whose searches change')
     .option('--seed <n>', 'seed of everything random', seedNumber, 0)
     .option('--threads <n>', `threads (default: ${THREADS})`, wholeNumber)
     .option('--report <file>', 'write everything into one self-contained HTML page')

@@ -4,6 +4,7 @@ import { isCopyTarget, type CopyTarget } from '../../store/copy-target.js';
 import { isInPlaceTarget, type InPlaceTarget } from '../../store/in-place-target.js';
 import type { VectorSource } from '../../store/vector-source.js';
 import { adapterFor } from '../adapters.js';
+import { cutOverRequestOf, type CutoverTableFlags } from '../migrate/in-place/run-change.js';
 
 /** Where compact vectors go: into a second collection, or beside the full ones of a table. */
 export type Course =
@@ -25,16 +26,26 @@ function isInPlace(url: string): boolean {
   return adapterFor(url).migratesInPlace === true;
 }
 
-/** @throws INVALID_ARGUMENT for a flag that only the course of a copy has */
+/** Flags that only one course has. */
+interface CourseFlags extends Pick<CutoverTableFlags, 'form' | 'function' | 'role'> {
+  readonly layout: Layout;
+  readonly target?: string;
+  readonly switch?: string;
+}
+
+/** @throws INVALID_ARGUMENT for flags that only the other course has, or that do not go together */
 export function checkCourseFlags(
-  {
-    layout,
-    target,
-    switch: alias,
-  }: { readonly layout: Layout; readonly target?: string; readonly switch?: string },
+  flags: CourseFlags,
   url: string,
 ): void {
-  if (!isInPlace(url)) return;
+  const { layout, target, switch: alias, form, function: searchFunction, role } = flags;
+  if (!isInPlace(url)) {
+    const ofTables = Object.entries({ form, function: searchFunction, role });
+    const [given] = ofTables.filter(([, value]) => value !== undefined);
+    if (given === undefined) return;
+    throw new TldrError('INVALID_ARGUMENT', `only a table of PostgreSQL has --${given[0]}`);
+  }
+  cutOverRequestOf({ form: 'none', ...flags });
   const refuse = (why: string): TldrError => new TldrError('INVALID_ARGUMENT', why);
   if (layout === 'compact')
     throw refuse(
@@ -44,6 +55,6 @@ export function checkCourseFlags(
     throw refuse(`a table is migrated in place, so there is no target: leave --target ${target} out`);
   if (alias !== undefined)
     throw refuse(
-      `a table has no alias: leave --switch ${alias} out. At its end, shrink shows how a search function of the database uses the compact vectors`,
+      `a table has no alias: leave --switch ${alias} out. With --form, a search function of the database or the operator of one role uses the compact vectors`,
     );
 }

@@ -3,7 +3,7 @@ import { Encoder } from '../../encoder/model.js';
 import { expectDefined } from '../../core/errors.js';
 import type { CopyTarget } from '../../store/copy-target.js';
 import { switchableNames } from '../../store/facets.js';
-import type { InPlaceTarget } from '../../store/in-place-target.js';
+import type { InPlaceCutOver } from '../../store/in-place-target.js';
 import { targetDescription } from '../../store/target-description.js';
 import type { ClientWay } from '../../store/adapter.js';
 import { adapterFor, hasProxy } from '../adapters.js';
@@ -18,7 +18,6 @@ import { placeOf } from '../migrate/migration-work.js';
 import { cutover, type CutoverFlags } from '../migrate/run-cutover-and-rollback.js';
 import type { MigrationStatus } from '../../migrate/run/migration-status.js';
 import { collectionMadeBy } from '../plan/deploy-commands.js';
-import { waysBeside } from './beside-table.js';
 import { askWhether, canAsk } from './questions.js';
 import { given } from '../train/given.js';
 import {
@@ -76,12 +75,17 @@ export async function evaluateTarget(work: ShrinkWork): Promise<Evaluation> {
   return evaluation;
 }
 
-/** Returns what clients will find, in a sentence. */
-function findsText({ form }: Evaluation): string {
-  const recall = expectDefined(
-    form.recall.find(({ k }) => k === 10),
+/** Returns how many of the true first ten results a form of search finds. */
+export function foundBy({ recall }: Evaluation['form']): Evaluation['form']['recall'][number] {
+  return expectDefined(
+    recall.find(({ k }) => k === 10),
     'recall@10',
   );
+}
+
+/** Returns what clients will find, in a sentence. */
+function findsText({ form }: Evaluation): string {
+  const recall = foundBy(form);
   return `searches find ${percentText(recall.mean)} of the same first ten results (95 %: ${recall.interval.map((share) => percentText(share)).join(' to ')})`;
 }
 
@@ -90,6 +94,8 @@ export interface ConnectOutcome {
   readonly ways: readonly ClientWay[];
   /** The alias that leads to the target now because of this run; null if none was switched. */
   readonly switched: string | null;
+  /** What clients of a table use instead of the full vectors, and the command that did it; null if nothing was changed. */
+  readonly cutOver: { readonly made: InPlaceCutOver; readonly line: ShellCommand } | null;
 }
 
 /** A collection that was copied, and how its migration stands. */
@@ -107,29 +113,18 @@ export async function connectClients(work: ShrinkWork, copied: Copied): Promise<
   const alias = flags.switch ?? (await aliasToSwitch(work, copied));
   if (alias !== null) {
     await switchAlias(work, { alias, store: copied.store });
-    return { ways, switched: alias };
+    return { ways, switched: alias, cutOver: null };
   }
   run.say('');
   run.say(`  no client was switched: ${collection} is as it was, and ${target} stands beside it`);
   run.say(
     `  points that are written to ${collection} from now on are not in ${target}: let clients write through the proxy, or stop the writers`,
   );
-  return { ways, switched: null };
+  return { ways, switched: null, cutOver: null };
 }
 
-/** Says how clients use compact vectors that stand beside the full ones. Nothing is changed for them. */
-export async function connectBeside(work: ShrinkWork, store: InPlaceTarget): Promise<ConnectOutcome> {
-  const { collection, run } = work;
-  const ways = await waysBeside(work, store);
-  sayWays(work, ways);
-  run.say('');
-  run.say(
-    `  nothing was changed for clients: their queries read the full vectors of ${collection} as before, and triggers keep the compact ones up to date`,
-  );
-  return { ways, switched: null };
-}
-
-function sayWays(work: ShrinkWork, ways: readonly ClientWay[]): void {
+/** Prints the ways for clients to use what was made. */
+export function sayWays(work: ShrinkWork, ways: readonly ClientWay[]): void {
   const { collection, run } = work;
   sayStep(work, 'connect', { title: `clients of ${collection}, one of these ways` });
   for (const [i, { title, lines }] of ways.entries()) {
@@ -216,9 +211,9 @@ async function switchAlias(
   );
 }
 
-/** Returns the command that says how the migration stands, and what is possible next. */
-export function statusLine(work: ShrinkWork): ShellCommand {
+/** Returns the command that says how the migration stands and what is possible next, or another one of the migration. */
+export function statusLine(work: ShrinkWork, verb: 'status' | 'rollback' = 'status'): ShellCommand {
   const { collection, target } = deploymentOf(work);
   const names = target === collection ? [collection] : [collection, target];
-  return { command: ['migrate', 'status'], names, flags: [] };
+  return { command: ['migrate', verb], names, flags: [] };
 }

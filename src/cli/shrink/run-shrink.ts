@@ -17,9 +17,9 @@ import type { Evaluation } from '../evaluate/run-evaluate.js';
 import { collectionMadeBy, migrationLine, targetNameOf } from '../plan/deploy-commands.js';
 import { estimatedMemory } from '../console/compact-memory.js';
 import { checkNoOtherMigration, migrateBeside } from './beside-table.js';
+import { checkOperator, connectBeside, cutOverAsked } from './connect-beside.js';
 import { checkCourseFlags, courseFor } from './course.js';
 import {
-  connectBeside,
   connectClients,
   evaluateLine,
   evaluateTarget,
@@ -156,8 +156,9 @@ async function shrink(work: ShrinkWork): Promise<void> {
   await chooseStep(work, sizing);
   await confirmWork(work, sizing);
   const training = await trainChosen(work);
+  await checkOperator(work);
   const { migration, evaluation, connection } = await migrateAndConnect(work);
-  const commands = await commandsOf(work, connection.switched);
+  const commands = await commandsOf(work, connection);
   const { state } = progress;
   if (flags.report !== undefined) {
     await progress.save({ report: flags.report });
@@ -171,10 +172,12 @@ async function shrink(work: ShrinkWork): Promise<void> {
   run.say(`done; how far this run is stays in ${files.state}, and the same command shows the results again`);
   const deployment = deploymentOf(work);
   const { target, row } = deployment;
-  run.next([
-    nextCommand(flags, clientsLine(collectionMadeBy(deployment), config.url)),
-    nextCommand(flags, statusLine(work)),
-  ]);
+  const { cutOver } = connection;
+  const lines =
+    cutOver === null
+      ? [clientsLine(collectionMadeBy(deployment), config.url), statusLine(work)]
+      : [statusLine(work), statusLine(work, 'rollback')];
+  run.next(lines.map((line) => nextCommand(flags, line)));
   run.result({
     collection,
     target: target === collection ? null : target,
@@ -187,6 +190,7 @@ async function shrink(work: ShrinkWork): Promise<void> {
     evaluation: evaluation.result,
     clients: connection.ways,
     switched: connection.switched,
+    cutOver: cutOver?.made ?? null,
     commands,
     state: files.state,
     report: flags.report ?? null,
@@ -207,7 +211,7 @@ async function migrateAndConnect(work: ShrinkWork): Promise<Migrated> {
     const { store } = course;
     const { phase, verified } = await migrateBeside(work, store);
     const evaluation = await evaluateTarget(work);
-    const connection = await connectBeside(work, store);
+    const connection = await connectBeside(work, store, evaluation);
     return { migration: { phase, verified: verified?.points ?? null }, evaluation, connection };
   }
   const { store } = course;
@@ -228,6 +232,11 @@ async function inspectStep(work: ShrinkWork): Promise<void> {
   const points = await store.count(collection);
   const now = estimatedMemory(store, spec, { points });
   const { name, dim, distance } = pickVector(spec, flags.vector);
+  if (flags.form === 'operator' && distance !== 'cosine')
+    throw new TldrError(
+      'UNSUPPORTED',
+      `--form operator is only for cosine, and "${name}" is compared by ${distance}: use --form function`,
+    );
   run.say(`  ${points.toLocaleString('en-US')} points; vector "${name}": ${dim} dimensions, ${distance}`);
   run.say(
     now === null
@@ -294,7 +303,10 @@ async function confirmWork(work: ShrinkWork, sizing: ShrinkSizing): Promise<void
 }
 
 /** Returns every command that does the same without the guide. */
-async function commandsOf(work: ShrinkWork, switched: string | null): Promise<string[]> {
+async function commandsOf(
+  work: ShrinkWork,
+  { switched, cutOver }: Pick<ConnectOutcome, 'switched' | 'cutOver'>,
+): Promise<string[]> {
   const { collection, flags, config } = work;
   const deployment = deploymentOf(work);
   const lines = [
@@ -303,7 +315,7 @@ async function commandsOf(work: ShrinkWork, switched: string | null): Promise<st
     trainLine(work),
     migrationLine(deployment),
     evaluateLine(work),
-    clientsLine(collectionMadeBy(deployment), config.url),
+    cutOver?.line ?? clientsLine(collectionMadeBy(deployment), config.url),
     ...(switched === null ? [] : [switchLine(work, switched)]),
   ];
   return lines.map((line) => nextCommand(flags, line));
@@ -332,7 +344,9 @@ async function describe(work: ShrinkWork): Promise<void> {
     work.course.kind === 'in-place'
       ? `write compact vectors beside ${collection}`
       : `copy ${collection} into ${into}`;
-  const rest = `${migrated}, verify, evaluate${choice === null ? '' : ` (${choice})`}`;
+  const asked = cutOverAsked(flags);
+  const changed = asked === null ? '' : `, change what clients use (--form ${asked.form})`;
+  const rest = `${migrated}, verify, evaluate${choice === null ? '' : ` (${choice})`}${changed}`;
   run.say(
     state.training === null
       ? `then: train an encoder into ${files.encoder}, ${rest}`

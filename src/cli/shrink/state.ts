@@ -107,6 +107,8 @@ const STATE = v.object({
   target: v.nullable(v.string()),
   /** From this moment on, the encoder file and its checkpoint belong to this run. */
   trainingBegun: v.boolean(),
+  /** Present if compact vectors have to be compared by cosine, as an operator of the database does. */
+  comparesByCosine: v.exactOptional(v.boolean()),
   training: v.nullable(v.object({ fingerprint: v.string(), saved: v.string(), table: v.nullable(TABLE) })),
   /** The page that this run wrote, and may replace. */
   report: v.nullable(v.string()),

@@ -30,8 +30,14 @@ export function trainLine(work: ShrinkWork): ShellCommand {
     ['--budget', `${flags.budget}s`],
     ...(flags.deterministic === true ? [['--deterministic', null] as const] : []),
     ['--seed', flags.seed],
+    ...(comparesByCosine(work) ? [['--compact-distance', 'cosine'] as const] : []),
     ['--checkpoint', files.checkpoint],
   ]);
+}
+
+/** Whether the training was begun, or is to begin, for an operator, which compares by cosine. */
+function comparesByCosine({ flags, progress: { state } }: ShrinkWork): boolean {
+  return state.trainingBegun ? state.comparesByCosine === true : flags.form === 'operator';
 }
 
 /** Trains the encoder, unless an earlier run did so. */
@@ -48,7 +54,10 @@ export async function trainChosen(work: ShrinkWork): Promise<Training> {
     );
     return known;
   }
-  await progress.save({ trainingBegun: true });
+  await progress.save({
+    trainingBegun: true,
+    ...(comparesByCosine(work) ? { comparesByCosine: true } : {}),
+  });
   const flags = await readFlags<TrainFlags>(line, (give) =>
     trainCommand().action((_: string, read: TrainFlags) => give(read)),
   );

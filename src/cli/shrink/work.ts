@@ -5,6 +5,7 @@ import type { Config } from '../../config/load.js';
 import type { ProposalName } from '../../plan/proposals.js';
 import type { Layout } from '../../store/collection.js';
 import type { ScratchStore } from '../../store/beside/scratch-store.js';
+import type { InPlaceCutOverRequest } from '../../store/in-place-target.js';
 import type { VectorSource } from '../../store/vector-source.js';
 import type { ConsoleRun } from '../console/command-output.js';
 import type { GlobalFlags } from '../console/options.js';
@@ -27,6 +28,9 @@ export interface ShrinkFlags extends GlobalFlags {
   readonly budget: number;
   readonly deterministic?: boolean;
   readonly switch?: string;
+  readonly form?: InPlaceCutOverRequest['form'];
+  readonly function?: string;
+  readonly role?: string;
   readonly seed: number;
   readonly report?: string;
   readonly colorBy?: string;

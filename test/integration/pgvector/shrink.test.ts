@@ -8,7 +8,9 @@ import { row, type Matrix } from '../../../src/core/matrix.js';
 import { Encoder } from '../../../src/encoder/model.js';
 import { CLI_PROGRAM, runCli, type CliResult } from '../../support/cli/run-cli.js';
 import { demoEmbeddings, makeDemoTable } from '../../support/postgres/demo-table.js';
+import { runInTerminal, type TerminalRun } from '../../support/cli/run-in-terminal.js';
 import {
+  asRole,
   compactDifferences,
   linearEncoder,
   sideTables,
@@ -23,6 +25,9 @@ import { SMALL, type ShrinkJson } from '../../support/shrink/shrink-place.js';
 
 const postgresTest = await testsOnPostgres();
 const [ROWS, DIM] = [500, 32];
+const DOWN = '\x1b[B';
+const ENTER = '\r';
+const BACKSPACE = '\x7f';
 const RUN = ['--yes', '--choose', 'balanced', ...SMALL];
 let server: PostgresServer;
 let cwd = '';
@@ -55,6 +60,31 @@ async function schemas(): Promise<readonly string[]> {
 const digest = async (): Promise<unknown> =>
   server.sql(`select md5(string_agg(docs::text, ',' order by id)) as sum from docs`);
 
+/** Runs the guide at a terminal, and types an answer to each question. */
+const onTerminal = (answers: readonly (readonly [RegExp, string])[]): Promise<TerminalRun> =>
+  runInTerminal(
+    [process.execPath, CLI_PROGRAM, 'shrink', server.url, '--table', 'docs', '--column', 'v', ...SMALL],
+    { columns: 160, cwd, answers },
+  );
+
+/** The plan of a search as clients write it. */
+async function planFor(role: string): Promise<string> {
+  const question = `[${row(base, 21).join(',')}]`;
+  const rows = await asRole(
+    server,
+    role,
+    'set enable_seqscan = off',
+    `explain (costs off) select id from docs order by v <=> '${question}' limit 5`,
+  );
+  return rows.map((line) => String(line['QUERY PLAN'])).join('\n');
+}
+
+async function rollBack(): Promise<void> {
+  const args = ['migrate', 'rollback', 'docs', '--execute'];
+  const { code, stderr } = await runCli(args, { cwd, env: { DATABASE_URL: server.url } });
+  expect({ code, stderr }).toMatchObject({ code: 0 });
+}
+
 describe('shrink of a table of PostgreSQL', () => {
   postgresTest('says in a dry run what would happen, and writes nothing', async () => {
     const dry = await shrink('--dry-run', ...SMALL);
@@ -69,7 +99,10 @@ describe('shrink of a table of PostgreSQL', () => {
     [['--target', 'docs_small'], 'leave --target docs_small out'],
     [['--layout', 'compact'], 'a table keeps its full vectors'],
     [['--switch', 'search'], 'leave --switch search out'],
-  ])('refuses %j, which only a copy has', async (flags, words) => {
+    [['--form', 'operator'], '--form operator needs --role'],
+    [['--role', 'app'], '--role needs --form operator'],
+    [['--form', 'none', '--function', 'find_docs'], '--function needs --form function'],
+  ])('refuses %j before it begins', async (flags, words) => {
     const { code, stderr } = await shrink(...RUN, ...flags);
     expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining(words) as unknown });
     expect(await schemas()).toEqual(['public']);
@@ -98,6 +131,7 @@ describe('shrink of a table of PostgreSQL', () => {
       choice: 'balanced',
       migration: { phase: 'ready', verified: ROWS },
       switched: null,
+      cutOver: null,
     });
     expect(result.evaluation.forms.map(({ name }) => name)).toEqual([
       'full, as configured',
@@ -123,8 +157,10 @@ describe('shrink of a table of PostgreSQL', () => {
   });
 
   postgresTest('shows a query that finds what the full vectors find', async () => {
-    const [byFunction, byQuery] = result.clients;
+    const [byFunction, byOperator, byQuery] = result.clients;
     expect(byFunction?.lines.join()).toContain('migrate cutover docs --vector v --form function');
+    expect(byOperator?.title).toMatch(/Distances are approximate: .* find \d+\.\d % of the same/);
+    expect(byOperator?.lines.at(-1)).toContain('--form operator --role ROLE');
     const text = (byQuery?.lines.join('\n') ?? '').replace('(first."row").*', '(first."row").id');
     const found = await server.sql(text, [`[${row(base, 21).join(',')}]`]);
     expect(found[0]).toMatchObject({ id: '21' });
@@ -148,6 +184,70 @@ describe('shrink of a table of PostgreSQL', () => {
       const { code, stderr } = await runCli(line.split(' ').slice(1), { cwd });
       expect({ line, code, stderr }).toMatchObject({ code: 0 });
     }
+  });
+
+  postgresTest('ends with the operator of a role, and does it once', async () => {
+    await server.sql('create role app login; grant select on docs to app');
+    const form = ['--form', 'operator', '--role', 'app'];
+    const first = await shrink(...RUN, ...form, '--json');
+    expect({ code: first.code, stderr: first.stderr }).toMatchObject({ code: 0 });
+    expect(first.stderr).toContain('distances that it returns are approximate');
+    const { cutOver, commands } = first.json() as unknown as ShrinkJson;
+    expect(cutOver).toEqual({ form: 'operator', name: 'app' });
+    expect(commands.at(-1)).toMatch(
+      /^qdrant-tldr migrate cutover docs --vector v --form operator --role app --execute/,
+    );
+    expect(await planFor('app')).toContain('tldr_docs_');
+    expect(await planFor('postgres')).not.toContain('tldr_docs_');
+    const again = await shrink(...RUN, ...form, '--json');
+    expect({ code: again.code, stderr: again.stderr }).toMatchObject({ code: 0 });
+    expect(again.stderr).toContain('done before: app searches compact vectors');
+    expect((again.json() as unknown as ShrinkJson).commands).toEqual(commands);
+    const other = await shrink(...RUN, '--form', 'function');
+    expect(other.stderr).toContain('clients were sent to the compact vectors already');
+    await rollBack();
+  });
+
+  postgresTest('asks at a terminal, shows the change, and makes a search function', async () => {
+    const asked = await onTerminal([
+      [/Change now what clients use\?/, `${DOWN}${ENTER}`],
+      [/Which function\?/, `${BACKSPACE.repeat('match_documents'.length)}find_docs${ENTER}`],
+      [/Do it now\?/, 'y'],
+    ]);
+    expect({ code: asked.code, lines: asked.lines }).toMatchObject({ code: 0 });
+    expect(asked.lines.join('\n')).toMatch(/find_docs.* is not there yet and is made/);
+    const found = await server.sql('select id from find_docs((select v from docs where id = 21), 1)');
+    expect(found).toEqual([{ id: '21' }]);
+    await rollBack();
+  });
+
+  postgresTest('changes nothing for a user who answers with no', async () => {
+    const asked = await onTerminal([
+      [/Change now what clients use\?/, `${DOWN}${DOWN}${ENTER}`],
+      [/Which role do the clients connect as\?/, `app${ENTER}`],
+      [/Do it now\?/, 'n'],
+    ]);
+    expect({ code: asked.code, lines: asked.lines }).toMatchObject({ code: 0 });
+    for (const words of ['distances that it returns are approximate', 'nothing was changed for clients'])
+      expect(asked.lines.join('\n')).toContain(words);
+    expect(await planFor('app')).not.toContain('tldr_docs_');
+    expect(await server.sql(`select from pg_proc where proname = 'find_docs'`)).toEqual([]);
+  });
+
+  postgresTest('refuses an operator for another distance than cosine before it measures', async () => {
+    await makeDemoTable(server, 'dotted', base);
+    await server.sql('drop index dotted_full');
+    await server.sql('create index on dotted using hnsw (v vector_ip_ops)');
+    const { code, stderr } = await runCli(
+      ['shrink', 'dotted', ...RUN, '--form', 'operator', '--role', 'app'],
+      { cwd, env: { DATABASE_URL: server.url } },
+    );
+    expect({ code, stderr }).toEqual({
+      code: 7,
+      stderr: expect.stringContaining('--form operator is only for cosine') as unknown,
+    });
+    expect((await readdir(cwd)).filter((name) => name.startsWith('dotted'))).toEqual([]);
+    await server.sql('drop table dotted');
   });
 
   postgresTest('does not begin on a table that has compact vectors of another encoder', async () => {

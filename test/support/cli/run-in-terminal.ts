@@ -48,6 +48,7 @@ export interface TerminalRun {
 /**
  * Runs a program on a real terminal of this width, which is emulated to its last cell.
  * @param options.keys are typed once, as soon as `typeOn` matches the terminal's text
+ * @param options.answers more of these, each after the one before
  */
 export async function runInTerminal(
   command: readonly string[],
@@ -57,9 +58,11 @@ export async function runInTerminal(
     readonly env?: Readonly<Record<string, string>>;
     readonly typeOn?: RegExp;
     readonly keys?: string;
+    readonly answers?: readonly (readonly [question: RegExp, keys: string])[];
   },
 ): Promise<TerminalRun> {
   const { columns, cwd, env = {}, typeOn, keys = '' } = options;
+  const answers = [...(typeOn === undefined ? [] : [[typeOn, keys] as const]), ...(options.answers ?? [])];
   const terminal = new xterm.Terminal({
     cols: columns,
     rows: ROWS,
@@ -71,15 +74,16 @@ export async function runInTerminal(
     env: { PATH: process.env['PATH'] ?? '', TERM: 'xterm-256color', LANG: 'C.UTF-8', ...env },
   });
   const frames: string[][] = [];
-  let [raw, errors, typed, wrapped] = ['', '', false, false];
+  let [raw, errors, wrapped] = ['', '', false];
   const show = async (text: string): Promise<void> => {
     await new Promise<void>((resolve) => terminal.write(text, resolve));
     wrapped ||= isWrapped(terminal);
     const lines = linesOf(terminal);
     if (text.endsWith(DRAWN)) frames.push(lines);
-    if (typed || typeOn === undefined || !typeOn.test(lines.join('\n'))) return;
-    typed = true;
-    child.stdin.write(keys);
+    const [answer] = answers;
+    if (answer?.[0].test(lines.join('\n')) !== true) return;
+    answers.shift();
+    child.stdin.write(answer[1]);
   };
   let [shown, rest] = [Promise.resolve(), ''];
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => {

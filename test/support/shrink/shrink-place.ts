@@ -68,5 +68,6 @@ export interface ShrinkJson {
   readonly evaluation: { readonly forms: readonly { readonly name: string }[] };
   readonly clients: readonly { readonly title: string; readonly lines: readonly string[] }[];
   readonly switched: string | null;
+  readonly cutOver: { readonly form: string; readonly name: string } | null;
   readonly commands: readonly string[];
 }

@@ -38,24 +38,25 @@ export interface CompleteTableFlags extends ExecuteTableFlags {
 
 /** Runs `migrate cutover` for a table. */
 export function runCutoverTable(table: string, flags: CutoverTableFlags): Promise<void> {
-  return withTable(table, flags, async (command) => {
-    const { run, store, name } = command;
-    const request = cutOverRequestOf(flags);
-    const { phase } = await stateOf(command);
-    if (flags.execute !== true) {
-      const planned = await store.inPlace.planCutOver(name, request);
-      sayChange(run, planned);
-      if (phase !== 'ready') run.say(`not yet: the migration is at "${phase}"`);
-      sayDryRun(run, planned);
-      return;
-    }
-    run.expectStages(INDEX_STAGES);
-    const { signal, log, onProgress } = run;
-    const change = await working(command, flags, (work) =>
-      work.cutOver(request, { signal, log, onProgress }),
-    );
-    await changed(command, flags, change);
-  });
+  return withTable(table, flags, (command) => cutOverTable(command, flags));
+}
+
+/** Lets clients of a table use the compact vectors, or says what that would do. */
+export async function cutOverTable(command: TableCommand, flags: CutoverTableFlags): Promise<void> {
+  const { run, store, name } = command;
+  const request = cutOverRequestOf(flags);
+  const { phase } = await stateOf(command);
+  if (flags.execute !== true) {
+    const planned = await store.inPlace.planCutOver(name, request);
+    sayChange(run, planned);
+    if (phase !== 'ready') run.say(`not yet: the migration is at "${phase}"`);
+    sayDryRun(run, planned);
+    return;
+  }
+  run.expectStages(INDEX_STAGES);
+  const { signal, log, onProgress } = run;
+  const change = await working(command, flags, (work) => work.cutOver(request, { signal, log, onProgress }));
+  await changed(command, flags, change);
 }
 
 /** Returns what the flags of a cut-over ask for. @throws INVALID_ARGUMENT for flags that do not go together */
