@@ -11,6 +11,8 @@ import { tableCommand, withTable } from './migrate/in-place/work.js';
 export type SqlStepsFlags = StartTableFlags & CutoverTableFlags & { readonly steps?: string };
 
 const DIGITS = 2;
+/** The folder of the files that take the cut-over back, which no tool may run with the others. */
+const UNDO = 'undo';
 
 /** Writes the steps of a whole migration of a table into a folder, as numbered files. Nothing else is touched. */
 export function runSqlSteps(table: string | undefined, flags: SqlStepsFlags): Promise<void> {
@@ -24,16 +26,27 @@ export function runSqlSteps(table: string | undefined, flags: SqlStepsFlags): Pr
     if ((await readdir(folder)).length > 0)
       throw new TldrError('ALREADY_EXISTS', `${folder} is not empty: choose another folder`);
     const steps = await store.inPlace.script(request, cutOver);
-    const files = steps.map((step, i) => fileOf(step, i + 1));
-    for (const { file, text } of files) {
-      await writeWhole(join(folder, file), async (handle) => {
-        await handle.writeFile(text);
-      });
-      run.say(`wrote ${join(folder, file)}`);
-    }
-    run.say('run them in this order, and then:');
+    const write = async (into: string, some: readonly InPlaceStep[]): Promise<readonly string[]> => {
+      const files = some.map((step, i) => fileOf(step, i + 1));
+      for (const { file, text } of files) {
+        await writeWhole(join(into, file), async (handle) => {
+          await handle.writeFile(text);
+        });
+        run.say(`wrote ${join(into, file)}`);
+      }
+      return files.map(({ file }) => file);
+    };
+    const files = await write(
+      folder,
+      steps.filter(({ isUndo }) => isUndo !== true),
+    );
+    const takingBack = steps.filter(({ isUndo }) => isUndo === true);
+    if (takingBack.length > 0) await mkdir(join(folder, UNDO));
+    const undo = await write(join(folder, UNDO), takingBack);
+    if (undo.length > 0) run.say(`run those in ${join(folder, UNDO)} only to take the cut-over back`);
+    run.say('run the others in this order, and then:');
     run.next([tableCommand('verify', name, flags)]);
-    run.result({ folder, files: files.map(({ file }) => file) });
+    run.result({ folder, files, undo });
   });
 }
 

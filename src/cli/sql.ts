@@ -12,13 +12,15 @@ Examples:
   qdrant-tldr sql --encoder enc.onnx | psql "$DATABASE_URL" -v ON_ERROR_STOP=1
   qdrant-tldr sql --encoder enc.onnx --extension-schema extensions --out encoder.sql
   qdrant-tldr sql docs --encoder enc.onnx --steps migrations --form function --function match_documents
+  qdrant-tldr sql docs --encoder enc.onnx --steps migrations --form operator --role app
 
 The script makes a table of weights and a function in PostgreSQL. It changes no other table. Encoders with a layer
 that is not linear are refused.
 
 --steps writes what \`migrate start\` and \`migrate cutover\` would do as numbered files of SQL, for tools such as those
 of Supabase, Prisma, Drizzle and Flyway. The database is not changed. After the files have run, \`migrate verify\`,
-\`status\`, \`rollback\` and \`abort\` work as after a migration by commands.
+\`status\`, \`rollback\` and \`abort\` work as after a migration by commands. With --form, the folder "undo" has the files
+that take the cut-over back.
 
 Documentation: docs/pgvector.md, docs/pgvector-migrate.md (--steps)`;
 
@@ -49,12 +51,13 @@ export function sqlCommand(): Command {
     .option('--datatype <name>', 'with --steps: float32 or float16')
     .option('--hnsw-m <n>', 'with --steps: links of each row in the HNSW graph', wholeNumber)
     .addOption(
-      new Option('--form <form>', 'with --steps: also the search function that clients call').choices([
-        'function',
-        'none',
-      ]),
+      new Option(
+        '--form <form>',
+        'with --steps, also what clients use: a search function, or the operator <=> of one role',
+      ).choices(['function', 'operator', 'none']),
     )
     .option('--function <name>', 'with --form function: its name (default: match_documents)')
+    .option('--role <name>', 'with --form operator: the role whose searches change')
     .option('--candidates <n>', 'with --form function: first-stage results (default: 100)', wholeNumber)
     .action(async (table: string | undefined, flags: SqlFlags & SqlStepsFlags) => {
       if (table === undefined && flags.steps === undefined)

@@ -43,6 +43,8 @@ export interface InPlaceStep {
   readonly statements: readonly string[];
   /** Present if the statement cannot run in a transaction. */
   readonly isAlone?: boolean;
+  /** Present if it takes the cut-over back, and so does not run with the other steps. */
+  readonly isUndo?: boolean;
 }
 
 /** What a migration in place will do. */

@@ -1,6 +1,6 @@
 import { expectDefined, TldrError } from '../../../src/core/errors.js';
 import type { InPlaceChange } from '../../../src/store/in-place-target.js';
-import { quoted } from '../catalog/identifiers.js';
+import { literal, quoted } from '../catalog/identifiers.js';
 import { textIn, textsIn } from '../catalog/values.js';
 import { checkBaseIndex, failureOfRemoval, indexedFunctionsStep, indexedProjection } from './base-index.js';
 import { wantedIndex } from './build-index.js';
@@ -33,18 +33,8 @@ export async function planOperator(
   facts: MigrationFacts,
   role: string | undefined,
 ): Promise<PlannedOperator> {
-  if (role === undefined)
-    throw new TldrError('INVALID_ARGUMENT', 'the form "operator" needs the role whose searches change');
-  if (facts.distance !== 'cosine' || facts.compactDistance !== 'cosine')
-    throw new TldrError(
-      'UNSUPPORTED',
-      `the form "operator" is only for cosine: by ${facts.distance}, distances of compact vectors say nothing about those of the full ones. Use the form "function" or "none"`,
-    );
-  const rolePath = await findRolePath(query, role);
-  if (rolePath === null) throw new TldrError('NOT_FOUND', `there is no role ${quoted(role)}`);
-  await checkBaseIndex(query, facts);
-  await checkOtherVectors(query, facts, rolePath);
-  const lacking = await checkSchemaRights(query, facts, role);
+  const rolePath = await checkedRolePath(query, facts, role);
+  const lacking = await checkSchemaRights(query, facts, rolePath.role);
   const { operatorSchema } = objectsOf(facts);
   const { own, inherited } = rolePath;
   const isSet = own !== null && isFirst(operatorSchema, own);
@@ -56,7 +46,63 @@ export async function planOperator(
     // In the layout index-only, functions and index are there.
     functions: await indexFunctions(query, facts),
     index: wantedIndex(facts, 'base'),
-    operator: operatorStatements(facts, role, lacking),
+    operator: operatorStatements(facts, rolePath.role, lacking),
+  };
+}
+
+/**
+ * Returns the search path of a role whose searches may change.
+ * @throws as `planOperator`
+ */
+async function checkedRolePath(
+  query: SessionQuery,
+  facts: MigrationFacts,
+  role: string | undefined,
+): Promise<RolePath> {
+  if (role === undefined)
+    throw new TldrError('INVALID_ARGUMENT', 'the form "operator" needs the role whose searches change');
+  if (facts.distance !== 'cosine' || facts.compactDistance !== 'cosine')
+    throw new TldrError(
+      'UNSUPPORTED',
+      `the form "operator" is only for cosine, and here full vectors are compared by ${facts.distance}, compact ones by ${facts.compactDistance}: use an encoder whose compact vectors are compared by cosine, or the form "function" or "none"`,
+    );
+  const rolePath = await findRolePath(query, role);
+  if (rolePath === null) throw new TldrError('NOT_FOUND', `there is no role ${quoted(role)}`);
+  await checkBaseIndex(query, facts);
+  await checkOtherVectors(query, facts, rolePath);
+  return rolePath;
+}
+
+/** What makes an operator by files, and what removes it again. Everything but the index is made in one transaction. */
+interface OperatorScript {
+  /** Statements for the functions of the index; none if the layout has them. */
+  readonly functions: readonly string[];
+  readonly index: ReturnType<typeof wantedIndex>;
+  /** Statements that make the operator and what belongs to it, in their order, unless they are there. */
+  readonly made: ReturnType<typeof madeOfOperator>;
+  /** A query that has a row for each other column of vectors that the role may read. */
+  readonly otherVectors: string;
+  /** A statement that searches once. */
+  readonly trial: string;
+  /** Statements that remove the operator. */
+  readonly removed: readonly string[];
+}
+
+/** Returns what a script of files needs for an operator. @throws as `planOperator`, but not for rights of this connection */
+export async function operatorScript(
+  query: SessionQuery,
+  facts: MigrationFacts,
+  role: string | undefined,
+): Promise<OperatorScript & { readonly role: string }> {
+  const rolePath = await checkedRolePath(query, facts, role);
+  return {
+    role: rolePath.role,
+    functions: await indexFunctions(query, facts),
+    index: wantedIndex(facts, 'base'),
+    made: madeOfOperator(facts, rolePath.role),
+    otherVectors: otherVectorsQuery(facts, rolePath.role),
+    trial: trialStatement(facts),
+    removed: removedOfOperator(facts),
   };
 }
 
@@ -71,24 +117,52 @@ function isFirst(schema: string, path: string): boolean {
 }
 
 function operatorStatements(facts: MigrationFacts, role: string, lacking: Lacking): readonly string[] {
+  const { distance, schema, operator: made, usage, grants } = madeOfOperator(facts, role);
+  return [
+    distance,
+    // Even if it is there, the statement needs the right to make it.
+    ...(lacking.schema ? [schema] : []),
+    ...made,
+    ...(lacking.usage ? [usage] : []),
+    ...grants,
+  ];
+}
+
+/** The statements that make an operator for a role. */
+function madeOfOperator(
+  facts: MigrationFacts,
+  role: string,
+): {
+  readonly distance: string;
+  readonly schema: string;
+  readonly operator: readonly string[];
+  readonly usage: string;
+  readonly grants: readonly string[];
+} {
   const { extension, columnType } = facts;
   const { distance, operatorSchema, indexedProject, indexedProjectQuery } = objectsOf(facts);
   const type = `${extension}.${columnType}`;
   const { sign } = OPERATORS[facts.distance];
   const row = indexedProjection(facts, 'full_vector', 'indexedProject');
   const query = indexedProjection(facts, 'query', 'indexedProjectQuery');
-  return [
-    `create or replace function ${distance}(full_vector ${type}, query ${type}) returns pg_catalog.float8
+  const functions = [...new Set([indexedProject, indexedProjectQuery])].map(
+    (name) => `${name}(${extension}.vector)`,
+  );
+  return {
+    distance: `create or replace function ${distance}(full_vector ${type}, query ${type}) returns pg_catalog.float8
 language sql immutable parallel safe as $distance$
 select ${row} ${operator(facts, sign)} ${query}
 $distance$`,
-    // Even if it is there, the statement needs the right to make it.
-    ...(lacking.schema ? [`create schema ${operatorSchema}`] : []),
-    `create operator ${operatorSchema}.${sign} (leftarg = ${type}, rightarg = ${type}, function = ${distance})`,
-    `grant usage on schema ${operatorSchema} to ${quoted(role)}`,
-    ...(lacking.usage ? [`grant usage on schema ${quoted(SCHEMA)} to ${quoted(role)}`] : []),
-    `grant execute on function ${distance}(${type}, ${type}), ${[...new Set([indexedProject, indexedProjectQuery])].map((name) => `${name}(${extension}.vector)`).join(', ')} to ${quoted(role)}`,
-  ];
+    schema: `create schema ${operatorSchema}`,
+    operator: [
+      `create operator ${operatorSchema}.${sign} (leftarg = ${type}, rightarg = ${type}, function = ${distance})`,
+      `grant usage on schema ${operatorSchema} to ${quoted(role)}`,
+    ],
+    usage: `grant usage on schema ${quoted(SCHEMA)} to ${quoted(role)}`,
+    grants: [
+      `grant execute on function ${[`${distance}(${type}, ${type})`, ...functions].join(', ')} to ${quoted(role)}`,
+    ],
+  };
 }
 
 /** Returns what a cut-over by operator would do, for people. */
@@ -144,12 +218,14 @@ export async function cutOverOperator(
 
 /** Searches once, so that an operator that fails is never left behind. */
 async function tryOperator(query: SessionQuery, facts: MigrationFacts): Promise<void> {
+  await query(trialStatement(facts));
+}
+
+function trialStatement(facts: MigrationFacts): string {
   const { base, operatorSchema } = objectsOf(facts);
   const column = `t.${quoted(facts.column)}`;
   const sign = `operator(${operatorSchema}.${OPERATORS[facts.distance].sign})`;
-  await query(
-    `select ${column} ${sign} s.v from ${base} t, (select ${column} as v from ${base} t where ${hasFullVector(facts, column)} limit 1) s limit 1`,
-  );
+  return `select ${column} ${sign} s.v from ${base} t, (select ${column} as v from ${base} t where ${hasFullVector(facts, column)} limit 1) s limit 1`;
 }
 
 /** Removes the operator, and puts the role's search path back. @throws MISMATCH if somebody changed it since */
@@ -158,9 +234,6 @@ export async function rollBackOperator(
   facts: MigrationFacts,
   cutOver: StoredCutOver,
 ): Promise<void> {
-  const { distance, operatorSchema } = objectsOf(facts);
-  const type = `${facts.extension}.${facts.columnType}`;
-  const signature = `${operatorSchema}.${OPERATORS[facts.distance].sign}`;
   const users = await usersOf(query, facts);
   if (users.length > 0)
     throw new TldrError(
@@ -168,15 +241,21 @@ export async function rollBackOperator(
       `${users.join(', ')} was made with the operator of the compact vectors: drop it or make it again with ${operator(facts, OPERATORS[facts.distance].sign)}, then roll back`,
     );
   await restorePath(query, cutOver);
-  const statements = [
-    `drop operator if exists ${signature} (${type}, ${type})`,
-    `drop schema if exists ${operatorSchema}`,
-    `drop function if exists ${distance}(${type}, ${type})`,
-  ];
+  const statements = removedOfOperator(facts);
   for (const statement of statements)
     await query(statement).catch((error: unknown) => {
       throw failureOfRemoval(error, statements);
     });
+}
+
+function removedOfOperator(facts: MigrationFacts): readonly string[] {
+  const { distance, operatorSchema } = objectsOf(facts);
+  const type = `${facts.extension}.${facts.columnType}`;
+  return [
+    `drop operator if exists ${operatorSchema}.${OPERATORS[facts.distance].sign} (${type}, ${type})`,
+    `drop schema if exists ${operatorSchema}`,
+    `drop function if exists ${distance}(${type}, ${type})`,
+  ];
 }
 
 async function restorePath(
@@ -214,24 +293,33 @@ async function checkOtherVectors(
   facts: MigrationFacts,
   { role }: RolePath,
 ): Promise<void> {
-  const { schema, table, column, extension, columnType } = facts;
-  const [row] = await query(
-    `select coalesce(pg_catalog.json_agg(pg_catalog.format('%I.%I.%I', n.nspname, c.relname, a.attname) order by n.nspname, c.relname), '[]')::pg_catalog.text as names
-     from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-     where a.atttypid = pg_catalog.to_regtype($1) and a.attnum > 0 and not a.attisdropped
-       and c.relkind in ('r', 'p', 'm', 'f') and not c.relispartition
-       and n.nspname <> '${SCHEMA}' and n.nspname not like 'tldr-plan-%' and n.nspname not like 'pg\\_%'
-       and not (n.nspname = $2 and c.relname = $3 and a.attname = $4)
-       and pg_catalog.has_schema_privilege($5::pg_catalog.name, n.oid, 'usage')
-       and pg_catalog.has_column_privilege($5::pg_catalog.name, c.oid, a.attnum, 'select')`,
-    [`${extension}.${columnType}`, schema, table, column, role],
-  );
-  const others = textsIn(expectDefined(row, 'the other vectors'), 'names');
-  if (others.length === 0) return;
+  const rows = await query(otherVectorsQuery(facts, role));
+  if (rows.length === 0) return;
+  const others = rows.map((row) => textIn(row, 'name'));
   throw new TldrError(
     'UNSUPPORTED',
-    `${quoted(role)} may also read ${others.slice(0, 5).join(', ')}: the operator would change what <=> does there as well. Use a role that reads no other column of type ${columnType}, or the form "function"`,
+    `${quoted(role)} may also read ${others.slice(0, 5).join(', ')}: the operator would change what <=> does there as well. Use a role that reads no other column of type ${facts.columnType}, or the form "function"`,
   );
+}
+
+/** A query for the other columns of vectors that a role may read. */
+function otherVectorsQuery(facts: MigrationFacts, role: string): string {
+  const [type, schema, table, column, reader] = [
+    `${facts.extension}.${facts.columnType}`,
+    facts.schema,
+    facts.table,
+    facts.column,
+    role,
+  ].map(literal);
+  return `select pg_catalog.format('%I.%I.%I', n.nspname, c.relname, a.attname) as name
+     from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+     where a.atttypid = pg_catalog.to_regtype(${type}) and a.attnum > 0 and not a.attisdropped
+       and c.relkind in ('r', 'p', 'm', 'f') and not c.relispartition
+       and n.nspname <> '${SCHEMA}' and not pg_catalog.starts_with(n.nspname, 'tldr-plan-') and not pg_catalog.starts_with(n.nspname, 'pg_')
+       and not (n.nspname = ${schema} and c.relname = ${table} and a.attname = ${column})
+       and pg_catalog.has_schema_privilege(${reader}::pg_catalog.name, n.oid, 'usage')
+       and pg_catalog.has_column_privilege(${reader}::pg_catalog.name, c.oid, a.attnum, 'select')
+     order by n.nspname, c.relname`;
 }
 
 /** What an operator still needs. */

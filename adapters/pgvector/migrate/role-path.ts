@@ -13,20 +13,24 @@ export interface RolePath {
   readonly inherited: string;
 }
 
-/** Returns the search path of a role; null without such a role. */
-export async function findRolePath(query: SessionQuery, role: string): Promise<RolePath | null> {
+/** A query for the search path of a role: its own in this database or NULL, and the one that it has without that. */
+export function rolePathQuery(role: string): string {
   const setting = (of: string, database: string): string =>
     `(select pg_catalog.substr(c.line, ${'search_path='.length + 1}) from pg_catalog.pg_db_role_setting s, pg_catalog.unnest(s.setconfig) c(line)
       where s.setrole = ${of} and s.setdatabase = ${database} and pg_catalog.starts_with(c.line, 'search_path=') limit 1)`;
-  const [row] = await query(
-    `select d.datname::pg_catalog.text as database,
-       coalesce(pg_catalog.json_build_array(${setting('r.oid', 'd.oid')}), '[]')::pg_catalog.text as own,
+  return `select d.datname::pg_catalog.text as database, ${setting('r.oid', 'd.oid')} as own,
        coalesce(${setting('r.oid', '0')}, ${setting('0', 'd.oid')}, ${setting('0', '0')},
          (select case when p.source in ('default', 'configuration file', 'command line', 'environment variable') then p.reset_val
             else p.boot_val end from pg_catalog.pg_settings p where p.name = 'search_path')) as inherited
      from pg_catalog.pg_roles r, pg_catalog.pg_database d
-     where r.rolname = $1 and d.datname = pg_catalog.current_database()`,
-    [role],
+     where r.rolname = ${literal(role)} and d.datname = pg_catalog.current_database()`;
+}
+
+/** Returns the search path of a role; null without such a role. */
+export async function findRolePath(query: SessionQuery, role: string): Promise<RolePath | null> {
+  const [row] = await query(
+    `select database, coalesce(pg_catalog.json_build_array(own), '[]')::pg_catalog.text as own, inherited
+     from (${rolePathQuery(role)}) path`,
   );
   if (row === undefined) return null;
   const values: unknown = JSON.parse(textIn(row, 'own'));

@@ -34,10 +34,7 @@ interface CourseFlags extends Pick<CutoverTableFlags, 'form' | 'function' | 'rol
 }
 
 /** @throws INVALID_ARGUMENT for flags that only the other course has, or that do not go together */
-export function checkCourseFlags(
-  flags: CourseFlags,
-  url: string,
-): void {
+export function checkCourseFlags(flags: CourseFlags, url: string): void {
   const { layout, target, switch: alias, form, function: searchFunction, role } = flags;
   if (!isInPlace(url)) {
     const ofTables = Object.entries({ form, function: searchFunction, role });

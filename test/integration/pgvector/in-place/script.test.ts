@@ -32,19 +32,28 @@ afterAll(async () => {
   await rm(cwd, { recursive: true, force: true });
 });
 
-const cli = (...args: string[]): Promise<CliResult> =>
-  runCli(args, { cwd, env: { DATABASE_URL: server.url } });
+const cli = (args: readonly string[], { url } = server): Promise<CliResult> =>
+  runCli(args, { cwd, env: { DATABASE_URL: url } });
 
 async function succeeded(...args: string[]): Promise<CliResult> {
-  const result = await cli(...args);
+  return succeededOn(server, ...args);
+}
+
+async function succeededOn(place: PostgresServer, ...args: string[]): Promise<CliResult> {
+  const result = await cli(args, place);
   expect({ code: result.code, stderr: result.stderr }).toMatchObject({ code: 0 });
   return result;
 }
 
+/** The files of a folder, in their order. */
+async function filesOf(folder: string): Promise<readonly string[]> {
+  return (await readdir(join(cwd, folder))).filter((name) => name.endsWith('.sql')).sort();
+}
+
 /** Runs the files of a folder as a tool does: in order, each as one query of a plain client. */
-async function runFiles(folder: string): Promise<readonly string[]> {
-  const files = (await readdir(join(cwd, folder))).sort();
-  const client = new pg.Client({ connectionString: server.url });
+async function runFiles(folder: string, { url } = server): Promise<readonly string[]> {
+  const files = await filesOf(folder);
+  const client = new pg.Client({ connectionString: url });
   await client.connect();
   try {
     for (const file of files) await client.query(await readFile(join(cwd, folder, file), 'utf8'));
@@ -147,15 +156,16 @@ describe('the steps of a migration as files', () => {
 
     await search('match_count');
     const before = await server.sql(definition);
-    const last = (await readdir(join(cwd, 'searched'))).sort().at(-1) ?? '';
+    const last = (await filesOf('searched')).at(-1) ?? '';
     await server.sql(await readFile(join(cwd, 'searched', last), 'utf8'));
     expect(await server.sql(definition)).not.toEqual(before);
     const [nearest] = await server.sql(
       `select id, round(similarity::numeric, 4)::text as s from replaced((select embedding from searched where id = 9), 1)`,
     );
     expect(nearest).toEqual({ id: 9, s: '1.0000' });
-    await succeeded('migrate', 'rollback', 'searched', '--execute');
+    await runFiles('searched/undo');
     expect(await server.sql(definition)).toEqual(before);
+    await expect(runFiles('searched/undo')).rejects.toThrow('there was no cut-over');
     await succeeded('migrate', 'abort', 'searched', '--execute');
   });
 
@@ -167,7 +177,7 @@ describe('the steps of a migration as files', () => {
       drop schema if exists tldr cascade`);
     const form = ['--form', 'function', '--function', 'find_owned'];
     await succeeded('sql', 'owned', '--encoder', 'enc.onnx', '--steps', 'owned', ...form);
-    for (const file of (await readdir(join(cwd, 'owned'))).sort())
+    for (const file of await filesOf('owned'))
       await asRole(server, 'owns', await readFile(join(cwd, 'owned', file), 'utf8'));
     const [nearest] = await asRole(
       server,
@@ -190,7 +200,98 @@ describe('the steps of a migration as files', () => {
       phase: 'ready',
       layout: 'index-only',
     });
-    expect((await cli(...args)).stderr).toContain('index is not empty');
-    expect((await cli('sql', 'plain', '--encoder', 'enc.onnx')).stderr).toContain('go together');
+    expect((await cli(args)).stderr).toContain('index is not empty');
+    expect((await cli(['sql', 'plain', '--encoder', 'enc.onnx'])).stderr).toContain('go together');
+  });
+});
+
+/** Everything in the catalogue that a migration and its cut-over made, and the state. */
+async function catalogOf({ sql }: PostgresServer): Promise<unknown> {
+  const own = `n.nspname like 'tldr%'`;
+  return Promise.all(
+    [
+      `select n.nspname, n.nspacl::text from pg_namespace n where ${own} order by 1`,
+      `select pg_get_functiondef(p.oid) as text, p.proacl::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace where ${own} order by 1`,
+      `select o.oprname, n.nspname, o.oprcode::text, o.oprleft::regtype::text from pg_operator o join pg_namespace n on n.oid = o.oprnamespace where ${own}`,
+      `select pg_get_indexdef(i.indexrelid) as text, i.indisvalid from pg_index i join pg_class c on c.oid = i.indrelid where c.relname = 'chosen' or c.relnamespace = 'tldr'::regnamespace order by 1`,
+      `select c.relname, c.relacl::text from pg_class c join pg_namespace n on n.oid = c.relnamespace where ${own} and c.relkind = 'r' order by 1`,
+      `select r.rolname, s.setconfig from pg_db_role_setting s join pg_roles r on r.oid = s.setrole join pg_database d on d.oid = s.setdatabase where d.datname = current_database()`,
+      `select phase, replace(cut_over::text, current_database(), 'own') as "cutOver" from tldr.migration`,
+    ].map((text) => sql(text)),
+  );
+}
+
+describe('the operator of a role as files', () => {
+  const OPERATOR = ['--form', 'operator', '--role', 'app'];
+  const search = `select id from chosen order by embedding <=> (select embedding from chosen where id = 7) limit 5`;
+
+  beforeAll(() => server.sql('create role app login'));
+  afterAll(() => server.sql('drop role app'));
+
+  postgresTest.each<readonly [string, string | null]>([
+    ['side', null],
+    ['side', '"$user",  public'],
+    ['index-only', ''],
+  ])('leaves behind what the cut-over does, in the layout %s after the path %j', async (layout, path) => {
+    const [files, commands] = [await server.beside(), await server.beside()];
+    for (const place of [files, commands]) {
+      await makeDocuments(place, 'chosen', { rows: 200 });
+      await place.sql('grant select on chosen to app');
+      if (path === null) continue;
+      const [{ name } = {}] = await place.sql('select quote_ident(current_database()) as name');
+      await place.sql(
+        `begin; select set_config('search_path', '${path}', true); alter role app in database ${String(name)} set search_path from current; commit`,
+      );
+    }
+    const given = ['chosen', '--encoder', 'enc.onnx', '--layout', layout];
+    const folder = `operator-${layout}-${path === null ? 'plain' : 'own'}`;
+    // Written for one database, and run in another one.
+    await succeededOn(commands, 'sql', ...given, '--steps', folder, ...OPERATOR);
+    await succeededOn(commands, 'migrate', 'start', ...given, '--yes');
+    const before = await catalogOf(commands);
+    await runFiles(folder, files);
+    await succeededOn(commands, 'migrate', 'cutover', 'chosen', ...OPERATOR, '--execute');
+    const after = await catalogOf(files);
+    expect(after).toEqual(await catalogOf(commands));
+    expect(after).not.toEqual(before);
+    expect(JSON.stringify(after)).toContain('<=>');
+    if (path !== '') {
+      const asked = ['set enable_seqscan = off', `explain (costs off) ${search}`];
+      expect(JSON.stringify(await asRole(files, 'app', ...asked))).toContain('tldr_chosen');
+    }
+
+    await runFiles(`${folder}/undo`, files);
+    await succeededOn(commands, 'migrate', 'rollback', 'chosen', '--execute');
+    const undone = await catalogOf(files);
+    expect(undone).toEqual(await catalogOf(commands));
+    // What everybody may execute is not revoked again.
+    if (layout === 'side') expect(undone).toEqual(before);
+    await expect(runFiles(`${folder}/undo`, files)).rejects.toThrow('there was no cut-over');
+    await Promise.all([files.stop(), commands.stop()]);
+  });
+
+  postgresTest('refuses a role that reads other vectors by now, and a path that was changed', async () => {
+    const own = await server.beside();
+    await makeDocuments(own, 'chosen', { rows: 50 });
+    await own.sql('grant select on chosen to app');
+    const given = ['chosen', '--encoder', 'enc.onnx', '--layout', 'index-only'];
+    await succeededOn(own, 'sql', ...given, '--steps', 'refused', ...OPERATOR);
+    await makeDocuments(own, 'beside', { rows: 5 });
+    await own.sql('grant select on beside to app');
+    await expect(runFiles('refused', own)).rejects.toThrow('app may also read public.beside.embedding');
+    expect(await own.sql('select phase, cut_over from tldr.migration')).toEqual([
+      { phase: 'ready', cut_over: null },
+    ]);
+    expect(await own.sql(`select from pg_namespace where nspname like 'tldr_operator%'`)).toEqual([]);
+
+    await own.sql('drop table beside');
+    const last = (await filesOf('refused')).at(-1) ?? '';
+    await own.sql(await readFile(join(cwd, 'refused', last), 'utf8'));
+    const [{ name } = {}] = await own.sql('select quote_ident(current_database()) as name');
+    await own.sql(`alter role app in database ${String(name)} set search_path = public`);
+    const after = await catalogOf(own);
+    await expect(runFiles('refused/undo', own)).rejects.toThrow('the search path of app was changed');
+    expect(await catalogOf(own)).toEqual(after);
+    await own.stop();
   });
 });
