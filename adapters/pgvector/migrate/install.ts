@@ -212,11 +212,67 @@ export async function partitionsWithoutTrigger(
   return rows.map((row) => textIn(row, 'name'));
 }
 
+/**
+ * An expression for the subscriptions of logical replication that write rows of a table, or of partitions of it.
+ * @param oid an expression: the table's number in the catalogue
+ */
+export function subscriptionsOf(oid: string): string {
+  return `(select coalesce(pg_catalog.json_agg(distinct s.subname::pg_catalog.text), '[]')::pg_catalog.text
+     from pg_catalog.pg_subscription_rel r join pg_catalog.pg_subscription s on s.oid = r.srsubid
+     where r.srrelid = ${oid} or r.srrelid in (select p.relid from pg_catalog.pg_partition_tree((${oid})::pg_catalog.regclass) p))`;
+}
+
+/** What subscriptions write: rows of the base table, and their compact vectors. */
+export async function replicated(
+  query: SessionQuery,
+  facts: MigrationFacts,
+): Promise<{ readonly base: readonly string[]; readonly side: readonly string[] }> {
+  const { base, side } = objectsOf(facts);
+  const [row] = await query(
+    `select ${subscriptionsOf('pg_catalog.to_regclass($1)')} as base, ${subscriptionsOf('pg_catalog.to_regclass($2)')} as side`,
+    [base, side],
+  );
+  const found = expectDefined(row, 'the subscriptions');
+  return { base: textsIn(found, 'base'), side: textsIn(found, 'side') };
+}
+
 /** A trigger of a migration that does not work. */
 interface LackingTrigger {
   readonly line: string;
-  /** The statement that makes it or switches it on. */
-  readonly statement: string;
+  /** The statements that make it or switch it on. */
+  readonly statements: readonly string[];
+}
+
+/** A trigger with the name of one of a migration, on any table. */
+interface FoundTrigger {
+  readonly table: string;
+  readonly name: string;
+  readonly isBase: boolean;
+  /** As the catalogue says it: 'O' but for replicated rows, 'A' always. */
+  readonly fires: string;
+  /** Whether its table is the base table or a partition of it. */
+  readonly isOurs: boolean;
+}
+
+async function foundTriggers(query: SessionQuery, facts: MigrationFacts): Promise<readonly FoundTrigger[]> {
+  const { base, writeTrigger, truncateTrigger } = objectsOf(facts);
+  const rows = await query(
+    `select pg_catalog.format('%I.%I', n.nspname, c.relname) as table, g.tgname::pg_catalog.text as name,
+       (g.tgrelid = b.oid)::pg_catalog.text as "isBase", g.tgenabled::pg_catalog.text as fires,
+       (g.tgrelid = b.oid or g.tgparentid <> 0 or exists (
+         select from pg_catalog.pg_partition_ancestors(g.tgrelid) a where a.relid = b.oid))::pg_catalog.text as "isOurs"
+     from pg_catalog.pg_trigger g join pg_catalog.pg_class c on c.oid = g.tgrelid join pg_catalog.pg_namespace n on n.oid = c.relnamespace,
+       (select pg_catalog.to_regclass($1)::pg_catalog.oid as oid) b
+     where g.tgname::pg_catalog.text in ($2, $3) and b.oid is not null order by 1, 2`,
+    [base, unquoted(writeTrigger), unquoted(truncateTrigger)],
+  );
+  return rows.map((row) => ({
+    table: textIn(row, 'table'),
+    name: textIn(row, 'name'),
+    isBase: textIn(row, 'isBase') === 'true',
+    fires: textIn(row, 'fires'),
+    isOurs: textIn(row, 'isOurs') === 'true',
+  }));
 }
 
 /** Returns the triggers that are missing or switched off, and those that another table still has. */
@@ -226,31 +282,20 @@ export async function lackingTriggers(
 ): Promise<readonly LackingTrigger[]> {
   if (facts.layout === 'index-only') return [];
   const { base, writeTrigger, truncateTrigger } = objectsOf(facts);
-  const rows = await query(
-    `select pg_catalog.format('%I.%I', n.nspname, c.relname) as table, g.tgname::pg_catalog.text as name,
-       (g.tgrelid = b.oid)::pg_catalog.text as "isBase", (g.tgenabled in ('O', 'A'))::pg_catalog.text as "isOn",
-       (g.tgrelid = b.oid or g.tgparentid <> 0 or exists (
-         select from pg_catalog.pg_partition_ancestors(g.tgrelid) a where a.relid = b.oid))::pg_catalog.text as "isOurs"
-     from pg_catalog.pg_trigger g join pg_catalog.pg_class c on c.oid = g.tgrelid join pg_catalog.pg_namespace n on n.oid = c.relnamespace,
-       (select pg_catalog.to_regclass($1)::pg_catalog.oid as oid) b
-     where g.tgname::pg_catalog.text in ($2, $3) and b.oid is not null order by 1, 2`,
-    [base, unquoted(writeTrigger), unquoted(truncateTrigger)],
-  );
-  const found = rows.map((row) => ({
-    table: textIn(row, 'table'),
-    name: textIn(row, 'name'),
-    isBase: textIn(row, 'isBase') === 'true',
-    isOn: textIn(row, 'isOn') === 'true',
-    isOurs: textIn(row, 'isOurs') === 'true',
-  }));
+  const found = await foundTriggers(query, facts);
+  const { base: writers, side: ownWriters } = await replicated(query, facts);
+  // Where compact vectors come by a subscription too, the trigger must not fire for its rows.
+  const isAlways = writers.length > 0 && ownWriters.length === 0;
+  const switchOn = (at: string, trigger: string): string =>
+    `alter table ${at} enable ${isAlways ? 'always ' : ''}trigger ${trigger}`;
   const making = triggersStep(facts).statements;
   const missing = [writeTrigger, truncateTrigger].flatMap((trigger, i): LackingTrigger[] => {
     if (found.some(({ name, isBase }) => isBase && name === unquoted(trigger))) return [];
-    return [
-      { line: `${base} has no trigger ${trigger}`, statement: expectDefined(making[i], 'a statement') },
-    ];
+    const made = expectDefined(making[i], 'a statement');
+    const statements = isAlways ? [made, switchOn(base, trigger)] : [made];
+    return [{ line: `${base} has no trigger ${trigger}`, statements }];
   });
-  const others = found.flatMap(({ table, name, isBase, isOn, isOurs }): LackingTrigger[] => {
+  const others = found.flatMap(({ table, name, isBase, fires, isOurs }): LackingTrigger[] => {
     const [at, trigger] = [isBase ? base : table, quoted(name)];
     // A detached partition keeps its trigger for TRUNCATE, which does nothing then.
     if (!isOurs && facts.isPartitioned && name !== unquoted(writeTrigger)) return [];
@@ -258,16 +303,15 @@ export async function lackingTriggers(
       return [
         {
           line: `${at} still has the trigger ${trigger}, although it is another table: its writes change compact vectors of ${base}`,
-          statement: `drop trigger ${trigger} on ${at}`,
+          statements: [`drop trigger ${trigger} on ${at}`],
         },
       ];
-    if (isOn) return [];
-    return [
-      {
-        line: `the trigger ${trigger} of ${at} is switched off`,
-        statement: `alter table ${at} enable trigger ${trigger}`,
-      },
-    ];
+    if (fires === 'A' || (fires === 'O' && !isAlways)) return [];
+    const line =
+      fires === 'O'
+        ? `the trigger ${trigger} of ${at} does not fire for rows that the subscription ${writers.join(', ')} writes`
+        : `the trigger ${trigger} of ${at} is switched off`;
+    return [{ line, statements: [switchOn(at, trigger)] }];
   });
   return [...missing, ...others];
 }

@@ -4,6 +4,7 @@ import type { InPlaceLayout } from '../../../src/store/in-place-target.js';
 import type { TableFacts, VectorColumnFacts } from '../catalog/describe-table.js';
 import { quoted } from '../catalog/identifiers.js';
 import { numberIn, textIn, textsIn } from '../catalog/values.js';
+import { subscriptionsOf } from './install.js';
 import { SCHEMA } from './objects.js';
 import type { SessionQuery } from './session.js';
 
@@ -106,6 +107,8 @@ interface ServerFacts {
   readonly database: string;
   readonly extensionVersion: string;
   readonly isLogged: boolean;
+  /** Subscriptions of logical replication that write its rows. */
+  readonly subscriptions: readonly string[];
 }
 
 async function serverFacts(query: SessionQuery, { oid }: TableFacts): Promise<ServerFacts> {
@@ -137,7 +140,7 @@ async function serverFacts(query: SessionQuery, { oid }: TableFacts): Promise<Se
           ('trigger', pg_catalog.has_table_privilege(c.oid, 'trigger'))) r(name, has) where not r.has)::pg_catalog.text as lacked,
        pg_catalog.quote_ident(current_user) as role, pg_catalog.quote_ident(pg_catalog.current_database()) as database,
        (select e.extversion from pg_catalog.pg_extension e where e.extname = 'vector') as extension,
-       (c.relpersistence = 'p')::pg_catalog.text as logged
+       (c.relpersistence = 'p')::pg_catalog.text as logged, ${subscriptionsOf('c.oid')} as subscriptions
      from pg_catalog.pg_class c left join pg_catalog.pg_namespace n on n.nspname = '${SCHEMA}'
      where c.oid = $1::pg_catalog.oid`,
     [oid],
@@ -160,6 +163,7 @@ async function serverFacts(query: SessionQuery, { oid }: TableFacts): Promise<Se
     database: textIn(row, 'database'),
     extensionVersion: textIn(row, 'extension'),
     isLogged: textIn(row, 'logged') === 'true',
+    subscriptions: textsIn(row, 'subscriptions'),
   };
 }
 
@@ -220,7 +224,7 @@ function checkRights({ statementName }: TableFacts, facts: ServerFacts): void {
 }
 
 function notesOf(
-  { extensionVersion, hasRowSecurity, isLogged }: ServerFacts,
+  { extensionVersion, hasRowSecurity, isLogged, subscriptions }: ServerFacts,
   vector: VectorColumnFacts,
   layout: InPlaceLayout,
 ): string[] {
@@ -234,6 +238,11 @@ function notesOf(
     ...(hasRowSecurity && layout === 'side'
       ? [
           'the table has row-level security: the compact vectors get a policy that shows those of visible rows',
+        ]
+      : []),
+    ...(subscriptions.length > 0 && layout === 'side'
+      ? [
+          `rows of the table come by the subscription ${subscriptions.join(', ')}: the triggers are set to fire for them too (ENABLE ALWAYS), which only the table's owner may do`,
         ]
       : []),
     ...(isLogged

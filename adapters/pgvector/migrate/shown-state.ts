@@ -2,7 +2,7 @@ import type { InPlaceState } from '../../../src/store/in-place-target.js';
 import { quoted } from '../catalog/identifiers.js';
 import { numberIn, textIn } from '../catalog/values.js';
 import { lackingIndexes, leftBaseIndex } from './base-index.js';
-import { lackingTriggers, partitionsWithoutTrigger } from './install.js';
+import { lackingTriggers, partitionsWithoutTrigger, replicated } from './install.js';
 import { objectsOf, type MigrationFacts } from './objects.js';
 import type { SessionQuery } from './session.js';
 import { lockKeyOf, type StoredMigration } from './state-table.js';
@@ -52,11 +52,15 @@ async function warningsOf(
   if (phase === 'installing') return [];
   const { base } = objectsOf(facts);
   const partitions = await partitionsWithoutTrigger(query, facts);
+  // A state that came by a subscription names the table of the other server.
+  const isOwnState = (await replicated(query, facts)).side.length === 0;
   const isIndexed = phase === 'ready' || phase === 'cut-over' || phase === 'complete';
   const indexes = isIndexed ? await lackingIndexes(query, { facts, cutOver }) : [];
   return [
     ...indexes,
-    ...(isSameTable ? [] : [`${base} was made again, as by a restore, since the migration began`]),
+    ...(isSameTable || !isOwnState
+      ? []
+      : [`${base} was made again, as by a restore, since the migration began`]),
     ...(await lackingTriggers(query, facts)).map(({ line }) => line),
     ...partitions.map(
       (name) => `the partition ${name} was attached later: its rows may lack compact vectors`,

@@ -92,18 +92,24 @@ export class PgvectorInPlaceWork implements InPlaceWork {
   }
 
   async #installTriggers(): Promise<void> {
+    await this.#repairTriggers();
+    // Triggers of partitions may have to fire always, as that of the table does.
+    if (await this.#installInPartitions()) await this.#repairTriggers();
+  }
+
+  async #repairTriggers(): Promise<void> {
     await this.#locking(async (query) => {
-      for (const { line, statement } of await lackingTriggers(query, this.#facts))
-        await query(statement).catch((cause: unknown) => {
+      for (const { line, statements } of await lackingTriggers(query, this.#facts))
+        await query(statements.join('; ')).catch((cause: unknown) => {
           if (sqlStateOf(cause) !== INSUFFICIENT_PRIVILEGE) throw cause;
-          const ask = `ask the owner of the table to run: ${statement};`;
+          const ask = `ask the owner of the table to run:\n  ${statements.join(';\n  ')};`;
           throw new TldrError('FORBIDDEN', `${line}, and this role may not change that: ${ask}`, { cause });
         });
     });
-    await this.#installInPartitions();
   }
 
-  async #installInPartitions(): Promise<void> {
+  /** Returns whether there was a partition without its trigger. */
+  async #installInPartitions(): Promise<boolean> {
     const partitions = await this.#session.transaction('', (query) =>
       partitionsWithoutTrigger(query, this.#facts),
     );
@@ -111,6 +117,7 @@ export class PgvectorInPlaceWork implements InPlaceWork {
       await this.#locking(async (query) => {
         await query(partitionTrigger(this.#facts, partition));
       });
+    return partitions.length > 0;
   }
 
   async fillNext(rows: number): Promise<{ readonly rows: number; readonly isOver: boolean }> {

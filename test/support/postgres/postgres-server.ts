@@ -36,10 +36,16 @@ export async function testsOnPostgres(needs: 'any' | 'programs' = 'any'): Promis
   }
 }
 
-/** Starts the packaged server, or makes a database on the server of DATABASE_URL. */
-export async function startPostgres(needs: 'any' | 'programs' = 'any'): Promise<PostgresServer> {
+/**
+ * Starts the packaged server, or makes a database on the server of DATABASE_URL.
+ * @param settings of the packaged server, such as `wal_level=logical`
+ */
+export async function startPostgres(
+  needs: 'any' | 'programs' = 'any',
+  settings: readonly string[] = [],
+): Promise<PostgresServer> {
   if (GIVEN_URL !== '' && needs === 'any') return databaseOn(GIVEN_URL, null, () => Promise.resolve());
-  const { url, programs, stop } = await startPackagedPostgres();
+  const { url, programs, stop } = await startPackagedPostgres({ settings });
   return databaseOn(url, programs, stop);
 }
 
