@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { expectDefined, TldrError } from '../../../src/core/errors.js';
+import { codeOf, expectDefined, TldrError } from '../../../src/core/errors.js';
 import { rowRange, type Matrix } from '../../../src/core/matrix.js';
 import { throwIfAborted, type RunOptions } from '../../../src/core/run-options.js';
 import type { DemoDatabase, DemoSearch } from '../../../src/store/adapter.js';
@@ -9,7 +9,7 @@ import { textIn } from '../catalog/values.js';
 import type { Connections } from '../connect/connections.js';
 import { failureOfStatement } from '../connect/failures.js';
 import { SCHEMA as MIGRATIONS } from '../migrate/objects.js';
-import { hasStateTable, readMigrations } from '../migrate/state-table.js';
+import { LOCK_SHARED, readMigrations } from '../migrate/state-table.js';
 import { copyInto } from '../plan/copy-into.js';
 import { demoSearches } from './searches.js';
 
@@ -128,9 +128,10 @@ export class PgvectorDemo implements DemoDatabase {
       }
     }
     await this.#changing(async (client) => {
-      if (mark === MARKS.both && !(await this.#hasOtherObjects()))
-        await client.query(`drop schema if exists ${MIGRATIONS} cascade`);
+      await client.query('begin');
+      if (mark === MARKS.both) await dropMigrationsIfEmpty(client);
       await client.query(`drop schema ${SCHEMA} cascade`);
+      await client.query('commit');
     });
   }
 
@@ -165,19 +166,6 @@ export class PgvectorDemo implements DemoDatabase {
     return rows.length > 0;
   }
 
-  /** Whether the schema of migrations holds more than its two tables without a row. */
-  async #hasOtherObjects(): Promise<boolean> {
-    if (!(await this.#connections.read(({ query }) => hasStateTable(query)))) return true;
-    const [row = {}] = await this.#connections.query(
-      `select (exists (select from "${MIGRATIONS}"."migration") or exists (select from "${MIGRATIONS}"."encoder")
-         or exists (select from pg_catalog.pg_proc p where p.pronamespace = n.oid)
-         or exists (select from pg_catalog.pg_class c where c.relnamespace = n.oid and c.relkind <> 'i'
-           and c.relname not in ('migration', 'encoder')))::pg_catalog.text as others
-       from pg_catalog.pg_namespace n where n.nspname = '${MIGRATIONS}'`,
-    );
-    return textIn(row, 'others') === 'true';
-  }
-
   /** Returns the comment on the demo's schema; '' for none, null without the schema. */
   async #mark(): Promise<string | null> {
     const [row] = await this.#connections.query(
@@ -185,5 +173,33 @@ export class PgvectorDemo implements DemoDatabase {
        from pg_catalog.pg_namespace n where n.nspname = '${SCHEMA}'`,
     );
     return row === undefined ? null : textIn(row, 'comment');
+  }
+}
+
+const DEPENDENT_OBJECTS = '2BP01';
+
+/**
+ * Removes the schema of migrations, within a transaction, if it has nothing but its two tables, and these have no row. The
+ * tables are locked first, so that no migration can begin meanwhile, and the server itself refuses to drop a schema that
+ * holds anything else.
+ */
+async function dropMigrationsIfEmpty(client: pg.Client): Promise<void> {
+  const tables = `"${MIGRATIONS}"."migration", "${MIGRATIONS}"."encoder"`;
+  const { rows: there } = await client.query(
+    `select from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+     where n.nspname = '${MIGRATIONS}' and c.relname in ('migration', 'encoder')`,
+  );
+  if (there.length < 2) return;
+  await client.query(LOCK_SHARED);
+  await client.query(`savepoint whole; lock table ${tables} in access exclusive mode`);
+  const { rows: used } = await client.query(
+    `select from "${MIGRATIONS}"."migration" union all select from "${MIGRATIONS}"."encoder"`,
+  );
+  if (used.length > 0) return;
+  try {
+    await client.query(`drop table ${tables}; drop schema ${MIGRATIONS}`);
+  } catch (error) {
+    if (codeOf(error) !== DEPENDENT_OBJECTS) throw error;
+    await client.query('rollback to savepoint whole');
   }
 }

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect } from '@jest/globals';
 import { tmpdir } from 'node:os';
+import pg from 'pg';
 import { PGVECTOR } from '../../../adapters/pgvector/adapter.js';
 import { expectDefined } from '../../../src/core/errors.js';
 import { maskAddress } from '../../../src/core/masked-address-and-redirect.js';
@@ -120,6 +121,34 @@ postgresTest(
     await server.sql('drop schema tldr cascade');
   },
 );
+
+postgresTest('the demo keeps the schema of migrations if somebody else made something in it', async () => {
+  await withDemo(prepare);
+  await server.sql(`create function tldr.theirs() returns int language sql as 'select 7'`);
+  await withDemo((database) => database.remove());
+  expect(await schemas()).toEqual(['tldr']);
+  expect(await server.sql('select tldr.theirs() as value')).toEqual([{ value: 7 }]);
+  // The tables are left as they were, so the next migration finds them.
+  expect(await server.sql('select from tldr.migration')).toEqual([]);
+  await server.sql('drop schema tldr cascade');
+});
+
+postgresTest('the demo waits for a migration that begins, and keeps it', async () => {
+  await withDemo(prepare);
+  const client = new pg.Client({ connectionString: server.url });
+  await client.connect();
+  await client.query(`begin; insert into tldr.encoder values ('theirs', '', true)`);
+  const removing = withDemo((database) => database.remove());
+  const waits = `select exists (select from pg_locks where not granted and relation = 'tldr.encoder'::regclass) as "isThere"`;
+  while ((await server.sql(waits))[0]?.['isThere'] !== true)
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  await client.query('commit');
+  await client.end();
+  await removing;
+  expect(await schemas()).toEqual(['tldr']);
+  expect(await server.sql('select fingerprint from tldr.encoder')).toEqual([{ fingerprint: 'theirs' }]);
+  await server.sql('drop schema tldr cascade');
+});
 
 postgresTest("a schema of the same name that is not the demo's stops it", async () => {
   await server.sql('create schema tldr_demo');
