@@ -333,6 +333,25 @@ function checkSame({ facts, phase }: StoredMigration, { fingerprint, layout }: M
   );
 }
 
+/**
+ * Removes objects of this migration that are there without its state, as after a restore of the schema alone. What they
+ * held is made from the full vectors.
+ */
+async function removeOrphans(query: SessionQuery, facts: MigrationFacts): Promise<void> {
+  const [row] = await query(`select (pg_catalog.to_regclass($1) is not null)::pg_catalog.text as "isThere"`, [
+    objectsOf(facts).side,
+  ]);
+  if (row?.['isThere'] !== 'true') return;
+  const { onWrite, onTruncate, syncRow, side } = objectsOf(facts);
+  for (const statement of [
+    `drop function if exists ${onWrite}() cascade`,
+    `drop function if exists ${onTruncate}() cascade`,
+    `drop function if exists ${syncRow}`,
+    `drop table ${side}`,
+  ])
+    await query(statement);
+}
+
 /** Makes all that does not touch the base table, and the migration's row, unless they are there. Returns its facts. */
 async function makeTables(
   query: SessionQuery,
@@ -350,6 +369,7 @@ async function makeTables(
   }
   for (const statement of stateStep.statements) await query(statement);
   await query(insertEncoder(facts, file));
+  await removeOrphans(query, facts);
   for (const { statements } of ownSteps) for (const statement of statements) await query(statement);
   await query(insertState(facts, literal(tableOid)));
   return facts;
