@@ -116,6 +116,10 @@ describe('the steps of a migration as files', () => {
       );
       await expect(server.sql(float)).rejects.toThrow('an index or a column uses the weights');
       expect(await server.sql(weights)).toEqual(before);
+      await server.sql(`drop index kept_compact;
+        alter table kept add compact vector(4) generated always as (tldr."project_${id}"(embedding)) stored`);
+      await expect(server.sql(float)).rejects.toThrow('an index or a column uses the weights');
+      expect(await server.sql(weights)).toEqual(before);
       await server.sql('drop table kept');
       await server.sql(float);
       expect(await server.sql(weights)).toMatchObject([{ type: 'vector' }]);
