@@ -12,10 +12,21 @@ const CLOCK_TICKS = 100;
 
 /** Processor time of a process so far, its threads included (proc(5): fields 14 and 15 of stat). */
 export function cpuSecondsOf(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+  const [, , , , , , , , , , , user, system] = statOf(pid);
+  return (Number(user) + Number(system)) / CLOCK_TICKS;
+}
+
+/** Processor time of processes that a process started and that ended (fields 16 and 17 of stat). */
+function endedCpuSecondsOf(pid: number): number {
+  const [, , , , , , , , , , , , , user, system] = statOf(pid);
+  return (Number(user) + Number(system)) / CLOCK_TICKS;
+}
+
+/** The fields of stat from the third on. */
+function statOf(pid: number): readonly string[] {
+  return readFileSync(`/proc/${pid}/stat`, 'utf8')
     .replace(/^.*\) /, '')
     .split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / CLOCK_TICKS;
 }
 
 /** A process and all that it started and that is still there. */
@@ -24,9 +35,9 @@ function treeOf(pid: number): number[] {
   return [pid, ...children.flatMap((child) => treeOf(Number(child)))];
 }
 
-/** Processor time of a process with all that it started and that is still there. */
+/** Processor time of a process with all that it started, also of what has ended. */
 export function treeCpuSecondsOf(pid: number): number {
-  return treeOf(pid).reduce((sum, one) => sum + cpuSecondsOf(one), 0);
+  return treeOf(pid).reduce((sum, one) => sum + cpuSecondsOf(one) + endedCpuSecondsOf(one), 0);
 }
 
 /** Numbers of the cores that this process may use (proc(5): `Cpus_allowed_list` of status, as `0-3,8`). */
