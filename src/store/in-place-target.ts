@@ -89,6 +89,8 @@ export interface InPlaceCutOver {
   readonly form: 'function' | 'operator' | 'none';
   /** The function or role that was changed; '' for the form none. */
   readonly name: string;
+  /** Whether the full vectors were deleted, so that there is no way back. */
+  readonly isFullColumnDropped: boolean;
 }
 
 /** How much of the server a migration may use. */
@@ -142,9 +144,17 @@ export interface InPlaceChange {
   readonly statements: readonly string[];
 }
 
+/** What a completion would remove. */
+export interface InPlaceCompletionPlan extends InPlaceChange {
+  /** The words that delete the full vectors; null if they stay. */
+  readonly words: string | null;
+}
+
 /** What to remove at the end of a migration in place. */
 export interface InPlaceCompletion {
   readonly dropFullIndexes: boolean;
+  /** The words that delete the full vectors, exactly as the plan has them; undefined keeps them. */
+  readonly dropFullColumn: string | undefined;
 }
 
 /** A migration in place that this process works on, and no other. */
@@ -171,7 +181,11 @@ export interface InPlaceWork {
   cutOver(request: InPlaceCutOverRequest, run?: RunOptions): Promise<InPlaceChange>;
   /** Puts back what was there before the cut-over, and removes leftovers. @throws NOT_FOUND without either */
   rollBack(): Promise<InPlaceChange>;
-  complete(completion: InPlaceCompletion): Promise<InPlaceChange>;
+  /**
+   * Ends a migration, and removes what is asked for. Full vectors are deleted only after all of them were compared.
+   * @throws INVALID_ARGUMENT for other words; VERIFY_FAILED; UNSUPPORTED and FORBIDDEN with what is in the way
+   */
+  complete(completion: InPlaceCompletion, run?: RunOptions): Promise<InPlaceChange>;
   /**
    * Removes everything that the migration made; nothing if it is removed already.
    * @throws INVALID_ARGUMENT while clients use it by a cut-over
@@ -205,6 +219,11 @@ export interface InPlaceMigrations {
   pause(name: InPlaceName, waitMs: number): Promise<boolean>;
   /** Returns what a cut-over would do. Reads only. */
   planCutOver(name: InPlaceName, request: InPlaceCutOverRequest): Promise<InPlaceChange>;
+  /** Returns what a completion would remove. Reads only. @throws as `complete` */
+  planCompletion(
+    name: InPlaceName,
+    removed: { readonly fullIndexes: boolean; readonly fullColumn: boolean },
+  ): Promise<InPlaceCompletionPlan>;
 }
 
 /** How a process works on a migration in place. */

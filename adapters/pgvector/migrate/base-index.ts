@@ -3,7 +3,7 @@ import type { InPlaceStep } from '../../../src/store/in-place-target.js';
 import { quoted } from '../catalog/identifiers.js';
 import { numberIn, textIn } from '../catalog/values.js';
 import { SCHEMA, asVector, compactTypeOf, hnswStatement, objectsOf, type MigrationFacts } from './objects.js';
-import { sqlStateOf, type Session, type SessionQuery } from './session.js';
+import { sqlStateOf, type Session, type SessionQuery } from '../connect/session.js';
 import type { StoredCutOver } from './state-table.js';
 
 /** One projection costs the server about as much as reading this many of its `cpu_operator_cost`. */

@@ -5,7 +5,7 @@ import { numberIn, textIn } from '../catalog/values.js';
 import type { Connections } from '../connect/connections.js';
 import { baseIndexStatement } from './base-index.js';
 import { hnswStatement, objectsOf, type MigrationFacts } from './objects.js';
-import { sqlStateOf, type Session } from './session.js';
+import { sqlStateOf, type Session } from '../connect/session.js';
 
 const POLL_MS = 1_000;
 /** Builds again after an index that a failed build left behind. */

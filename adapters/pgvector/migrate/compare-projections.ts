@@ -11,7 +11,7 @@ import { indexedProjection } from './base-index.js';
 import { TOLERANCE } from './compare.js';
 import { inRange, rangeEnd } from './fill.js';
 import { baseKeys, hasFullVector, objectsOf, type MigrationFacts } from './objects.js';
-import type { SessionQuery } from './session.js';
+import type { SessionQuery } from '../connect/session.js';
 
 /** Rows that one statement projects. */
 const RANGE_ROWS = 2_000;

@@ -13,7 +13,7 @@ import {
   sideKeys,
   type MigrationFacts,
 } from './objects.js';
-import type { SessionQuery } from './session.js';
+import type { SessionQuery } from '../connect/session.js';
 
 /** Rows that one statement compares. */
 const RANGE_ROWS = 2_000;
@@ -142,4 +142,38 @@ function added(a: InPlaceDifferences, b: InPlaceDifferences): InPlaceDifferences
     differing: a.differing + b.differing,
     lines: [...a.lines, ...b.lines].slice(0, 3 * SHOWN),
   };
+}
+
+/** Finds compact vectors without a row. Without full vectors, there is nothing else to compare. */
+export async function compareKeys(query: SessionQuery, facts: MigrationFacts): Promise<InPlaceDifferences> {
+  const { side } = objectsOf(facts);
+  const keys = sideKeys(facts)
+    .map((name) => `s.${name}`)
+    .join(', ');
+  const [row] = await query(
+    `with orphans as materialized (select pg_catalog.concat_ws(', ', ${keys}) as k from ${side} s where not ${hasRow(facts)})
+     select (select pg_catalog.count(*) from ${side})::pg_catalog.text as points, (select pg_catalog.count(*) from orphans)::pg_catalog.text as orphans,
+       (select coalesce(pg_catalog.json_agg(k), '[]') from (select k from orphans limit ${SHOWN}) o)::pg_catalog.text as keys`,
+  );
+  const found = expectDefined(row, 'the result of a comparison');
+  return {
+    points: numberIn(found, 'points'),
+    missing: 0,
+    orphans: numberIn(found, 'orphans'),
+    differing: 0,
+    lines: textsIn(found, 'keys').map((key) => `row ${key}: with a compact vector but no row`),
+  };
+}
+
+/** Removes compact vectors without a row. The lock keeps clients from writing such a row meanwhile. */
+export async function removeOrphans(query: SessionQuery, facts: MigrationFacts): Promise<void> {
+  const { base, side } = objectsOf(facts);
+  await query(`lock table ${base} in share mode`);
+  await query(`delete from ${side} s where not ${hasRow(facts)}`);
+}
+
+function hasRow(facts: MigrationFacts): string {
+  const keys = sideKeys(facts);
+  const same = baseKeys(facts, 't').map((name, i) => `${name} = s.${keys[i]}`);
+  return `exists (select from ${objectsOf(facts).base} t where ${same.join(' and ')})`;
 }

@@ -7,15 +7,17 @@ import { hasFullVector, objectsOf, type MigrationFacts } from './objects.js';
 import { cutOverOperator, planOperator, plannedOperatorChange, rollBackOperator } from './operator.js';
 import { functionDigest, planSearchFunction, type SearchFunction } from './search-function.js';
 import { compactQueryOf, twoStageStatement } from './search-query.js';
-import { sqlStateOf, type SessionQuery } from './session.js';
-import { changeState, type StoredCutOver, type StoredMigration } from './state-table.js';
+import { sqlStateOf, type SessionQuery } from '../connect/session.js';
+import { changeState, newCutOver, type StoredCutOver, type StoredMigration } from './state-table.js';
+import { checkFullColumn } from './check-drop.js';
 
 /** Returns what a cut-over would do. */
 export async function planCutOverInPlace(
   query: SessionQuery,
-  { facts }: StoredMigration,
+  { facts, cutOver }: StoredMigration,
   request: InPlaceCutOverRequest,
 ): Promise<InPlaceChange> {
+  checkFullColumn(facts, cutOver);
   if (request.form === 'none') return plainQuery(facts, request.candidates);
   if (request.form === 'operator')
     return plannedOperatorChange(await planOperator(query, facts, request.name));
@@ -42,14 +44,7 @@ export async function cutOverInPlace(
   const { facts, phase, cutOver } = stored;
   checkPhase(stored, request);
   if (request.form === 'none') {
-    await store(query, facts, {
-      form: 'none',
-      name: '',
-      undo: [],
-      digest: '',
-      pathBefore: null,
-      droppedIndexes: [],
-    });
+    await store(query, facts, newCutOver({ form: 'none', name: '' }));
     return plainQuery(facts, request.candidates);
   }
   if (request.form === 'operator') {
@@ -64,14 +59,7 @@ export async function cutOverInPlace(
   await tryFunction(query, facts, made);
   const digest = (await functionDigest(query, made.signature)) ?? '';
   const { signature: name, undo } = made;
-  await store(query, facts, {
-    form: 'function',
-    name,
-    undo: [undo],
-    digest,
-    pathBefore: null,
-    droppedIndexes: [],
-  });
+  await store(query, facts, newCutOver({ form: 'function', name, undo: [undo], digest }));
   return {
     lines: [
       `${name} searches compact vectors now, and its scores are those of the full vectors`,
@@ -90,6 +78,7 @@ export function checkPhase(
   { facts, phase, cutOver }: StoredMigration,
   { form, name }: InPlaceCutOverRequest,
 ): void {
+  checkFullColumn(facts, cutOver);
   const isSame = cutOver?.form === form && (form !== 'operator' || cutOver.name === name);
   if (phase === 'cut-over' && isSame) return;
   if (phase === 'cut-over' || phase === 'complete')
@@ -109,7 +98,7 @@ async function store(query: SessionQuery, facts: MigrationFacts, cutOver: Stored
 }
 
 /** Makes the function. Returns whether the server let it have settings of the index. */
-async function createFunction(query: SessionQuery, made: SearchFunction): Promise<boolean> {
+export async function createFunction(query: SessionQuery, made: SearchFunction): Promise<boolean> {
   await query('savepoint with_settings');
   try {
     // The settings are known to the server as soon as the extension's library is loaded.
@@ -176,6 +165,7 @@ function failureOfFunction(error: unknown, name: string, undo: readonly string[]
 export async function rollBackInPlace(query: SessionQuery, stored: StoredMigration): Promise<InPlaceChange> {
   const { facts, cutOver } = stored;
   if (cutOver === null) throw new TldrError('NOT_FOUND', 'there was no cut-over');
+  checkFullColumn(facts, cutOver);
   const { form, name, undo, digest, droppedIndexes } = cutOver;
   if (form === 'function') {
     const now = await functionDigest(query, name);

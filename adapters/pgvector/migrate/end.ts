@@ -5,27 +5,20 @@ import { numberIn, textIn } from '../catalog/values.js';
 import { isOnEncoder } from '../catalog/vector-indexes.js';
 import { dropIndexedFunctions } from './base-index.js';
 import { objectsOf, type MigrationFacts } from './objects.js';
-import type { Session, SessionQuery } from './session.js';
-import { changeState, deleteState, type StoredMigration } from './state-table.js';
+import type { Session, SessionQuery } from '../connect/session.js';
+import { changeState, deleteState, type StoredCutOver, type StoredMigration } from './state-table.js';
 
 /** Ends a migration; on request, drops the indexes of the full vectors while clients read and write. */
 export async function completeInPlace(
   session: Session,
   stored: StoredMigration,
-  { dropFullIndexes }: InPlaceCompletion,
+  { dropFullIndexes }: Pick<InPlaceCompletion, 'dropFullIndexes'>,
 ): Promise<InPlaceChange> {
-  const { facts, phase, cutOver } = stored;
-  if (cutOver === null || (phase !== 'cut-over' && phase !== 'complete'))
-    throw new TldrError('INVALID_ARGUMENT', `clients do not use the compact vectors yet (${phase})`, {
-      hint: 'cut-over-first',
-    });
-  const indexes = await fullIndexes(session, stored);
-  const statements = indexes.map(({ name }) => `drop index concurrently ${name}`);
-  if (dropFullIndexes && facts.isPartitioned && indexes.length > 0)
-    throw new TldrError(
-      'UNSUPPORTED',
-      `indexes of a partitioned table cannot be dropped while clients use it. Drop them yourself: ${indexes.map(({ name }) => `drop index ${name};`).join(' ')}`,
-    );
+  const { facts } = stored;
+  const cutOver = cutOverOf(stored);
+  const indexes = await session.transaction('', (query) => fullIndexes(query, stored));
+  const statements = indexes.map(dropStatement);
+  if (dropFullIndexes) checkPartitions(facts, indexes);
   if (dropFullIndexes) {
     // Stored before the first one is dropped, so that a rollback always knows how to build them again.
     const droppedIndexes = [
@@ -45,22 +38,58 @@ export async function completeInPlace(
   };
 }
 
-async function fullIndexes(
-  session: Session,
-  { facts }: StoredMigration,
-): Promise<readonly { readonly name: string; readonly definition: string }[]> {
+/** Returns what the end of a migration would drop. */
+export async function planDropIndexes(query: SessionQuery, stored: StoredMigration): Promise<InPlaceChange> {
+  cutOverOf(stored);
+  const indexes = await fullIndexes(query, stored);
+  checkPartitions(stored.facts, indexes);
+  return {
+    lines: [
+      'if it succeeds: the indexes of the full vectors are dropped, while clients read and write',
+      '  queries that search the full vectors then read the whole table',
+      ...(indexes.length === 0 ? ['there is no such index'] : []),
+    ],
+    statements: indexes.map(dropStatement),
+  };
+}
+
+/** @throws INVALID_ARGUMENT before a cut-over */
+function cutOverOf({ phase, cutOver }: StoredMigration): StoredCutOver {
+  if (cutOver !== null && (phase === 'cut-over' || phase === 'complete')) return cutOver;
+  throw new TldrError('INVALID_ARGUMENT', `clients do not use the compact vectors yet (${phase})`, {
+    hint: 'cut-over-first',
+  });
+}
+
+interface FullIndex {
+  readonly name: string;
+  readonly definition: string;
+}
+
+function dropStatement({ name }: FullIndex): string {
+  return `drop index concurrently ${name}`;
+}
+
+function checkPartitions({ isPartitioned }: MigrationFacts, indexes: readonly FullIndex[]): void {
+  if (!isPartitioned || indexes.length === 0) return;
+  throw new TldrError(
+    'UNSUPPORTED',
+    `indexes of a partitioned table cannot be dropped while clients use it. Drop them yourself: ${indexes.map(({ name }) => `drop index ${name};`).join(' ')}`,
+  );
+}
+
+async function fullIndexes(query: SessionQuery, { facts }: StoredMigration): Promise<readonly FullIndex[]> {
   const { base } = objectsOf(facts);
-  const rows = await session.transaction('set local search_path = pg_catalog', (query) =>
-    query(
-      `select distinct i.indexrelid::pg_catalog.regclass::pg_catalog.text as name, pg_catalog.pg_get_indexdef(i.indexrelid) as definition
+  await query('set local search_path = pg_catalog');
+  const rows = await query(
+    `select distinct i.indexrelid::pg_catalog.regclass::pg_catalog.text as name, pg_catalog.pg_get_indexdef(i.indexrelid) as definition
        from pg_catalog.pg_index i join pg_catalog.pg_class c on c.oid = i.indexrelid join pg_catalog.pg_am m on m.oid = c.relam
        join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objid = i.indexrelid
          and d.refobjid = i.indrelid
        join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = d.refobjsubid and a.attname::pg_catalog.text = $2
        where i.indrelid = pg_catalog.to_regclass($1) and m.amname in ('hnsw', 'ivfflat')
          and not ${isOnEncoder('i.indexrelid')} order by 1`,
-      [base, facts.column],
-    ),
+    [base, facts.column],
   );
   return rows.map((row) => ({ name: textIn(row, 'name'), definition: textIn(row, 'definition') }));
 }

@@ -11,7 +11,7 @@ import {
   sideKeys,
   type MigrationFacts,
 } from './objects.js';
-import type { SessionQuery } from './session.js';
+import type { SessionQuery } from '../connect/session.js';
 
 /** A range of keys: after one, up to another. Null is no end. */
 export interface KeyRange {

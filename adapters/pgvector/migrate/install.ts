@@ -13,10 +13,10 @@ import {
   sideKeys,
   type MigrationFacts,
 } from './objects.js';
-import type { SessionQuery } from './session.js';
+import type { SessionQuery } from '../connect/session.js';
 
 /** Functions that run with the rights of the migration's role, and trust no search path. */
-const AS_OWNER = 'language plpgsql security definer set search_path = pg_catalog, pg_temp';
+export const AS_OWNER = 'language plpgsql security definer set search_path = pg_catalog, pg_temp';
 
 /** Returns the step that makes the table of compact vectors. @param readers roles that may read the base table */
 export function sideTableStep(
@@ -316,8 +316,12 @@ export async function lackingTriggers(
   return [...missing, ...others];
 }
 
-/** Returns the roles that may read the full vectors, for statements. The role of this connection is left out. */
-export async function readersOf(query: SessionQuery, facts: MigrationFacts): Promise<readonly string[]> {
+/** Returns the roles that may read or change the full vectors, for statements. The role of this connection is left out. */
+export async function readersOf(
+  query: SessionQuery,
+  facts: MigrationFacts,
+  right: 'SELECT' | 'UPDATE' = 'SELECT',
+): Promise<readonly string[]> {
   const [row] = await query(
     `select coalesce(pg_catalog.json_agg(distinct case when a.grantee = 0 then 'public'
          else pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) end), '[]')::pg_catalog.text as names
@@ -325,8 +329,8 @@ export async function readersOf(query: SessionQuery, facts: MigrationFacts): Pro
          from pg_catalog.pg_class c where c.oid = pg_catalog.to_regclass($1)
        union all select (pg_catalog.aclexplode(t.attacl)).*
          from pg_catalog.pg_attribute t where t.attrelid = pg_catalog.to_regclass($1) and t.attname::pg_catalog.text = $2) a
-     where a.privilege_type = 'SELECT' and pg_catalog.pg_get_userbyid(a.grantee) <> current_user`,
-    [objectsOf(facts).base, facts.column],
+     where a.privilege_type = $3 and pg_catalog.pg_get_userbyid(a.grantee) <> current_user`,
+    [objectsOf(facts).base, facts.column, right],
   );
   return row === undefined ? [] : textsIn(row, 'names');
 }

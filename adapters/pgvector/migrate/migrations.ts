@@ -2,6 +2,7 @@ import { TldrError } from '../../../src/core/errors.js';
 import { Encoder } from '../../../src/encoder/model.js';
 import type {
   InPlaceChange,
+  InPlaceCompletionPlan,
   InPlaceCutOverRequest,
   InPlaceMigrations,
   InPlaceName,
@@ -24,11 +25,12 @@ import { storedWeights } from '../sql/stored-weights.js';
 import { checkBaseIndex, indexedFunctionsStep } from './base-index.js';
 import { wantedIndex } from './build-index.js';
 import { planCutOverInPlace } from './cut-over.js';
+import { planDropIndexes } from './end.js';
 import { functionsStep, readersOf, sideTableStep, triggersStep } from './install.js';
 import { SCHEMA, extensionName, migrationFacts, objectsOf, type MigrationFacts } from './objects.js';
 import { checkStateRights, checkTable } from './preflight.js';
 import { migrationScript } from './script.js';
-import { Session, type SessionQuery } from './session.js';
+import { Session, type SessionQuery } from '../connect/session.js';
 import { shownState } from './shown-state.js';
 import {
   LOCK_SHARED,
@@ -42,6 +44,8 @@ import {
   type StateChange,
   type StoredMigration,
 } from './state-table.js';
+import { checkFullColumns } from './check-drop.js';
+import { planDropColumn } from './drop-column.js';
 import { PgvectorInPlaceWork } from './work.js';
 
 const PAUSE_POLL_MS = 200;
@@ -95,6 +99,7 @@ export class PgvectorMigrations implements InPlaceMigrations {
         endpoint: this.#connections.endpoint,
         settings: this.#settings,
       });
+      if (table.vectors.length === 0) await checkFullColumns(query, table);
       const vector = vectorOf(table, request);
       const { layout = 'side' } = request;
       const checked = await checkTable(query, { table, vector, encoder, layout });
@@ -219,6 +224,19 @@ export class PgvectorMigrations implements InPlaceMigrations {
       const stored = await this.#stored(query, name);
       if (stored === null) throw noMigration(name);
       return planCutOverInPlace(query, stored, request);
+    });
+  }
+
+  async planCompletion(
+    name: InPlaceName,
+    { fullIndexes, fullColumn }: { readonly fullIndexes: boolean; readonly fullColumn: boolean },
+  ): Promise<InPlaceCompletionPlan> {
+    return this.#connections.read(async ({ query }) => {
+      const stored = await this.#stored(query, name);
+      if (stored === null) throw noMigration(name);
+      if (fullColumn) return planDropColumn(query, stored);
+      const planned = fullIndexes ? await planDropIndexes(query, stored) : { lines: [], statements: [] };
+      return { ...planned, words: null };
     });
   }
 

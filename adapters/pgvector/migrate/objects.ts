@@ -54,6 +54,8 @@ export interface MigrationObjects {
   /** The index's name without its schema. */
   readonly indexName: string;
   readonly syncRow: string;
+  /** The function that writes a compact vector after the full column was dropped. */
+  readonly writeVector: string;
   readonly onWrite: string;
   readonly onTruncate: string;
   readonly writeTrigger: string;
@@ -121,6 +123,7 @@ export function objectsOf({ schema, table, column, fingerprint, symmetric }: Nam
     index: inSchema(`compact_${end}_hnsw`),
     indexName: `compact_${end}_hnsw`,
     syncRow: inSchema(`sync_row_${end}`),
+    writeVector: inSchema(`write_vector_${end}`),
     onWrite: inSchema(`on_write_${end}`),
     onTruncate: inSchema(`on_truncate_${end}`),
     // Triggers of one event fire in the order of their names: after those of the table's owner.

@@ -7,9 +7,15 @@ import { wantedIndex } from './build-index.js';
 import { readersOf } from './install.js';
 import { OPERATORS } from '../catalog/vector-operators.js';
 import { SCHEMA, hasFullVector, objectsOf, operator, type MigrationFacts } from './objects.js';
-import { changeRolePath, findRolePath, rolePathStatements, tryRolePath, type RolePath } from './role-path.js';
-import type { SessionQuery } from './session.js';
-import { changeState, type StoredCutOver } from './state-table.js';
+import {
+  changeRolePath,
+  findRolePath,
+  rolePathStatements,
+  tryRolePath,
+  type RolePath,
+} from '../catalog/role-path.js';
+import type { SessionQuery } from '../connect/session.js';
+import { changeState, newCutOver, type StoredCutOver } from './state-table.js';
 
 /** An operator for one role. */
 interface PlannedOperator {
@@ -204,7 +210,7 @@ export async function cutOverOperator(
   await tryOperator(query, facts);
   await changeRolePath(query, rolePath, path);
   const form = 'operator';
-  const cutOver: StoredCutOver = { form, name: role, undo, digest: path, pathBefore, droppedIndexes: [] };
+  const cutOver = newCutOver({ form, name: role, undo, digest: path, pathBefore });
   await changeState(query, facts, { phase: 'cut-over', cutOver });
   return {
     lines: [

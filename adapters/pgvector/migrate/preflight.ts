@@ -6,7 +6,7 @@ import { quoted } from '../catalog/identifiers.js';
 import { numberIn, textIn, textsIn } from '../catalog/values.js';
 import { subscriptionsOf } from './install.js';
 import { SCHEMA } from './objects.js';
-import type { SessionQuery } from './session.js';
+import type { SessionQuery } from '../connect/session.js';
 
 /** What the server says of a table that is to be migrated. */
 export interface Preflight {

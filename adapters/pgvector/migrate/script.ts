@@ -6,9 +6,9 @@ import { comparedPairs } from './compare.js';
 import { fillStatement } from './fill.js';
 import { hasFullVector, objectsOf, type MigrationFacts } from './objects.js';
 import { operatorScript } from './operator.js';
-import { rolePathQuery } from './role-path.js';
+import { rolePathQuery } from '../catalog/role-path.js';
 import { planSearchFunction, type SearchFunction } from './search-function.js';
-import type { SessionQuery } from './session.js';
+import type { SessionQuery } from '../connect/session.js';
 import { insertEncoder, insertState, rowOf } from './state-table.js';
 
 const WHOLE = { after: null, upTo: null };

@@ -1,20 +1,22 @@
 import { createHash } from 'node:crypto';
 import { TldrError } from '../../../src/core/errors.js';
-import { dollarQuoted, literal, partsOfName, quoted } from '../catalog/identifiers.js';
+import { partsOfName, quoted } from '../catalog/identifiers.js';
 import { textIn } from '../catalog/values.js';
 import type { Row } from '../connect/connections.js';
 import { objectsOf, type MigrationFacts } from './objects.js';
-import { compactQueryOf, fullSearchStatement, twoStageStatement, type SearchParts } from './search-query.js';
-import type { SessionQuery } from './session.js';
+import {
+  INDEX_ROWS,
+  functionBody,
+  isMetadata,
+  unknownSearch,
+  type Building,
+  type Parameter,
+  type Roles,
+} from './search-query.js';
+import type { SessionQuery } from '../connect/session.js';
 
 /** The function that guides of pgvector and many clients call. */
 const DEFAULT_NAME = 'match_documents';
-/** An index returns no more rows than this; without a setting, no more than the second. */
-const EF_MAX = 1_000;
-const EF_DEFAULT = 40;
-/** First-stage results for each result, if many results are asked for. */
-const CANDIDATES_PER_RESULT = 4;
-
 /** A search function, as a cut-over makes it. */
 export interface SearchFunction {
   /** Name with the types of its arguments, for statements. */
@@ -27,11 +29,6 @@ export interface SearchFunction {
   readonly isNew: boolean;
   /** A statement that calls it once, with a vector as its parameter. */
   readonly trial: string;
-}
-
-interface Parameter {
-  readonly name: string;
-  readonly type: string;
 }
 
 interface ExistingFunction {
@@ -54,8 +51,27 @@ export async function planSearchFunction(
   const columns = await columnsOf(query, facts);
   const found = await findFunction(query, facts, { name, oid });
   return found === null
-    ? newFunction(facts, { columns, name, candidates })
-    : replacedFunction(facts, { columns, found, candidates });
+    ? newFunction(facts, { columns, name, candidates, isRescored: true })
+    : replacedFunction(facts, { columns, found, candidates, isRescored: true });
+}
+
+/**
+ * Returns what replaces the function of a cut-over when the full vectors are deleted: it searches by compact vectors alone.
+ * @throws UNSUPPORTED if the function returns full vectors, or has scores that compact ones do not have
+ */
+export async function planOnePassFunction(
+  query: SessionQuery,
+  facts: MigrationFacts,
+  signature: string,
+): Promise<SearchFunction> {
+  const oid = await functionNumber(query, signature);
+  await query('set local search_path = pg_catalog');
+  const columns = (await columnsOf(query, facts)).filter(({ name }) => name !== facts.column);
+  const found = await findFunction(query, facts, { name: signature, oid });
+  if (found === null) throw new TldrError('NOT_FOUND', `there is no function ${signature}`);
+  // Scores are those of the compact vectors.
+  const scored = { ...facts, distance: facts.compactDistance };
+  return replacedFunction(scored, { columns, found, candidates: 1, isRescored: false });
 }
 
 /** Digest of a function's definition; null if there is no such function. */
@@ -120,9 +136,12 @@ async function findFunction(
       'FORBIDDEN',
       `${signature} belongs to ${textIn(row, 'owner')}, who alone can replace it. Connect as that role, or ask an administrator for: alter function ${signature} owner to current_user;`,
     );
-  if (textIn(row, 'isSet') !== 'true') throw unknownForm(signature, 'it returns a single row');
+  if (textIn(row, 'isSet') !== 'true') throw unknownSearch(signature, 'it returns a single row');
   if (!namesTable(textIn(row, 'definition'), facts))
-    throw unknownForm(signature, `it does not name the table "${facts.table}", so it may search another one`);
+    throw unknownSearch(
+      signature,
+      `it does not name the table "${facts.table}", so it may search another one`,
+    );
   const isTable = textIn(row, 'isTable') === 'true';
   const oid = textIn(row, 'oid');
   return {
@@ -152,21 +171,6 @@ async function parametersOf(
   return rows.map(parameterIn);
 }
 
-function unknownForm(signature: string, why: string): TldrError {
-  return new TldrError(
-    'UNSUPPORTED',
-    `${signature} cannot be replaced, because ${why}. Use the form "none", which prints the query to put into it`,
-  );
-}
-
-/** What a parameter of a search function is for. */
-interface Roles {
-  readonly query: string;
-  readonly count: string;
-  readonly threshold: string | null;
-  readonly filter: string | null;
-}
-
 const WHOLE_TYPES = ['integer', 'bigint', 'smallint'];
 const REAL_TYPES = ['double precision', 'real', 'numeric'];
 
@@ -190,37 +194,27 @@ function rolesOf(
     else if (REAL_TYPES.includes(type) && /threshold|similarity/i.test(name) && threshold === null)
       threshold = own;
     else if (type === 'jsonb' && /filter/i.test(name) && filter === null) filter = own;
-    else throw unknownForm(signature, `it has a parameter "${name}" of type ${type}, whose use is not known`);
+    else
+      throw unknownSearch(signature, `it has a parameter "${name}" of type ${type}, whose use is not known`);
   }
   if (query === null || count === null)
-    throw unknownForm(signature, 'it needs one parameter that is a vector and one for the number of results');
+    throw unknownSearch(
+      signature,
+      'it needs one parameter that is a vector and one for the number of results',
+    );
   return { query, count, threshold, filter };
-}
-
-const SCORE_NAMES = /^(similarity|score)$/i;
-
-/** The score that guides of pgvector use: larger is nearer. */
-function scoreOf({ distance }: MigrationFacts, signature: string): string {
-  if (distance === 'cosine') return '(1 - first.distance)';
-  if (distance === 'dot') return '(- first.distance)';
-  throw unknownForm(signature, `there is no usual score for the distance ${distance}`);
-}
-
-interface Building {
-  readonly columns: readonly Parameter[];
-  readonly candidates: number;
 }
 
 function replacedFunction(
   facts: MigrationFacts,
-  { columns, found, candidates }: Building & { readonly found: ExistingFunction },
+  { columns, found, candidates, isRescored }: Building & { readonly found: ExistingFunction },
 ): SearchFunction {
   const { signature, definition, inputs, outputs } = found;
   const roles = rolesOf(facts, found);
   const header = (definition.split(/^(?:AS |BEGIN ATOMIC|RETURN )/m)[0] ?? '')
     .replace(/^ LANGUAGE \S+/m, ' LANGUAGE plpgsql')
     .replaceAll(/^ SET "?hnsw\..*\n/gm, '');
-  const body = { columns, roles, outputs, signature, candidates };
+  const body = { columns, roles, outputs, signature, candidates, isRescored };
   return {
     signature,
     statement: `${header}${SETTINGS}AS ${functionBody(facts, { ...body, hasSettings: true })}`,
@@ -231,11 +225,11 @@ function replacedFunction(
   };
 }
 
-const SETTINGS = ` SET hnsw.ef_search TO '${EF_DEFAULT}'\n SET hnsw.iterative_scan TO 'strict_order'\n`;
+const SETTINGS = ` SET hnsw.ef_search TO '${INDEX_ROWS}'\n SET hnsw.iterative_scan TO 'strict_order'\n`;
 
 function newFunction(
   facts: MigrationFacts,
-  { columns, name, candidates }: Building & { readonly name: string },
+  { columns, name, candidates, isRescored }: Building & { readonly name: string },
 ): SearchFunction {
   const [first, second] = partsOfName(name) ?? [];
   const own = second ?? first;
@@ -263,7 +257,8 @@ function newFunction(
  returns table(${outputs.map((column) => `${quoted(column.name)} ${column.type}`).join(', ')})
  language plpgsql stable
 `;
-  const body = { columns, roles: rolesOf(facts, { signature, inputs }), outputs, signature, candidates };
+  const roles = rolesOf(facts, { signature, inputs });
+  const body = { columns, roles, outputs, signature, candidates, isRescored };
   return {
     signature,
     statement: `${header}${SETTINGS}as ${functionBody(facts, { ...body, hasSettings: true })}`,
@@ -272,10 +267,6 @@ function newFunction(
     isNew: true,
     trial: trialOf(signature, inputs, facts),
   };
-}
-
-function isMetadata({ name, type }: Parameter): boolean {
-  return name === 'metadata' && type === 'jsonb';
 }
 
 /** A call with the vector as its parameter. */
@@ -288,79 +279,4 @@ function trialOf(signature: string, inputs: readonly Parameter[], { extension }:
     return type === 'jsonb' ? `'{}'` : `$1::${extension}.${type.endsWith('halfvec') ? 'halfvec' : 'vector'}`;
   });
   return `select pg_catalog.count(*) from ${name}(${values.join(', ')})`;
-}
-
-interface BodyParts extends Building {
-  readonly roles: Roles;
-  readonly outputs: readonly Parameter[] | null;
-  readonly signature: string;
-  /** Whether the function sets how many rows an index returns. */
-  readonly hasSettings: boolean;
-}
-
-/**
- * The body asks the database to plan the search each time with its limit: a plan for any limit would read the whole table.
- */
-function functionBody(facts: MigrationFacts, parts: BodyParts): string {
-  const { roles, hasSettings, candidates } = parts;
-  const used = [roles.query, roles.threshold, roles.filter].filter((one): one is string => one !== null);
-  const place = (parameter: string): string => `$${used.indexOf(parameter) + 1}`;
-  const search: SearchParts = {
-    selected: selectedOf(facts, parts),
-    query: place(roles.query),
-    compactQuery: `$${used.length + 1}`,
-    filter: roles.filter === null ? '' : `t.metadata operator(pg_catalog.@>) ${place(roles.filter)}`,
-    threshold:
-      roles.threshold === null ? '' : `${scoreOf(facts, parts.signature)} > ${place(roles.threshold)}`,
-    candidates: CANDIDATES,
-    limit: LIMIT,
-  };
-  if (roles.filter !== null && !parts.columns.some(isMetadata))
-    throw unknownForm(
-      parts.signature,
-      'it has a filter, and the table has no column "metadata" of type jsonb',
-    );
-  const compact = compactQueryOf(facts, roles.query);
-  const most = hasSettings ? EF_MAX : EF_DEFAULT;
-  const setting = hasSettings
-    ? `\n  perform pg_catalog.set_config('hnsw.ef_search', greatest(${EF_DEFAULT}, tldr_candidates)::pg_catalog.text, true);`
-    : '';
-  const body = `
-declare
-  tldr_candidates pg_catalog.int8 := least(${most}, greatest(${Math.min(most, candidates)}, ${CANDIDATES_PER_RESULT} * ${roles.count}::pg_catalog.int8));
-begin
-  if ${roles.count} is null or ${roles.count} > tldr_candidates then
-    return query execute pg_catalog.format(${formatText(fullSearchStatement(facts, search))}, null, coalesce(${roles.count}::pg_catalog.text, 'all'))
-      using ${used.join(', ')};
-    return;
-  end if;${setting}
-  return query execute pg_catalog.format(${formatText(twoStageStatement(facts, search))}, tldr_candidates, ${roles.count})
-    using ${[...used, compact].join(', ')};
-end `;
-  return dollarQuoted('tldr', body);
-}
-
-/** Stand for the numbers of a search until `format` puts them in. */
-const [CANDIDATES, LIMIT] = ['\u0001', '\u0002'];
-
-/** A statement as the first argument of `format`. */
-function formatText(statement: string): string {
-  const text = statement.replaceAll('%', '%%').replaceAll(CANDIDATES, '%1$s').replaceAll(LIMIT, '%2$s');
-  return literal(text);
-}
-
-function selectedOf(facts: MigrationFacts, { columns, outputs, signature }: BodyParts): string {
-  if (outputs === null) return '(first."row").*';
-  return outputs
-    .map(({ name, type }) => {
-      if (columns.some((column) => column.name === name)) {
-        const value = `(first."row").${quoted(name)}`;
-        const isText = name === facts.column && type === 'jsonb';
-        return isText ? `${value}::pg_catalog.text::pg_catalog.jsonb` : `${value}::${type}`;
-      }
-      if (SCORE_NAMES.test(name)) return `${scoreOf(facts, signature)}::${type}`;
-      if (name === 'distance') return `first.distance::${type}`;
-      throw unknownForm(signature, `it returns "${name}", which is no column of the table and no score`);
-    })
-    .join(', ');
 }

@@ -1,10 +1,10 @@
-import type { InPlaceState } from '../../../src/store/in-place-target.js';
+import type { InPlaceCutOver, InPlaceState } from '../../../src/store/in-place-target.js';
 import { quoted } from '../catalog/identifiers.js';
 import { numberIn, textIn } from '../catalog/values.js';
 import { lackingIndexes, leftBaseIndex } from './base-index.js';
 import { lackingTriggers, partitionsWithoutTrigger, replicated } from './install.js';
 import { objectsOf, type MigrationFacts } from './objects.js';
-import type { SessionQuery } from './session.js';
+import type { SessionQuery } from '../connect/session.js';
 import { lockKeyOf, type StoredMigration } from './state-table.js';
 
 /** Returns the table's number in the catalogue; null if there is no such table. */
@@ -35,13 +35,17 @@ export async function shownState(query: SessionQuery, stored: StoredMigration): 
     filled,
     points: oid === null ? null : await estimatedRows(query, oid),
     verified,
-    cutOver: cutOver === null ? null : { form: cutOver.form, name: cutOver.name },
+    cutOver: cutOver === null ? null : shownCutOver(cutOver),
     runner,
     // While a process works, the index may be one that it builds for a cut-over.
     leftovers: runner === null ? await leftBaseIndex(query, stored) : [],
     warnings: oid === null ? [] : await warningsOf(query, stored, oid === tableOid),
-    problems: oid === null ? [await missingTable(query, stored)] : await problemsOf(query, facts),
+    problems: oid === null ? [await missingTable(query, stored)] : await problemsOf(query, stored),
   };
+}
+
+function shownCutOver({ form, name, isFullColumnDropped }: InPlaceCutOver): InPlaceCutOver {
+  return { form, name, isFullColumnDropped };
 }
 
 async function warningsOf(
@@ -91,7 +95,10 @@ const ALLOWED_TYPES: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Returns what keeps triggers or a comparison from working, so that it is said in words. */
-async function problemsOf(query: SessionQuery, facts: MigrationFacts): Promise<readonly string[]> {
+export async function problemsOf(
+  query: SessionQuery,
+  { facts, cutOver }: StoredMigration,
+): Promise<readonly string[]> {
   const { base, onWrite } = objectsOf(facts);
   const rows = await query(
     `select a.attname::pg_catalog.text as name, t.typname::pg_catalog.text as type, a.atttypmod::pg_catalog.text as length
@@ -99,7 +106,10 @@ async function problemsOf(query: SessionQuery, facts: MigrationFacts): Promise<r
      where a.attrelid = pg_catalog.to_regclass($1) and a.attnum > 0 and not a.attisdropped`,
     [base],
   );
-  const columns = [...facts.key, { name: facts.column, type: facts.columnType }];
+  const columns =
+    cutOver?.isFullColumnDropped === true
+      ? facts.key
+      : [...facts.key, { name: facts.column, type: facts.columnType }];
   const changed = columns.flatMap(({ name, type }): string[] => {
     const found = rows.find((row) => textIn(row, 'name') === name);
     if (found === undefined)

@@ -14,7 +14,7 @@ import { literal } from '../catalog/identifiers.js';
 import { textIn } from '../catalog/values.js';
 import type { Row } from '../connect/connections.js';
 import { objectsOf, type MigrationFacts } from './objects.js';
-import type { SessionQuery } from './session.js';
+import type { SessionQuery } from '../connect/session.js';
 
 const STATE = `"tldr"."migration"`;
 
@@ -41,6 +41,13 @@ export interface StoredCutOver extends InPlaceCutOver {
   readonly pathBefore: string | null;
   /** Statements that build the indexes of full vectors that were dropped. */
   readonly droppedIndexes: readonly string[];
+}
+
+/** A new cut-over. */
+export function newCutOver(
+  of: Pick<StoredCutOver, 'form' | 'name'> & Partial<Pick<StoredCutOver, 'undo' | 'digest' | 'pathBefore'>>,
+): StoredCutOver {
+  return { undo: [], digest: '', pathBefore: null, ...of, droppedIndexes: [], isFullColumnDropped: false };
 }
 
 /** A migration as its row says. */
@@ -296,5 +303,6 @@ function checkedCutOver(value: unknown): StoredCutOver | null {
     digest: textOf(value, 'digest'),
     pathBefore: typeof value['pathBefore'] === 'string' ? value['pathBefore'] : null,
     droppedIndexes: checkedTexts(value['droppedIndexes']) ?? [],
+    isFullColumnDropped: value['isFullColumnDropped'] === true,
   };
 }

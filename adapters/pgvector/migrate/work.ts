@@ -14,11 +14,11 @@ import type { Connections } from '../connect/connections.js';
 import { dropBaseIndex, lackingIndexes, leftBaseIndex } from './base-index.js';
 import { buildCompactIndex, wantedIndex } from './build-index.js';
 import { compareProjections } from './compare-projections.js';
-import { compareAll, compareSample } from './compare.js';
+import { compareAll, compareKeys, compareSample, removeOrphans } from './compare.js';
 import { fillRange, rangeEnd, repairRange } from './fill.js';
 import { lackingTriggers, partitionTrigger, partitionsWithoutTrigger } from './install.js';
 import { objectsOf, type MigrationFacts } from './objects.js';
-import { sqlStateOf, type SessionQuery, type Session } from './session.js';
+import { sqlStateOf, type SessionQuery, type Session } from '../connect/session.js';
 import { shownState, tableOidOf } from './shown-state.js';
 import {
   LOCK_SHARED,
@@ -30,6 +30,8 @@ import {
 import { completeInPlace, removeStatements } from './end.js';
 import { checkPhase, cutOverInPlace, rollBackInPlace } from './cut-over.js';
 import { prepareOperator, prepareOperatorIndex } from './operator.js';
+import { checkDroppable, checkFullColumn, dropWords } from './check-drop.js';
+import { dropColumn } from './drop-column.js';
 
 /**
  * A batch waits for clients for less than this, and for less than the server takes to look for a deadlock, so that it never
@@ -182,7 +184,9 @@ export class PgvectorInPlaceWork implements InPlaceWork {
     const { points } = await this.#checkedState();
     const query: SessionQuery = (text, values) =>
       this.#session.transaction('set local row_security = off', (ask) => ask(text, values));
-    const found = await this.#compare(query, { ...run, sample, total: points ?? Number.POSITIVE_INFINITY });
+    const found = (await this.#isColumnDropped())
+      ? await compareKeys(query, this.#facts)
+      : await this.#compare(query, { ...run, sample, total: points ?? Number.POSITIVE_INFINITY });
     const all = { ...found, lines: [...(await this.#incomplete(query)), ...found.lines] };
     await this.#session.transaction('', (ask) => this.#keepVerified(ask, all, sample !== undefined));
     return all;
@@ -213,13 +217,14 @@ export class PgvectorInPlaceWork implements InPlaceWork {
     const { phase, cutOver } = await this.#stored(query, { isLocked: true });
     if (verified.lines.length > 0) {
       const isFilled = !['installing', 'filling', 'repairing', 'indexing'].includes(phase);
-      const repair = this.#repair;
-      await changeState(query, this.#facts, { verified, ...(isFilled ? repair : {}) });
+      const isRepairable = isFilled && cutOver?.isFullColumnDropped !== true;
+      await changeState(query, this.#facts, { verified, ...(isRepairable ? this.#repair : {}) });
       return;
     }
     if (isSample) return;
     const tableOid = expectDefined(await tableOidOf(query, this.#facts), 'the table');
-    const next = cutOver === null ? 'ready' : 'cut-over';
+    const used = cutOver?.isFullColumnDropped === true ? 'complete' : 'cut-over';
+    const next = cutOver === null ? 'ready' : used;
     await changeState(query, this.#facts, {
       verified,
       tableOid,
@@ -229,7 +234,16 @@ export class PgvectorInPlaceWork implements InPlaceWork {
 
   async beginRepair(): Promise<void> {
     await this.#installTriggers();
-    await this.#change(this.#repair);
+    if (!(await this.#isColumnDropped())) return this.#change(this.#repair);
+    await this.#locking((query) => removeOrphans(query, this.#facts));
+    await this.#change({ phase: 'indexing' });
+  }
+
+  #isColumnDropped(): Promise<boolean> {
+    return this.#session.transaction('', async (query) => {
+      const { cutOver } = await this.#stored(query);
+      return cutOver?.isFullColumnDropped === true;
+    });
   }
 
   /** How a repair begins. */
@@ -285,12 +299,36 @@ export class PgvectorInPlaceWork implements InPlaceWork {
     return change;
   }
 
-  async complete(completion: InPlaceCompletion): Promise<InPlaceChange> {
+  async complete(completion: InPlaceCompletion, run: RunOptions = {}): Promise<InPlaceChange> {
+    if (completion.dropFullColumn !== undefined) return this.#dropColumn(completion.dropFullColumn, run);
     const stored = await this.#session.transaction('', (query) => this.#stored(query));
     const { lines, statements } = await completeInPlace(this.#session, stored, completion);
     if (stored.cutOver?.form !== 'operator') return { lines, statements };
     const { baseIndex } = objectsOf(this.#facts);
     return { lines: [...lines, `the operator needs the index ${baseIndex}, which stays`], statements };
+  }
+
+  /** Compares all rows, and then deletes the full vectors: triggers keep both equal in between. */
+  async #dropColumn(words: string, run: RunOptions): Promise<InPlaceChange> {
+    const expected = dropWords(this.#facts);
+    if (words !== expected)
+      throw new TldrError(
+        'INVALID_ARGUMENT',
+        `to delete the full vectors for good, give exactly these words: "${expected}"`,
+      );
+    const isDropped = await this.#session.transaction('', async (query) => {
+      const stored = await this.#stored(query);
+      if (stored.cutOver?.isFullColumnDropped === true) return true;
+      await checkDroppable(query, stored);
+      return false;
+    });
+    const found = isDropped ? null : await this.verify(run);
+    if (found !== null && found.lines.length > 0)
+      throw new TldrError('VERIFY_FAILED', `nothing was dropped: ${found.lines.join('; ')}`, {
+        hint: 'resume-migration',
+        result: found,
+      });
+    return this.#locking(async (query) => dropColumn(query, await this.#stored(query, { isLocked: true })));
   }
 
   async remove(): Promise<void> {
@@ -301,6 +339,7 @@ export class PgvectorInPlaceWork implements InPlaceWork {
       if (stored?.facts.fingerprint !== this.#facts.fingerprint) return;
       // Another process may have cut over while this one waited for the lock of the migration.
       const { cutOver } = stored;
+      checkFullColumn(this.#facts, cutOver);
       if (cutOver !== null && cutOver.form !== 'none')
         throw new TldrError('INVALID_ARGUMENT', `${cutOver.name} uses the compact vectors`, {
           hint: 'roll-back-first',
@@ -331,13 +370,12 @@ export class PgvectorInPlaceWork implements InPlaceWork {
    * Runs statements that lock the table. If they do not get the lock in time they are tried again later, because every
    * client that comes meanwhile waits behind them.
    */
-  async #locking(body: (query: SessionQuery) => Promise<void>): Promise<void> {
+  async #locking<T>(body: (query: SessionQuery) => Promise<T>): Promise<T> {
     const { lockWaitMs, signal, log } = this.#options;
     const settings = `set local lock_timeout = ${lockWaitMs}; set local statement_timeout = ${lockWaitMs + 1_000}`;
     for (let attempt = 0; ; attempt++) {
       try {
-        await this.#session.transaction(settings, body);
-        return;
+        return await this.#session.transaction(settings, body);
       } catch (error) {
         if (![LOCK_NOT_AVAILABLE, QUERY_CANCELED, DEADLOCK].includes(sqlStateOf(error))) throw error;
         log?.('info', `the table is in use for longer than ${lockWaitMs} ms: trying again later`);

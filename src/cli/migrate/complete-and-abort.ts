@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { CompleteTableFlags } from './in-place/run-change.js';
-import { stateCommand } from './state-flags.js';
+import { stateCommand, withLockFlag } from './state-flags.js';
 import type { CompleteFlags, AbortFlags } from './run-complete-and-abort.js';
 
 const COMPLETE_HELP = `Reads   the migration state and both collections
@@ -12,6 +12,10 @@ Examples:
   qdrant-tldr migrate complete docs docs_2s --delete-source --execute
 
 Nothing is deleted unless you give both --delete-source and --execute. Take a snapshot of the source first.
+
+A table of PostgreSQL keeps its full vectors and their indexes unless you ask for their end:
+  qdrant-tldr migrate complete docs --drop-full-index --execute
+  qdrant-tldr migrate complete docs --drop-full-column           what that would do, and the words it needs
 
 After a cut-over by the proxy, the proxy still serves the target and writes to both sides. To end that,
 replace its entry in "collections" by the plain entry that this command prints, and restart the proxy. Only
@@ -34,13 +38,18 @@ Documentation: docs/migrate.md`;
 
 /** `migrate complete`: marks the migration as over. */
 export function completeCommand(): Command {
-  return stateCommand('complete', {
+  const command = stateCommand('complete', {
     description: 'End a migration and say what you may delete.',
     examples: COMPLETE_HELP,
-  })
+  });
+  return withLockFlag(command)
     .option('--delete-source', 'delete the source collection, with --execute')
     .option('--without-cutover', 'clients reach the target without a cut-over, through the proxy for example')
     .option('--drop-full-index', 'PostgreSQL: drop the indexes of the full vectors, with --execute')
+    .option(
+      '--drop-full-column [words]',
+      'PostgreSQL: delete the full vectors for good, with --execute and the words that the dry run prints',
+    )
     .option('--execute', 'delete or drop; without this, only say what would happen')
     .action(async (source: string, target: string | undefined, flags: CompleteFlags & CompleteTableFlags) =>
       (await import('./run-complete-and-abort.js')).runComplete({ source, target }, flags),

@@ -27,7 +27,7 @@ export interface AbortFlags extends StateFlags {
 export function runComplete(names: GivenNames, flags: CompleteFlags & CompleteTableFlags): Promise<void> {
   return chooseCourse(names, flags, {
     ofCopies: ['deleteSource', 'withoutCutover'],
-    ofTables: ['vector', 'dropFullIndex'],
+    ofTables: ['vector', 'dropFullIndex', 'dropFullColumn', 'lockTimeout'],
     copy: (pair) => withMigration(pair, flags, (work) => complete(work, flags)),
     inPlace: async (table) => (await import('./in-place/run-change.js')).runCompleteTable(table, flags),
   });

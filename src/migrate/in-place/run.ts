@@ -53,10 +53,11 @@ export async function resumeInPlace(
   const work = await store.inPlace.resume(name, options);
   const before = async (): Promise<void> => {
     await work.setPaused(false);
-    const { warnings, problems, phase } = await work.state();
+    const { warnings, problems, phase, verified } = await work.state();
     if (problems.length > 0) throw new TldrError('MISMATCH', problems.join('; '));
     const isInUse = phase === 'ready' || phase === 'cut-over' || phase === 'complete';
-    if (isInUse && warnings.length > 0) await work.beginRepair();
+    const differs = verified !== null && verified.lines.length > 0;
+    if (isInUse && (warnings.length > 0 || differs)) await work.beginRepair();
   };
   return finished(store, work, { ...options, before });
 }

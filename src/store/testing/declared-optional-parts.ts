@@ -31,6 +31,7 @@ const CHECKED: { readonly [Name in PartName]: Readonly<Record<keyof WholeTarget[
     setThrottle: true,
     pause: true,
     planCutOver: true,
+    planCompletion: true,
   },
 };
 

@@ -1,16 +1,26 @@
 import { TldrError } from '../../../core/errors.js';
-import type { InPlaceChange, InPlaceCutOverRequest, InPlaceState } from '../../../store/in-place-target.js';
+import type {
+  InPlaceChange,
+  InPlaceCompletionPlan,
+  InPlaceCutOverRequest,
+  InPlaceName,
+  InPlaceState,
+} from '../../../store/in-place-target.js';
 import type { ConsoleRun } from '../../console/command-output.js';
 import type { CommandStages } from '../../console/progress/stages.js';
 import { nextCommand, sameCommandWith } from '../../console/next-commands.js';
 import {
   nextTableCommands,
   stateOf,
+  tableCommand,
   withTable,
   working,
   type TableCommand,
   type TableMigrationFlags,
 } from './work.js';
+
+/** All rows are compared before full vectors are deleted. */
+const VERIFY_STAGES: CommandStages = { stages: [{ steps: /^verifying$/, weight: 1 }], seconds: null };
 
 /** A cut-over may build an index. */
 const INDEX_STAGES: CommandStages = { stages: [{ steps: /^indexing$/, weight: 1 }], seconds: null };
@@ -34,6 +44,8 @@ export interface CutoverTableFlags extends ExecuteTableFlags {
 /** Flags of `migrate complete` for a table. */
 export interface CompleteTableFlags extends ExecuteTableFlags {
   readonly dropFullIndex?: boolean;
+  /** The words, or true without any. */
+  readonly dropFullColumn?: string | true;
 }
 
 /** Runs `migrate cutover` for a table. */
@@ -97,13 +109,23 @@ export function runRollbackTable(table: string, flags: ExecuteTableFlags): Promi
     const state = await stateOf(command);
     if (state.cutOver === null && state.leftovers.length === 0)
       throw new TldrError('NOT_FOUND', 'there was no cut-over');
+    checkFullVectors(state);
     if (flags.execute !== true) {
       for (const line of rollbackLines(state)) run.say(line);
-      sayDryRun(run, { lines: [], statements: [] });
+      sayDryRun(run, { statements: [] });
       return;
     }
     await changed(command, flags, await working(command, flags, (work) => work.rollBack()));
   });
+}
+
+/** @throws UNSUPPORTED if the full vectors were deleted */
+function checkFullVectors({ collection, vectorName, cutOver }: InPlaceState): void {
+  if (cutOver?.isFullColumnDropped !== true) return;
+  throw new TldrError(
+    'UNSUPPORTED',
+    `the column "${vectorName}" of ${collection} was dropped, so its compact vectors are all that is left and there is no way back. Restore the table from a backup that has the column`,
+  );
 }
 
 /** Says what a rollback would do. */
@@ -127,17 +149,25 @@ function rollbackLines({ cutOver, leftovers }: InPlaceState): readonly string[] 
 /** Runs `migrate complete` for a table. */
 export function runCompleteTable(table: string, flags: CompleteTableFlags): Promise<void> {
   return withTable(table, flags, async (command) => {
-    const { run } = command;
-    const { dropFullIndex = false, execute = false } = flags;
-    if (dropFullIndex && !execute) {
-      await stateOf(command);
-      run.say('if it succeeds: the indexes of the full vectors are dropped, while clients read and write');
-      run.say('  queries that search the full vectors then read the whole table');
-      sayDryRun(run, { lines: [], statements: [] });
+    const { run, store, name } = command;
+    const { dropFullIndex = false, dropFullColumn, execute = false } = flags;
+    if ((dropFullIndex || dropFullColumn !== undefined) && !execute) {
+      const removed = { fullIndexes: dropFullIndex, fullColumn: dropFullColumn !== undefined };
+      const planned = await store.inPlace.planCompletion(name, removed);
+      sayChange(run, planned);
+      sayDryRun(run, planned, completeCommand(name, flags, planned));
       return;
     }
     const { layout } = await stateOf(command);
-    const change = await working(command, flags, (work) => work.complete({ dropFullIndexes: dropFullIndex }));
+    const completion = {
+      dropFullIndexes: dropFullIndex,
+      dropFullColumn: dropFullColumn === true ? '' : dropFullColumn,
+    };
+    if (dropFullColumn !== undefined) run.expectStages(VERIFY_STAGES);
+    const { signal, log, onProgress } = run;
+    const change = await working(command, flags, (work) =>
+      work.complete(completion, { signal, log, onProgress }),
+    );
     run.say(
       layout === 'side'
         ? 'complete: triggers keep the compact vectors up to date from now on'
@@ -151,7 +181,9 @@ export function runCompleteTable(table: string, flags: CompleteTableFlags): Prom
 export function runAbortTable(table: string, flags: ExecuteTableFlags): Promise<void> {
   return withTable(table, flags, async (command) => {
     const { run, store, name } = command;
-    const { cutOver, runner, collection } = await stateOf(command);
+    const state = await stateOf(command);
+    checkFullVectors(state);
+    const { cutOver, runner, collection } = state;
     if (cutOver !== null && cutOver.form !== 'none')
       throw new TldrError('INVALID_ARGUMENT', `${cutOver.name} uses the compact vectors`, {
         hint: 'roll-back-first',
@@ -161,7 +193,7 @@ export function runAbortTable(table: string, flags: ExecuteTableFlags): Promise<
       `if it succeeds: triggers, functions and compact vectors of ${collection} are removed; the table keeps all of its data`,
     );
     if (flags.execute !== true) {
-      sayDryRun(run, { lines: [], statements: [] });
+      sayDryRun(run, { statements: [] });
       return;
     }
     await store.inPlace.pause(name, 0);
@@ -177,10 +209,31 @@ function sayChange(run: ConsoleRun, { lines }: InPlaceChange): void {
   for (const line of lines) run.say(line);
 }
 
-function sayDryRun(run: ConsoleRun, { statements }: InPlaceChange): void {
+/** The command that does what was planned; null for the same one with `--execute`. */
+function completeCommand(
+  name: InPlaceName,
+  flags: CompleteTableFlags,
+  { words }: InPlaceCompletionPlan,
+): string | null {
+  if (words === null) return null;
+  return tableCommand('complete', name, flags, [
+    ['--drop-full-column', words],
+    ['--execute', null],
+  ]);
+}
+
+function sayDryRun(
+  run: ConsoleRun,
+  { statements }: Pick<InPlaceChange, 'statements'>,
+  next: string | null = null,
+): void {
   for (const statement of statements) for (const line of statement.split('\n')) run.sayCode(`  ${line}`);
-  run.say('dry run: nothing was changed; --execute does it');
-  run.next([sameCommandWith('--execute')]);
+  run.say(
+    next === null
+      ? 'dry run: nothing was changed; --execute does it'
+      : 'dry run: nothing was changed; the command below does it',
+  );
+  run.next([next ?? sameCommandWith('--execute')]);
   run.result({ dryRun: true, statements });
 }
 

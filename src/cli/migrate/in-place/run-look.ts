@@ -63,6 +63,8 @@ function sayState(run: ConsoleRun, state: InPlaceState): void {
   if (cutOver !== null)
     run.say(`  cut-over (${cutOver.form}): ${cutOver.name === '' ? 'by clients' : cutOver.name}`);
   for (const problem of state.problems) run.say(run.paint(`  ${problem}`, 'warning'));
+  if (cutOver?.isFullColumnDropped === true)
+    run.say(`  the column "${state.vectorName}" was dropped: compact vectors are all that is left`);
   for (const name of state.leftovers)
     run.say(run.paint(`  ${name} was left over: \`migrate rollback\` removes it`, 'warning'));
   for (const warning of state.warnings)
@@ -105,7 +107,7 @@ export function runVerifyTable(
     const { run, name } = command;
     const { sample } = flags;
     if (sample === 0) throw new TldrError('INVALID_ARGUMENT', '--sample 0 compares nothing');
-    const { phase } = await stateOf(command);
+    const { phase, cutOver } = await stateOf(command);
     if (['installing', 'filling', 'indexing'].includes(phase))
       throw new TldrError('INVALID_ARGUMENT', `not all compact vectors are written yet (${phase})`, {
         hint: 'resume-migration',
@@ -121,7 +123,11 @@ export function runVerifyTable(
         { result: found },
       );
     }
-    run.say(run.paint(`verified ${what}: none lacks its compact vector, and none differs`, 'good'));
+    const result =
+      cutOver?.isFullColumnDropped === true
+        ? `every one of ${found.points.toLocaleString('en-US')} compact vectors belongs to a row; without full vectors there is nothing else to compare`
+        : `verified ${what}: none lacks its compact vector, and none differs`;
+    run.say(run.paint(result, 'good'));
     run.next(nextTableCommands(await stateOf(command), name, flags));
     run.result(found);
   });

@@ -233,7 +233,7 @@ describe('a table whose name is like that of a function of an encoder', () => {
     await cutOver(table, { name: 'project_find' });
     await withPgvector(server.url, async (store) => {
       const work = await store.inPlace.resume(nameOf(table), { lockWaitMs: LOCK_WAIT_MS });
-      const { lines } = await work.complete({ dropFullIndexes: true });
+      const { lines } = await work.complete({ dropFullIndexes: true, dropFullColumn: undefined });
       expect(lines).toEqual(['public.project_full is dropped']);
       await work.release();
     });

@@ -1,8 +1,8 @@
 import type pg from 'pg';
 import { codeOf, isTldrError, TldrError } from '../../../src/core/errors.js';
 import { sleep, throwIfAborted, type RunOptions } from '../../../src/core/run-options.js';
-import type { Connections, Row } from '../connect/connections.js';
-import { failureOfStatement } from '../connect/failures.js';
+import type { Connections, Row } from './connections.js';
+import { failureOfStatement } from './failures.js';
 
 const FIRST_DELAY_MS = 200;
 const DELAY_MS_MAX = 5_000;

@@ -1,7 +1,7 @@
 import { TldrError } from '../../../src/core/errors.js';
-import { literal, quoted } from '../catalog/identifiers.js';
-import { textIn } from '../catalog/values.js';
-import { sqlStateOf, type SessionQuery } from './session.js';
+import { literal, quoted } from './identifiers.js';
+import { textIn } from './values.js';
+import { sqlStateOf, type SessionQuery } from '../connect/session.js';
 
 /** The search path of a role in this database, as new connections of it get it. */
 export interface RolePath {

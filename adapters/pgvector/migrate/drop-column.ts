@@ -1,0 +1,242 @@
+import { TldrError } from '../../../src/core/errors.js';
+import type { InPlaceCompletionPlan, InPlaceChange } from '../../../src/store/in-place-target.js';
+import { dollarQuoted, literal, quoted } from '../catalog/identifiers.js';
+import { textIn } from '../catalog/values.js';
+import type { SessionQuery } from '../connect/session.js';
+import { checkDroppable, dropWords } from './check-drop.js';
+import { createFunction } from './cut-over.js';
+import { AS_OWNER, readersOf } from './install.js';
+import { baseKeys, compactTypeOf, objectsOf, sideKeys, type MigrationFacts } from './objects.js';
+import { functionDigest, planOnePassFunction, type SearchFunction } from './search-function.js';
+import { compactQueryOf, onePassStatement } from './search-query.js';
+import { changeState, type StoredMigration } from './state-table.js';
+
+/** Returns what dropping the full vectors would do. */
+export async function planDropColumn(
+  query: SessionQuery,
+  stored: StoredMigration,
+): Promise<InPlaceCompletionPlan> {
+  const { facts } = stored;
+  const uses = await checkDroppable(query, stored);
+  const made = await onePassFunctionOf(query, stored);
+  const { base, side } = objectsOf(facts);
+  return {
+    lines: [
+      `if it succeeds: the full vectors of ${base} are gone for good; only a backup has them`,
+      'first, all rows are compared once more, and a difference ends the command',
+      ...(made === null
+        ? ['clients have to search by compact vectors alone:', ...plainSearch(facts)]
+        : [`${made.signature} searches by compact vectors alone, and its scores are theirs`]),
+      `statements that name "${facts.column}", also those that write it, fail from then on`,
+      writingLine(facts),
+      ...uses.dropped.map((name) => `dropped with the column: ${name}`),
+      ...uses.mentioned.map((name) => `${name} names the column in its text, and may fail`),
+      `there is no rollback any more, and ${side} must be part of every backup`,
+    ],
+    statements: await statementsOf(query, facts, made),
+    words: dropWords(facts),
+  };
+}
+
+/**
+ * Deletes the full vectors, in the caller's transaction.
+ * @throws as `checkDroppable`; MISMATCH if somebody changed the search function
+ */
+export async function dropColumn(query: SessionQuery, stored: StoredMigration): Promise<InPlaceChange> {
+  const { facts, cutOver } = stored;
+  const { base } = objectsOf(facts);
+  if (cutOver?.isFullColumnDropped === true)
+    return { lines: [`the column "${facts.column}" of ${base} is dropped already`], statements: [] };
+  // First of all, so that no client waits for this transaction while it waits for one of them.
+  await query(`lock table ${base} in access exclusive mode`);
+  await checkDroppable(query, stored);
+  const made = await onePassFunctionOf(query, stored);
+  const statements = await statementsOf(query, facts, made);
+  if (made !== null) await createFunction(query, made);
+  for (const statement of statements) if (statement !== made?.statement) await query(statement);
+  const { signature: name, trial } = made ?? { signature: '', trial: null };
+  if (trial !== null) await query(trial, [`[${new Array<number>(facts.inputDim).fill(1).join(',')}]`]);
+  if (cutOver !== null)
+    await changeState(query, facts, {
+      phase: 'complete',
+      cutOver: { ...cutOver, isFullColumnDropped: true, digest: (await functionDigest(query, name)) ?? '' },
+    });
+  return {
+    lines: [
+      `the column "${facts.column}" of ${base} is dropped`,
+      writingLine(facts),
+      `its space becomes free as rows are written anew; \`vacuum full ${base}\` frees all of it, and locks the table meanwhile`,
+    ],
+    statements,
+  };
+}
+
+function writingLine(facts: MigrationFacts): string {
+  const parameters = [...facts.key.map(({ name }) => quoted(name)), '$1'];
+  return `to write a vector, clients write the row without it, and then: select ${objectsOf(facts).writeVector}(${parameters.join(', ')}); this needs the right to UPDATE the row`;
+}
+
+/** The function that replaces the one of the cut-over; null for clients that have a query of their own. */
+async function onePassFunctionOf(
+  query: SessionQuery,
+  { facts, cutOver }: StoredMigration,
+): Promise<SearchFunction | null> {
+  if (cutOver?.form !== 'function') return null;
+  const { name, digest } = cutOver;
+  if ((await functionDigest(query, name)) !== digest)
+    throw new TldrError(
+      'MISMATCH',
+      `${name} was changed or dropped since the cut-over, and would be overwritten: roll back and cut over again first`,
+    );
+  return planOnePassFunction(query, facts, name);
+}
+
+/** All statements, in their order. */
+async function statementsOf(
+  query: SessionQuery,
+  facts: MigrationFacts,
+  made: SearchFunction | null,
+): Promise<readonly string[]> {
+  const { base, syncRow } = objectsOf(facts);
+  const writers = await readersOf(query, facts, 'UPDATE');
+  return [
+    ...(made === null ? [] : [made.statement]),
+    ...functionsWithoutColumn(facts, { writers, hasRowSecurity: await hasRowSecurity(query, base) }),
+    `drop function if exists ${syncRow}`,
+    `alter table ${base} drop column ${quoted(facts.column)}`,
+  ];
+}
+
+/** The query for clients without a search function, by its lines. */
+function plainSearch(facts: MigrationFacts): readonly string[] {
+  const parts = {
+    selected: '(first."row").*, first.distance',
+    query: '$1',
+    compactQuery: compactQueryOf(facts, '$1'),
+    filter: '',
+    threshold: '',
+    candidates: '10',
+    limit: '10',
+  };
+  return onePassStatement(facts, parts, { isExact: false })
+    .split('\n')
+    .map((line) => `  ${line}`);
+}
+
+async function hasRowSecurity(query: SessionQuery, base: string): Promise<boolean> {
+  const [row] = await query(
+    `select relrowsecurity::pg_catalog.text as security from pg_catalog.pg_class where oid = pg_catalog.to_regclass($1)`,
+    [base],
+  );
+  return row !== undefined && textIn(row, 'security') === 'true';
+}
+
+/** Roles that may write compact vectors, for statements. */
+interface Writers {
+  readonly writers: readonly string[];
+  readonly hasRowSecurity: boolean;
+}
+
+/** Returns the statements that keep the compact vectors with their rows, and let clients write them, without full ones. */
+function functionsWithoutColumn(facts: MigrationFacts, of: Writers): readonly string[] {
+  return [onWriteFunction(facts), ...writeVectorStatements(facts, of)];
+}
+
+/** The parameters of `write_vector_…`, for people and for statements. */
+function writeVectorSignature(facts: MigrationFacts): string {
+  const types = facts.key.map(({ type }) => `pg_catalog.${type}`);
+  return `${objectsOf(facts).writeVector}(${[...types, `${facts.extension}.vector`].join(', ')})`;
+}
+
+/**
+ * The function of the trigger: a compact vector follows the key of its row, and goes with it. A vector that a transaction
+ * cannot see, since it was written after its snapshot, makes it fail with a serialization failure.
+ */
+function onWriteFunction(facts: MigrationFacts): string {
+  const { side, onWrite } = objectsOf(facts);
+  const { key, outputDim, extension, compactType } = facts;
+  const keys = sideKeys(facts);
+  const ofRow = (row: 'old' | 'new'): string[] => key.map(({ name }) => `${row}.${quoted(name)}`);
+  const [before, after] = [ofRow('old'), ofRow('new')];
+  const sameKey = before.map((name, i) => `${name} = ${after[i]}`).join(' and ');
+  const isOld = keys.map((name, i) => `${name} = ${before[i]}`).join(' and ');
+  const moved = keys.map((name, i) => `${name} = ${after[i]}`).join(', ');
+  const isNew = baseKeys(facts, 't').map((name, i) => `${name} = $${i + 1}`);
+  const body = `
+declare
+  is_there pg_catalog.bool;
+begin
+  if tg_op = 'INSERT' then
+    return null;
+  elsif tg_op = 'DELETE' then
+    delete from ${side} where ${isOld};
+  elsif ${sameKey} then
+    return null;
+  else
+    execute 'select exists (select from ' || tg_relid::pg_catalog.regclass::pg_catalog.text || ${literal(` t where ${isNew.join(' and ')})`)}
+      into is_there using ${after.join(', ')};
+    if not is_there then
+      raise exception 'another trigger changed the key of a row again, whose compact vector would be lost';
+    end if;
+    update ${side} set ${moved} where ${isOld};
+  end if;
+  if not found and pg_catalog.current_setting('transaction_isolation') in ('repeatable read', 'serializable') then
+    insert into ${side} (${keys.join(', ')}, z)
+      values (${before.join(', ')}, pg_catalog.array_fill(0::pg_catalog.float4, array[${outputDim}])::${extension}.${compactType})
+      on conflict do nothing;
+    delete from ${side} where ${isOld};
+  end if;
+  return null;
+end `;
+  return `create or replace function ${onWrite}() returns trigger
+${AS_OWNER} as ${dollarQuoted('write', body)}`;
+}
+
+/**
+ * The function that clients call with a full vector. It runs with their own rights: the lock needs the right to change the
+ * row, also by its policies, and keeps the row from being deleted meanwhile.
+ */
+function writeVectorStatements(facts: MigrationFacts, { writers, hasRowSecurity }: Writers): string[] {
+  const { base, side, writeVector, project, weights } = objectsOf(facts);
+  const { extension } = facts;
+  const keys = sideKeys(facts);
+  const own = keys.map((name) => `own_${name}`);
+  const parameters = own.map((name, i) => `${name} pg_catalog.${facts.key[i]?.type ?? ''}`);
+  const isRow = baseKeys(facts, 't').map((name, i) => `${name} = ${own[i]}`);
+  const isSide = keys.map((name, i) => `${name} = ${own[i]}`);
+  const same = baseKeys(facts, 't').map((name, i) => `${name} = ${side}.${keys[i]}`);
+  const body = `
+begin
+  perform 1 from ${base} t where ${isRow.join(' and ')} for key share;
+  if not found then
+    raise exception 'no row has this key: write the row first, then its vector';
+  end if;
+  if full_vector is null then
+    delete from ${side} where ${isSide.join(' and ')};
+    return;
+  end if;
+  insert into ${side} (${keys.join(', ')}, z) values (${own.join(', ')}, ${project}(full_vector)::${compactTypeOf(facts)})
+    on conflict (${keys.join(', ')}) do update set z = excluded.z;
+end `;
+  const statements = [
+    `create or replace function ${writeVector}(${parameters.join(', ')}, full_vector ${extension}.vector) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as ${dollarQuoted('vector', body)}`,
+    `revoke all on function ${writeVectorSignature(facts)} from public`,
+  ];
+  if (hasRowSecurity) {
+    const isVisible = `exists (select from ${base} t where ${same.join(' and ')})`;
+    statements.push(
+      `create policy written_rows on ${side} for all using (${isVisible}) with check (${isVisible})`,
+    );
+  }
+  if (writers.length > 0) {
+    const to = writers.join(', ');
+    statements.push(
+      `grant usage on schema "tldr" to ${to}`,
+      `grant select on ${weights.join(', ')} to ${to}`,
+      `grant select, insert, update, delete on ${side} to ${to}`,
+      `grant execute on function ${writeVectorSignature(facts)}, ${project}(${extension}.vector) to ${to}`,
+    );
+  }
+  return statements;
+}
