@@ -110,8 +110,8 @@ export async function lackingIndexes(query: SessionQuery, need: BaseIndexNeed): 
   ];
   const lines: string[] = [];
   for (const { table, name } of needed) {
-    const found = await indexState(query, table, name);
-    if (found === 'absent') lines.push(`${table} has no index ${name}`);
+    const found = await indexState(query, { table, name });
+    if (found === 'absent' || found === 'elsewhere') lines.push(`${table} has no index ${name}`);
     if (found === 'invalid') lines.push(`the index ${name} is not valid`);
   }
   return lines;
@@ -130,17 +130,19 @@ export async function leftBaseIndex(query: SessionQuery, need: BaseIndexNeed): P
   return rows.map((row) => textIn(row, 'name'));
 }
 
-async function indexState(
+/** Returns how an index of a table is: "elsewhere" if another table has the index of that name. */
+export async function indexState(
   query: SessionQuery,
-  table: string,
-  name: string,
-): Promise<'absent' | 'invalid' | 'valid'> {
+  { table, name }: { readonly table: string; readonly name: string },
+): Promise<'absent' | 'elsewhere' | 'invalid' | 'valid'> {
   const [row] = await query(
-    `select (i.indisvalid and i.indisready)::pg_catalog.text as valid from pg_catalog.pg_index i
-     where i.indexrelid = pg_catalog.to_regclass($1) and i.indrelid = pg_catalog.to_regclass($2)`,
+    `select (i.indisvalid and i.indisready)::pg_catalog.text as valid,
+       (i.indrelid = pg_catalog.to_regclass($2))::pg_catalog.text as "isOwn"
+     from pg_catalog.pg_index i where i.indexrelid = pg_catalog.to_regclass($1)`,
     [name, table],
   );
   if (row === undefined) return 'absent';
+  if (textIn(row, 'isOwn') !== 'true') return 'elsewhere';
   return textIn(row, 'valid') === 'true' ? 'valid' : 'invalid';
 }
 

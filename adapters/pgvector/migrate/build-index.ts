@@ -1,9 +1,8 @@
 import { sleep, throwIfAborted, type RunOptions } from '../../../src/core/run-options.js';
 import { TldrError } from '../../../src/core/errors.js';
-import { literal } from '../catalog/identifiers.js';
-import { numberIn, textIn } from '../catalog/values.js';
+import { numberIn } from '../catalog/values.js';
 import type { Connections } from '../connect/connections.js';
-import { baseIndexStatement } from './base-index.js';
+import { baseIndexStatement, indexState } from './base-index.js';
 import { hnswStatement, objectsOf, type MigrationFacts } from './objects.js';
 import { sqlStateOf, type Session } from '../connect/session.js';
 
@@ -15,18 +14,26 @@ const ATTEMPTS = 3;
 interface WantedIndex {
   /** The name with its schema, for statements. */
   readonly name: string;
+  readonly table: string;
   readonly statement: string;
 }
 
 /** Returns the index of the compact vectors in the side table, or that of the base table's expression. */
 export function wantedIndex(facts: MigrationFacts, of: 'side' | 'base'): WantedIndex {
-  const { side, index, indexName, baseIndex } = objectsOf(facts);
+  const { base, side, index, indexName, baseIndex } = objectsOf(facts);
   return of === 'side'
-    ? { name: index, statement: hnswStatement(facts, { name: indexName, table: side, expression: 'z' }) }
-    : { name: baseIndex, statement: baseIndexStatement(facts) };
+    ? {
+        name: index,
+        table: side,
+        statement: hnswStatement(facts, { name: indexName, table: side, expression: 'z' }),
+      }
+    : { name: baseIndex, table: base, statement: baseIndexStatement(facts) };
 }
 
-/** Builds the index. An index that is invalid, because its building was cut off, is dropped and built again. */
+/**
+ * Builds the index. An index that is invalid, because its building was cut off, is dropped and built again.
+ * @throws ALREADY_EXISTS if another table has an index of that name
+ */
 export async function buildCompactIndex(
   session: Session,
   connections: Connections,
@@ -36,28 +43,27 @@ export async function buildCompactIndex(
     ...run
   }: RunOptions & { readonly index: WantedIndex; readonly isPaused: () => Promise<boolean> },
 ): Promise<void> {
-  const { name } = index;
+  const { name, table } = index;
+  const stateNow = (): ReturnType<typeof indexState> =>
+    session.transaction('', (query) => indexState(query, index));
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     throwIfAborted(run.signal);
-    const found = await indexState(session, name);
+    const found = await stateNow();
     if (found === 'valid') return;
+    if (found === 'elsewhere')
+      throw new TldrError(
+        'ALREADY_EXISTS',
+        `the index ${name} is one of another table, perhaps of that which had the name ${table} before: drop it or rename it, then continue`,
+        { hint: 'resume-migration' },
+      );
     if (found === 'invalid') {
       run.log?.('info', 'an index that was not finished is dropped and built again');
       await session.statement(`drop index concurrently if exists ${name}`);
     }
     await watched(session, connections, { index, isPaused, ...run });
   }
-  if ((await indexState(session, name)) !== 'valid')
+  if ((await stateNow()) !== 'valid')
     throw new TldrError('UNAVAILABLE', `the index ${name} is not valid after ${ATTEMPTS} attempts`);
-}
-
-async function indexState(session: Session, name: string): Promise<'absent' | 'invalid' | 'valid'> {
-  const [row] = await session.statement(
-    `select (i.indisvalid and i.indisready)::pg_catalog.text as valid from pg_catalog.pg_index i
-     where i.indexrelid = pg_catalog.to_regclass(${literal(name)})`,
-  );
-  if (row === undefined) return 'absent';
-  return textIn(row, 'valid') === 'true' ? 'valid' : 'invalid';
 }
 
 /** A lost connection leaves an index behind, which the next attempt meets. */

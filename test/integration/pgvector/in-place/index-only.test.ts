@@ -112,6 +112,22 @@ describe('the layout index-only', () => {
     expect(resumed.json()).toMatchObject({ phase: 'ready', verified: { points: 51, missing: 0 } });
   });
 
+  postgresTest('says whose index has the name, after another table took the name of the table', async () => {
+    await makeDocuments(server, 'taken', { rows: 20 });
+    await startTable(server.url, 'taken', ENCODER, { layout: 'index-only' });
+    await server.sql('create table taking as select * from taken; alter table taking add primary key (id)');
+    await server.sql(`alter table taking alter embedding type vector(${DIM})`);
+    await server.sql('alter table taken rename to taken_before; alter table taking rename to taken');
+    expect((await migrate('status', 'taken')).stdout).toContain('has no index');
+    const refused = await migrate('resume', 'taken', '--yes');
+    expect(refused.code).toBe(5);
+    const [, name = ''] = /the index (\S+) is one of another table/.exec(refused.stderr) ?? [];
+    await server.sql(`drop index ${name}`);
+    const resumed = await migrate('resume', 'taken', '--yes', '--json');
+    expect(resumed.json()).toMatchObject({ phase: 'ready', warnings: [], verified: { points: 20 } });
+    await succeeded('abort', 'taken', '--execute');
+  });
+
   postgresTest('finds weights that are not those of the encoder', async () => {
     await makeDocuments(server, 'changed', { rows: 30 });
     const own = linearEncoder(4);
