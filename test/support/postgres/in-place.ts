@@ -138,14 +138,15 @@ export async function compactDifferences(
     key = 'id',
   }: {
     readonly table: string;
-    readonly side: string;
+    /** If absent: the side table of the table. */
+    readonly side?: string;
     readonly encoder: Encoder;
     readonly key?: string;
   },
 ): Promise<{ readonly missing: string[]; readonly orphans: string[]; readonly differing: string[] }> {
   const rows = await server.sql(
     `select coalesce(t.${key}::text, s.k1::text) as key, t.embedding::text as full, s.z::text as compact
-     from ${table} t full join ${side} s on t.${key} = s.k1`,
+     from ${table} t full join ${side ?? (await sideOf(server, table))} s on t.${key} = s.k1`,
   );
   const found = { missing: [] as string[], orphans: [] as string[], differing: [] as string[] };
   for (const { key: own, full, compact } of rows) {

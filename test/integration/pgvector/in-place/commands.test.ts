@@ -1,8 +1,5 @@
 import { afterAll, beforeAll, describe, expect } from '@jest/globals';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { runCli, type CliResult } from '../../../support/cli/run-cli.js';
+import type { CliResult } from '../../../support/cli/run-cli.js';
 import {
   expectEqual,
   linearEncoder,
@@ -10,37 +7,25 @@ import {
   sideTables,
   startTable,
 } from '../../../support/postgres/in-place.js';
-import {
-  startPostgres,
-  testsOnPostgres,
-  type PostgresServer,
-} from '../../../support/postgres/postgres-server.js';
+import { testsOnPostgres, type PostgresServer } from '../../../support/postgres/postgres-server.js';
+import { openTablePlace, type TablePlace } from '../../../support/postgres/table-place.js';
 
 const postgresTest = await testsOnPostgres();
 const ENCODER = linearEncoder();
 let server: PostgresServer;
-let cwd = '';
+let place: TablePlace;
 
 beforeAll(async () => {
-  server = await startPostgres();
-  cwd = await mkdtemp(join(tmpdir(), 'qdrant-tldr-in-place-'));
-  await ENCODER.save(join(cwd, 'enc.onnx'));
+  place = await openTablePlace({ encoder: ENCODER });
+  ({ server } = place);
   await makeDocuments(server, 'docs', { rows: 300 });
 });
-afterAll(async () => {
-  await server.stop();
-  await rm(cwd, { recursive: true, force: true });
-});
+afterAll(() => place.end());
 
 const migrate = (verb: string, ...args: string[]): Promise<CliResult> =>
-  runCli(['migrate', verb, 'docs', ...args], { cwd, env: { DATABASE_URL: server.url } });
-
-/** Runs a command that has to succeed. */
-async function succeeded(verb: string, ...args: string[]): Promise<CliResult> {
-  const result = await migrate(verb, ...args);
-  expect({ code: result.code, stderr: result.stderr }).toMatchObject({ code: 0 });
-  return result;
-}
+  place.run(['migrate', verb, 'docs', ...args]);
+const succeeded = (verb: string, ...args: string[]): Promise<CliResult> =>
+  place.succeeded(['migrate', verb, 'docs', ...args]);
 
 const definition = `select pg_get_functiondef('match_documents'::regproc) as text, (select proacl::text from pg_proc where proname = 'match_documents') as rights`;
 
@@ -114,7 +99,7 @@ describe('a migration of a table, by its commands', () => {
     'drops the index of the full vectors of a table named like a function of an encoder',
     async () => {
       const projects = (verb: string, ...args: string[]): Promise<CliResult> =>
-        runCli(['migrate', verb, 'project_docs', ...args], { cwd, env: { DATABASE_URL: server.url } });
+        place.run(['migrate', verb, 'project_docs', ...args]);
       await makeDocuments(server, 'project_docs', { rows: 30 });
       await startTable(server.url, 'project_docs', ENCODER, { layout: 'index-only' });
       await server.sql(

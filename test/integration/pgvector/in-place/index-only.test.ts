@@ -1,40 +1,26 @@
 import { afterAll, beforeAll, describe, expect } from '@jest/globals';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { runCli, type CliResult } from '../../../support/cli/run-cli.js';
+import type { CliResult } from '../../../support/cli/run-cli.js';
 import { DIM, asRole, linearEncoder, makeDocuments, startTable } from '../../../support/postgres/in-place.js';
-import {
-  startPostgres,
-  testsOnPostgres,
-  type PostgresServer,
-} from '../../../support/postgres/postgres-server.js';
+import { testsOnPostgres, type PostgresServer } from '../../../support/postgres/postgres-server.js';
+import { openTablePlace, type TablePlace } from '../../../support/postgres/table-place.js';
 
 const postgresTest = await testsOnPostgres('programs');
 const ENCODER = linearEncoder();
 let server: PostgresServer;
-let cwd = '';
+let place: TablePlace;
 
 beforeAll(async () => {
-  server = await startPostgres('programs');
-  cwd = await mkdtemp(join(tmpdir(), 'qdrant-tldr-index-only-'));
-  await ENCODER.save(join(cwd, 'enc.onnx'));
+  place = await openTablePlace({ needs: 'programs', encoder: ENCODER });
+  ({ server } = place);
   await makeDocuments(server, 'docs', { rows: 300 });
 });
-afterAll(async () => {
-  await server.stop();
-  await rm(cwd, { recursive: true, force: true });
-});
+afterAll(() => place.end());
 
 const migrate = (verb: string, ...args: string[]): Promise<CliResult> =>
-  runCli(['migrate', verb, ...args], { cwd, env: { DATABASE_URL: server.url } });
-
-/** Runs a command that has to succeed. */
-async function succeeded(verb: string, table: string, ...args: string[]): Promise<CliResult> {
-  const result = await migrate(verb, table, ...args);
-  expect({ code: result.code, stderr: result.stderr }).toMatchObject({ code: 0 });
-  return result;
-}
+  place.run(['migrate', verb, ...args]);
+const succeeded = (verb: string, ...args: string[]): Promise<CliResult> =>
+  place.succeeded(['migrate', verb, ...args]);
 
 /** Indexes, triggers and tables that a migration made. */
 const made = (): Promise<readonly Record<string, unknown>[]> =>
@@ -151,7 +137,7 @@ describe('the layout index-only', () => {
   postgresTest('accepts float32 compact vectors of weights in half precision', async () => {
     const dim = 2000;
     const wide = linearEncoder(6, [dim, 4]);
-    await wide.save(join(cwd, 'wide.onnx'));
+    await wide.save(join(place.cwd, 'wide.onnx'));
     await server.sql(`create table wide (id int primary key, embedding vector(${dim}));
       insert into wide select i, array(select cos(i * j) from generate_series(1, ${dim}) j)::vector from generate_series(1, 20) i`);
     const flags = ['--encoder', 'wide.onnx', '--layout', 'index-only', '--datatype', 'float32', '--yes'];

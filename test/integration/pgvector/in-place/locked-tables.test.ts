@@ -8,7 +8,6 @@ import {
   expectEqual,
   linearEncoder,
   makeDocuments,
-  sideOf,
   sideTables,
   startTable,
   vectorText,
@@ -105,7 +104,7 @@ async function phaseOf(table: string): Promise<unknown> {
 }
 
 async function expectAllEqual(table: string): Promise<void> {
-  await expectEqual(server, { table, side: await sideOf(server, table), encoder: ENCODER });
+  await expectEqual(server, { table, encoder: ENCODER });
 }
 
 /** Waits until an index that is built has come to a phase. */

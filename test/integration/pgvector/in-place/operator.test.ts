@@ -1,11 +1,9 @@
 import { afterAll, beforeAll, describe, expect } from '@jest/globals';
 import { execFile } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { distanceBetween } from '../../../support/postgres/compact-distance.js';
-import { runCli, type CliResult } from '../../../support/cli/run-cli.js';
+import type { CliResult } from '../../../support/cli/run-cli.js';
 import {
   DIM,
   asRole,
@@ -15,11 +13,8 @@ import {
   urlAs,
   withPgvector,
 } from '../../../support/postgres/in-place.js';
-import {
-  startPostgres,
-  testsOnPostgres,
-  type PostgresServer,
-} from '../../../support/postgres/postgres-server.js';
+import { testsOnPostgres, type PostgresServer } from '../../../support/postgres/postgres-server.js';
+import { openTablePlace, type TablePlace } from '../../../support/postgres/table-place.js';
 
 const postgresTest = await testsOnPostgres('programs');
 const run = promisify(execFile);
@@ -28,24 +23,16 @@ const ENCODER = linearEncoder();
 const search = (table: string, id: number): string =>
   `select id, embedding <=> (select embedding from ${table} where id = ${id}) as distance from ${table} order by distance limit 5`;
 let server: PostgresServer;
-let cwd = '';
+let place: TablePlace;
 
 beforeAll(async () => {
-  server = await startPostgres('programs');
-  cwd = await mkdtemp(join(tmpdir(), 'qdrant-tldr-operator-'));
-  await ENCODER.save(join(cwd, 'enc.onnx'));
+  place = await openTablePlace({ needs: 'programs', encoder: ENCODER });
+  ({ server } = place);
 });
-afterAll(async () => {
-  await server.stop();
-  await rm(cwd, { recursive: true, force: true });
-});
+afterAll(() => place.end());
 
-/** Runs a command of the migration that has to succeed. */
-async function succeeded(verb: string, ...args: string[]): Promise<CliResult> {
-  const result = await runCli(['migrate', verb, ...args], { cwd, env: { DATABASE_URL: server.url } });
-  expect({ code: result.code, stderr: result.stderr }).toMatchObject({ code: 0 });
-  return result;
-}
+const succeeded = (verb: string, ...args: string[]): Promise<CliResult> =>
+  place.succeeded(['migrate', verb, ...args]);
 
 /** Makes a table, and a role that may read it and nothing else. */
 async function tableFor(role: string, table: string, rows = 300): Promise<void> {
@@ -162,7 +149,7 @@ describe('the operator of one role', () => {
     expect(await planFor('reader', 'kept')).toContain('tldr_kept');
     const before = await asRole(server, 'reader', search('kept', 9000));
 
-    const dump = join(cwd, 'kept.sql');
+    const dump = join(place.cwd, 'kept.sql');
     const program = (name: string): string => join(String(server.programs), name);
     await run(program('pg_dump'), ['-d', server.url, '-f', dump]);
     const copy = await server.beside();

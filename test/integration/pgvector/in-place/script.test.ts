@@ -1,9 +1,8 @@
 import { afterAll, beforeAll, describe, expect } from '@jest/globals';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
-import { runCli, type CliResult } from '../../../support/cli/run-cli.js';
+import type { CliResult } from '../../../support/cli/run-cli.js';
 import {
   asRole,
   expectEqual,
@@ -11,43 +10,26 @@ import {
   makeDocuments,
   sideTables,
 } from '../../../support/postgres/in-place.js';
-import {
-  startPostgres,
-  testsOnPostgres,
-  type PostgresServer,
-} from '../../../support/postgres/postgres-server.js';
+import { testsOnPostgres, type PostgresServer } from '../../../support/postgres/postgres-server.js';
+import { openTablePlace, type TablePlace } from '../../../support/postgres/table-place.js';
 
 const postgresTest = await testsOnPostgres();
 const ENCODER = linearEncoder();
 let server: PostgresServer;
-let cwd = '';
+let place: TablePlace;
 
 beforeAll(async () => {
-  server = await startPostgres();
-  cwd = await mkdtemp(join(tmpdir(), 'qdrant-tldr-steps-'));
-  await ENCODER.save(join(cwd, 'enc.onnx'));
+  place = await openTablePlace({ encoder: ENCODER });
+  ({ server } = place);
 });
-afterAll(async () => {
-  await server.stop();
-  await rm(cwd, { recursive: true, force: true });
-});
+afterAll(() => place.end());
 
-const cli = (args: readonly string[], { url } = server): Promise<CliResult> =>
-  runCli(args, { cwd, env: { DATABASE_URL: url } });
-
-async function succeeded(...args: string[]): Promise<CliResult> {
-  return succeededOn(server, ...args);
-}
-
-async function succeededOn(place: PostgresServer, ...args: string[]): Promise<CliResult> {
-  const result = await cli(args, place);
-  expect({ code: result.code, stderr: result.stderr }).toMatchObject({ code: 0 });
-  return result;
-}
+const succeeded = (...args: string[]): Promise<CliResult> => place.succeeded(args);
+const succeededOn = (on: PostgresServer, ...args: string[]): Promise<CliResult> => place.succeeded(args, on);
 
 /** The files of a folder, in their order. */
 async function filesOf(folder: string): Promise<readonly string[]> {
-  return (await readdir(join(cwd, folder))).filter((name) => name.endsWith('.sql')).sort();
+  return (await readdir(join(place.cwd, folder))).filter((name) => name.endsWith('.sql')).sort();
 }
 
 /** Runs the files of a folder as a tool does: in order, each as one query of a plain client. */
@@ -56,7 +38,7 @@ async function runFiles(folder: string, { url } = server): Promise<readonly stri
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   try {
-    for (const file of files) await client.query(await readFile(join(cwd, folder, file), 'utf8'));
+    for (const file of files) await client.query(await readFile(join(place.cwd, folder, file), 'utf8'));
   } finally {
     await client.end();
   }
@@ -94,7 +76,7 @@ describe('the steps of a migration as files', () => {
       const id = ENCODER.fingerprint.slice(0, 12);
       await makeDocuments(server, 'kept', { rows: 20 });
       await succeeded('sql', '--encoder', 'enc.onnx', '--precision', 'half', '--out', 'half.sql');
-      await server.sql(await readFile(join(cwd, 'half.sql'), 'utf8'));
+      await server.sql(await readFile(join(place.cwd, 'half.sql'), 'utf8'));
       const weights = `select pg_typeof(weights)::text as type, md5(string_agg(w::text, ',' order by output, part)) as sum from tldr."weights_${id}" w group by 1`;
       const before = await server.sql(weights);
       expect(before).toMatchObject([{ type: 'halfvec' }]);
@@ -103,7 +85,7 @@ describe('the steps of a migration as files', () => {
       expect(await server.sql(weights)).toEqual(before);
       await succeeded('migrate', 'verify', 'kept');
       await succeeded('sql', '--encoder', 'enc.onnx', '--out', 'float.sql');
-      const float = await readFile(join(cwd, 'float.sql'), 'utf8');
+      const float = await readFile(join(place.cwd, 'float.sql'), 'utf8');
       await expect(server.sql(float)).rejects.toThrow('a migration uses the weights');
       await succeeded('migrate', 'abort', 'kept', '--execute');
       expect(await server.sql(weights)).toEqual(before);
@@ -129,11 +111,11 @@ describe('the steps of a migration as files', () => {
 
   postgresTest('refuse weights whose precision changed after they were written', async () => {
     const own = linearEncoder(8);
-    await own.save(join(cwd, 'other.onnx'));
+    await own.save(join(place.cwd, 'other.onnx'));
     await makeDocuments(server, 'late', { rows: 10 });
     await succeeded('sql', 'late', '--encoder', 'other.onnx', '--steps', 'late');
     await succeeded('sql', '--encoder', 'other.onnx', '--precision', 'half', '--out', 'late.sql');
-    await server.sql(await readFile(join(cwd, 'late.sql'), 'utf8'));
+    await server.sql(await readFile(join(place.cwd, 'late.sql'), 'utf8'));
     await expect(runFiles('late')).rejects.toThrow('was changed meanwhile');
     const [kept] = await server.sql(
       `select pg_typeof(weights)::text as type, count(*)::int as rows from tldr."weights_${own.fingerprint.slice(0, 12)}" group by 1`,
@@ -161,7 +143,7 @@ describe('the steps of a migration as files', () => {
     await search('match_count');
     const before = await server.sql(definition);
     const last = (await filesOf('searched')).at(-1) ?? '';
-    await server.sql(await readFile(join(cwd, 'searched', last), 'utf8'));
+    await server.sql(await readFile(join(place.cwd, 'searched', last), 'utf8'));
     expect(await server.sql(definition)).not.toEqual(before);
     const [nearest] = await server.sql(
       `select id, round(similarity::numeric, 4)::text as s from replaced((select embedding from searched where id = 9), 1)`,
@@ -182,7 +164,7 @@ describe('the steps of a migration as files', () => {
     const form = ['--form', 'function', '--function', 'find_owned'];
     await succeeded('sql', 'owned', '--encoder', 'enc.onnx', '--steps', 'owned', ...form);
     for (const file of await filesOf('owned'))
-      await asRole(server, 'owns', await readFile(join(cwd, 'owned', file), 'utf8'));
+      await asRole(server, 'owns', await readFile(join(place.cwd, 'owned', file), 'utf8'));
     const [nearest] = await asRole(
       server,
       'owns',
@@ -204,8 +186,8 @@ describe('the steps of a migration as files', () => {
       phase: 'ready',
       layout: 'index-only',
     });
-    expect((await cli(args)).stderr).toContain('index is not empty');
-    expect((await cli(['sql', 'plain', '--encoder', 'enc.onnx'])).stderr).toContain('go together');
+    expect((await place.run(args)).stderr).toContain('index is not empty');
+    expect((await place.run(['sql', 'plain', '--encoder', 'enc.onnx'])).stderr).toContain('go together');
   });
 });
 
@@ -238,12 +220,12 @@ describe('the operator of a role as files', () => {
     ['index-only', ''],
   ])('leaves behind what the cut-over does, in the layout %s after the path %j', async (layout, path) => {
     const [files, commands] = [await server.beside(), await server.beside()];
-    for (const place of [files, commands]) {
-      await makeDocuments(place, 'chosen', { rows: 200 });
-      await place.sql('grant select on chosen to app');
+    for (const database of [files, commands]) {
+      await makeDocuments(database, 'chosen', { rows: 200 });
+      await database.sql('grant select on chosen to app');
       if (path === null) continue;
-      const [{ name } = {}] = await place.sql('select quote_ident(current_database()) as name');
-      await place.sql(
+      const [{ name } = {}] = await database.sql('select quote_ident(current_database()) as name');
+      await database.sql(
         `begin; select set_config('search_path', '${path}', true); alter role app in database ${String(name)} set search_path from current; commit`,
       );
     }
@@ -290,7 +272,7 @@ describe('the operator of a role as files', () => {
 
     await own.sql('drop table beside');
     const last = (await filesOf('refused')).at(-1) ?? '';
-    await own.sql(await readFile(join(cwd, 'refused', last), 'utf8'));
+    await own.sql(await readFile(join(place.cwd, 'refused', last), 'utf8'));
     const [{ name } = {}] = await own.sql('select quote_ident(current_database()) as name');
     await own.sql(`alter role app in database ${String(name)} set search_path = public`);
     const after = await catalogOf(own);

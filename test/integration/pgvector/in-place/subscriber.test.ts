@@ -13,7 +13,6 @@ import {
   linearEncoder,
   makeDocuments,
   resumeTable,
-  sideOf,
   startTable,
   vectorText,
   withPgvector,
@@ -93,7 +92,7 @@ async function until({ sql }: PostgresServer, text: string): Promise<void> {
 }
 
 async function expectAllEqual(place: PostgresServer): Promise<void> {
-  await expectEqual(place, { table: 'docs', side: await sideOf(place, 'docs'), encoder: ENCODER });
+  await expectEqual(place, { table: 'docs', encoder: ENCODER });
 }
 
 const stateOf = ({ url }: PostgresServer): Promise<InPlaceState | null> =>

@@ -1,13 +1,10 @@
 import { afterAll, beforeAll, describe, expect } from '@jest/globals';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type {
   InPlaceCutOverRequest,
   InPlaceState,
   InPlaceWork,
 } from '../../../../src/store/in-place-target.js';
-import { runCli, type CliResult } from '../../../support/cli/run-cli.js';
+import type { CliResult } from '../../../support/cli/run-cli.js';
 import {
   DIM,
   asRole,
@@ -18,28 +15,22 @@ import {
   urlAs,
   withPgvector,
 } from '../../../support/postgres/in-place.js';
-import {
-  startPostgres,
-  testsOnPostgres,
-  type PostgresServer,
-} from '../../../support/postgres/postgres-server.js';
+import { testsOnPostgres, type PostgresServer } from '../../../support/postgres/postgres-server.js';
+import { openTablePlace, type TablePlace } from '../../../support/postgres/table-place.js';
 
 const postgresTest = await testsOnPostgres('programs');
 const ENCODER = linearEncoder();
 let server: PostgresServer;
-let cwd = '';
+let place: TablePlace;
 
 beforeAll(async () => {
-  server = await startPostgres('programs');
-  cwd = await mkdtemp(join(tmpdir(), 'qdrant-tldr-unfinished-'));
+  place = await openTablePlace({ needs: 'programs' });
+  ({ server } = place);
 });
-afterAll(async () => {
-  await server.stop();
-  await rm(cwd, { recursive: true, force: true });
-});
+afterAll(() => place.end());
 
 const migrate = (verb: string, ...args: string[]): Promise<CliResult> =>
-  runCli(['migrate', verb, ...args], { cwd, env: { DATABASE_URL: server.url } });
+  place.run(['migrate', verb, ...args]);
 
 /** Works on the migration of a table as a role, and lets go of it. */
 function working<T>(table: string, body: (work: InPlaceWork) => Promise<T>, url = server.url): Promise<T> {
