@@ -16,7 +16,7 @@ import type {
 } from '../../../src/store/in-place-target.js';
 import { pickVector } from '../../../src/store/pick-vector.js';
 import { describeTable, type TableFacts, type TableSettings } from '../catalog/describe-table.js';
-import { findTableOrNull } from '../catalog/find-table.js';
+import { findTableOrNull, type FoundTable } from '../catalog/find-table.js';
 import { literal, partsOfName, quoted } from '../catalog/identifiers.js';
 import { textIn } from '../catalog/values.js';
 import type { Connections } from '../connect/connections.js';
@@ -253,7 +253,7 @@ export class PgvectorMigrations implements InPlaceMigrations {
     const schema = table?.schema ?? (second === undefined ? 'public' : first?.text) ?? '';
     const name = table?.name ?? second?.text ?? first?.text ?? collection;
     const found = await readMigrations(query, { schema, table: name, column: vectorName });
-    if (found.length === 0 && table !== null) await checkNotRenamed(query, table.oid);
+    if (found.length === 0 && table !== null) await checkNotRenamed(query, table);
     if (found.length > 1)
       throw new TldrError(
         'INVALID_ARGUMENT',
@@ -264,7 +264,7 @@ export class PgvectorMigrations implements InPlaceMigrations {
 }
 
 /** @throws MISMATCH for a table that had another name when its migration began, and has its triggers */
-async function checkNotRenamed(query: SessionQuery, oid: string): Promise<void> {
+async function checkNotRenamed(query: SessionQuery, { oid, schema, name }: FoundTable): Promise<void> {
   const rows = await query(
     `select g.tgname::pg_catalog.text as name from pg_catalog.pg_trigger g where g.tgrelid = $1::pg_catalog.oid and g.tgparentid = 0`,
     [oid],
@@ -272,7 +272,8 @@ async function checkNotRenamed(query: SessionQuery, oid: string): Promise<void> 
   const triggers = rows.map((row) => quoted(textIn(row, 'name')));
   for (const { facts } of triggers.length === 0 ? [] : await readMigrations(query, {})) {
     const { base, writeTrigger } = objectsOf(facts);
-    if (triggers.includes(writeTrigger))
+    const hasOtherName = facts.schema !== schema || facts.table !== name;
+    if (hasOtherName && triggers.includes(writeTrigger))
       throw new TldrError(
         'MISMATCH',
         `this table was ${base} when its migration began: give it its name back, or first remove the migration of ${base}`,

@@ -11,6 +11,7 @@ import {
   linearEncoder,
   makeDocuments,
   sideOf,
+  sideTables,
   startTable,
   urlAs,
   vectorText,
@@ -231,6 +232,17 @@ describe('refused with words', () => {
     });
     await own.stop();
   });
+});
+
+postgresTest('one column after another of a table is migrated', async () => {
+  await makeDocuments(server, 'doubled', { rows: 5 });
+  await server.sql(`alter table doubled add other vector(${DIM}) generated always as (embedding) stored`);
+  await startTable(server.url, 'doubled', ENCODER, { vectorName: 'embedding' });
+  await startTable(server.url, 'doubled', ENCODER, { vectorName: 'other' });
+  await server.sql(`update doubled set embedding = ${vector()} where id = 2`);
+  const sides = (await sideTables(server)).filter((name) => name.includes('compact_doubled_'));
+  expect(sides).toHaveLength(2);
+  for (const side of sides) await expectEqual(server, { table: 'doubled', side, encoder: ENCODER });
 });
 
 postgresTest('several first migrations of a database begin at the same moment', async () => {
