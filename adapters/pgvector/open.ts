@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { TldrError } from '../../src/core/errors.js';
+import { isTldrError, TldrError } from '../../src/core/errors.js';
 import { maskAddress } from '../../src/core/masked-address-and-redirect.js';
 import type { OpenOptions } from '../../src/store/adapter.js';
 import { ANSWER_TIMEOUT_MS, CONNECT_TIMEOUT_MS } from '../../src/store/defaults.js';
@@ -50,15 +50,30 @@ export function storeOver(
 
 /** Connects to a database. @throws as `openPgvector` */
 export async function openConnections(options: OpenPgvectorOptions): Promise<Connections> {
-  const { url, timeoutMs = ANSWER_TIMEOUT_MS, connectTimeoutMs = CONNECT_TIMEOUT_MS, retry } = options;
-  const config: pg.ClientConfig = {
-    connectionString: checkedUrl(url),
-    connectionTimeoutMillis: connectTimeoutMs,
-  };
+  const url = checkedUrl(options.url);
+  try {
+    return await answering(url, options);
+  } catch (error) {
+    const plain = new URL(url);
+    const mayBePlain = plain.searchParams.get('sslmode') === 'prefer';
+    if (!mayBePlain || !isTldrError(error, 'UNSUPPORTED')) throw error;
+    // The server has no TLS.
+    plain.searchParams.set('sslmode', 'disable');
+    return answering(plain.href, options);
+  }
+}
+
+/** Connects, and waits for a first answer, so that a wrong address is named at once. */
+async function answering(
+  url: string,
+  { timeoutMs = ANSWER_TIMEOUT_MS, connectTimeoutMs = CONNECT_TIMEOUT_MS, retry }: OpenPgvectorOptions,
+): Promise<Connections> {
+  const config: pg.ClientConfig = { connectionString: url, connectionTimeoutMillis: connectTimeoutMs };
   const connections = new Connections({ config, endpoint: shownEndpoint(url), timeoutMs, retry });
   try {
-    const [row = {}] = await connections.query(
-      `select pg_catalog.current_database()::pg_catalog.text as name`,
+    const [row = {}] = await connections.read(
+      ({ query }) => query(`select pg_catalog.current_database()::pg_catalog.text as name`),
+      { repeatMs: connectTimeoutMs },
     );
     textIn(row, 'name');
   } catch (error) {
@@ -69,7 +84,10 @@ export async function openConnections(options: OpenPgvectorOptions): Promise<Con
 }
 
 function checkedUrl(text: string): string {
-  // `postgres://` is complete too: it leaves everything to the variables.
+  // `postgres://` is complete too: it leaves everything to the variables. So is `postgres://user@/database`.
+  const [, scheme, user, rest] = /^(postgres(?:ql)?:\/\/)([^@:/?#]+)@(\/.*)$/i.exec(text) ?? [];
+  if (scheme !== undefined && user !== undefined && rest !== undefined)
+    return checkedUrl(`${scheme}${rest}${rest.includes('?') ? '&' : '?'}user=${user}`);
   if (/^postgres(ql)?:\/\//i.test(text) && URL.canParse(text)) return text;
   throw new TldrError(
     'INVALID_ARGUMENT',

@@ -77,6 +77,7 @@ export async function listTables({ query }: ReadTransaction): Promise<readonly s
      join pg_catalog.pg_type t on t.oid = a.atttypid
      join pg_catalog.pg_extension e on e.extname = 'vector' and e.extnamespace = t.typnamespace
      where ${KINDS} and not c.relispartition and t.typname in ('vector', 'halfvec')
+       and not (n.nspname = 'tldr' and c.relname ~ '^(compact|weights)_')
        and pg_catalog.has_schema_privilege(n.oid, 'usage')
        and (pg_catalog.has_table_privilege(c.oid, 'select') or pg_catalog.has_any_column_privilege(c.oid, 'select'))`,
   );

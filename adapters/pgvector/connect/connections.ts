@@ -57,16 +57,23 @@ export class Connections {
   /**
    * Runs `body` in a transaction that cannot write, and repeats it after a lost connection.
    * @param body must have no other effects
+   * @param options.repeatMs no repetition begins after this time
    * @throws TIMEOUT when the server needs too long for one statement
    */
-  async read<T>(body: (transaction: ReadTransaction) => Promise<T>): Promise<T> {
+  async read<T>(
+    body: (transaction: ReadTransaction) => Promise<T>,
+    { repeatMs = Number.POSITIVE_INFINITY }: { readonly repeatMs?: number } = {},
+  ): Promise<T> {
+    const begunAtMs = performance.now();
     for (let attempt = 1; ; attempt++) {
       try {
         return await this.#once(body);
       } catch (error) {
         const failure = failureOfStatement(error, this.endpoint);
-        if (!isTldrError(failure, 'UNAVAILABLE') || attempt >= this.#retry.attempts) throw failure;
-        await sleep(Math.min(this.#retry.longestDelayMs, this.#retry.firstDelayMs * 2 ** (attempt - 1)));
+        const delayMs = Math.min(this.#retry.longestDelayMs, this.#retry.firstDelayMs * 2 ** (attempt - 1));
+        const isLate = performance.now() - begunAtMs + delayMs > repeatMs;
+        if (!isTldrError(failure, 'UNAVAILABLE') || attempt >= this.#retry.attempts || isLate) throw failure;
+        await sleep(delayMs);
       }
     }
   }

@@ -22,6 +22,10 @@ const BY_STATE: readonly (readonly [string, ErrorCode])[] = [
 const NETWORK =
   /^E(CONN|HOST|NET|PIPE|AI_|NOTFOUND|TIMEDOUT)|Connection terminated|timeout exceeded when trying to connect|timeout expired|not queryable|Client was closed/i;
 
+/** Errors of Node.js about a certificate. */
+const CERTIFICATE =
+  /^(DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_(VERIFY_LEAF_SIGNATURE|GET_ISSUER_CERT\w*)|CERT_\w+|ERR_TLS_CERT_ALTNAME_INVALID)$/;
+
 const SQL_STATE = /^[0-9A-Z]{5}$/;
 
 /** Returns any error of a connection as an error of this package. Details, which may hold a row's values, stay out. */
@@ -29,6 +33,18 @@ export function failureOfStatement(error: unknown, endpoint: string): TldrError 
   if (isTldrError(error)) return error;
   const [code, message] = [codeOf(error), messageOf(error)];
   const first = message.split('\n')[0] ?? '';
+  if (/does not support SSL/i.test(message))
+    return new TldrError(
+      'UNSUPPORTED',
+      `${endpoint} has no TLS, which the sslmode of the address (or PGSSLMODE) asks for: sslmode=disable, or sslmode=prefer in the address, connects without it`,
+      { cause: error },
+    );
+  if (CERTIFICATE.test(code))
+    return new TldrError(
+      'UNAUTHORIZED',
+      `${endpoint} has a certificate that cannot be checked (${first}): give that of its issuer with sslrootcert=<file> in the address. With uselibpqcompat=true beside sslmode=require, any certificate is taken, as psql does`,
+      { cause: error },
+    );
   if (/no password|password must be|SASL|pg_hba/i.test(message))
     return new TldrError('UNAUTHORIZED', `${endpoint} refuses the connection: ${first}`, { cause: error });
   if (SQL_STATE.test(code) && !code.startsWith('E')) {

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect } from '@jest/globals';
+import { createServer, type AddressInfo } from 'node:net';
 import { openPgvector, type PgvectorStore } from '../../../adapters/pgvector/index.js';
 import type { PointBatch } from '../../../src/store/points.js';
 import {
@@ -36,6 +37,38 @@ async function batchesOf(table: string, vectorName = 'v', from = store): Promise
   return batches;
 }
 const idsOf = (batches: readonly PointBatch[]): unknown[] => batches.flatMap(({ ids }) => [...ids]);
+
+describe('an address', () => {
+  postgresTest('may ask for TLS if the server has it, or name a role without a server', async () => {
+    const { hostname, port, pathname } = new URL(server.url);
+    const [row] = await server.sql(`select current_setting('ssl') as ssl`);
+    const [hasTls, user] = [row?.['ssl'] === 'on', new URL(server.url).username];
+    if (!hasTls) {
+      expect(await (await open({}, `${server.url}?sslmode=prefer`)).exists('pg_class')).toBe(true);
+      await expect(open({}, `${server.url}?sslmode=require`)).rejects.toMatchObject({
+        code: 'UNSUPPORTED',
+        message: expect.stringContaining('has no TLS') as unknown,
+      });
+    }
+    const withoutHost = `postgres://${user}@${pathname}?host=${hostname}&port=${port}`;
+    expect(await (await open({}, withoutHost)).exists('pg_class')).toBe(true);
+  });
+
+  postgresTest('at which nobody answers is tried once', async () => {
+    let connections = 0;
+    const silent = createServer((socket) => {
+      connections++;
+      socket.resume();
+    });
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    const { port } = silent.address() as AddressInfo;
+    await expect(
+      openPgvector({ url: `postgres://app@127.0.0.1:${port}/app`, connectTimeoutMs: 300 }),
+    ).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    expect(connections).toBe(1);
+    await new Promise((resolve) => silent.close(resolve));
+  });
+});
 
 describe('tables of PostgreSQL', () => {
   postgresTest('are found by the name as SQL reads it, in any schema, and listed so', async () => {
