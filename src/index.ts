@@ -112,7 +112,14 @@ export {
   type TldrOptions,
 } from './train/options.js';
 export type { DeviceName, EngineChoice, EngineName, EngineReport } from './train/engine/engine-report.js';
-export { parseTrainState, serializeTrainState, type TimeLimit, type TrainState } from './train/state.js';
+export {
+  parseTrainState,
+  serializeTrainState,
+  type EarlyStop,
+  type SteadyRun,
+  type TimeLimit,
+  type TrainState,
+} from './train/state.js';
 export { trainTldr, type TldrResult, type TldrRun } from './train/tldr.js';
 export type { PerQuery } from './core/recall-per-query.js';
 export type { SampleFacts } from './core/clean-and-split-sample.js';

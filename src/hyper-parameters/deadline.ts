@@ -28,3 +28,19 @@ export const DEADLINE = {
   // The second fit is left out if it could have less than this part of its steps.
   secondFitShareMin: 0.25,
 } as const;
+
+/**
+ * When a training by the clock stops before its time is up. Source, if a line names no other: docs/benchmarks/research.md
+ * (when a training stops).
+ */
+export const CONVERGENCE = {
+  // Parts of the schedule after which it is measured. Each stretch is as long as all before it.
+  measuredAt: [1 / 8, 1 / 4, 1 / 2],
+  // The last part of the schedule, in which the rate falls. After a stop it is as long beside the steps before it.
+  decayShare: 1 / 3,
+  // No stop before this many steps: in the first ones the full rate costs about what the training gains.
+  stepsMin: 300,
+  // The interval of a stretch must lie below this gain: too few queries tell nothing. At the peak rate, the gain also
+  // looks smaller than it is in the end.
+  gainMax: 0.0075,
+} as const;

@@ -3,6 +3,7 @@ import { pcaNetwork } from '../baselines/pca.js';
 import type { Distance } from '../core/distance.js';
 import { expectDefined, isTldrError, messageOf } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
+import type { RunOptions } from '../core/run-options.js';
 import { QUERY_ROWS } from '../hyper-parameters/fit-of-candidates.js';
 import { buildKnnGraph } from '../knn/build-knn-graph.js';
 import type { KnnGraph } from '../knn/graph.js';
@@ -12,12 +13,13 @@ import type { PreparedSample } from '../train/prepare-sample.js';
 import { engineChoice } from '../train/engine/engine-report.js';
 import { resolveSettings } from '../train/run-training.js';
 import type { TimeLimit, TrainState } from '../train/state.js';
-import { prepareInWorker, trainPrepared } from '../train/tldr.js';
+import { prepareInWorker, trainPrepared, type TldrResult, type TldrRun } from '../train/tldr.js';
 import type { TldrOptions, TrainSettings } from '../train/options.js';
 import type { Candidate, Geometry } from './candidate.js';
 import type { TrainingSchedule, Start } from './training-schedules.js';
 import type { Directions } from './principal-directions.js';
 import type { TrainEncoderOptions } from './train-encoder-options.js';
+import { trainUntilFlat, type Measure, type Measured } from './until-flat.js';
 import type { Learned } from './train-report.js';
 import { hiddenAlong, warmStartOf, type WarmStart } from './warm-start.js';
 
@@ -48,6 +50,8 @@ interface LearnedRun {
   readonly graph?: KnnGraph | undefined;
   /** All weights to start from, by the name of the plan: those of an earlier training of the same form. */
   readonly weights?: ReadonlyMap<string, readonly Float32Array[]>;
+  /** Measures trainings that end once they gain nothing; without it they go on to their end. */
+  readonly measure?: Measure;
   readonly deadline: Deadline;
   readonly options: Omit<TrainEncoderOptions, 'seed'> & { readonly seed: number };
 }
@@ -60,7 +64,8 @@ interface LearnedRun {
  */
 export async function fitLearned(x: Matrix, run: LearnedRun): Promise<LearnedFits> {
   const { plans, geometry, axes, directions, compactDistance, isAsked, weights, deadline, options } = run;
-  const { dim, seed, threads, signal, log, onProgress } = options;
+  const { measure } = run;
+  const { dim, seed, threads, log } = options;
   const states = new Map<string, TrainState>(options.resume ?? []);
   const saving = savingStates(states, options);
   const material = await materialInTime(x, run);
@@ -83,43 +88,41 @@ export async function fitLearned(x: Matrix, run: LearnedRun): Promise<LearnedFit
     const startedAtMs = performance.now();
     const { init, ...initial } = await startOf(plan, starts);
     const { prepared, graph } = plan.queries === true ? expectDefined(withQueries, 'the queries') : points;
-    const training = trainPrepared(
-      prepared,
-      narrowed(graph, settings.nNeighbors),
-      {
-        ...settings,
-        distance,
-        seed,
-        outputDim: dim,
-        compactDistance,
-        ...(threads === undefined ? {} : { threads }),
-        ...engineChoice(options),
-        ...initial,
-        ...(directions.forTraining === undefined ? {} : { directions: directions.forTraining }),
-      },
-      {
-        resume,
-        limit,
-        signal,
-        log,
-        onProgress: (progress) => onProgress?.({ ...progress, step: `training ${plan.name}` }),
-        onState: (state) => saving.save(plan.name, state),
-      },
-    );
-    const result = await training.catch((error: unknown) => {
+    const tldrOptions = {
+      ...settings,
+      distance,
+      seed,
+      outputDim: dim,
+      compactDistance,
+      ...(threads === undefined ? {} : { threads }),
+      ...engineChoice(options),
+      ...initial,
+      ...(directions.forTraining === undefined ? {} : { directions: directions.forTraining }),
+    };
+    const training = trainPlanned({ prepared, graph: narrowed(graph, settings.nNeighbors) }, tldrOptions, {
+      plan,
+      resume,
+      limit,
+      measure,
+      saving,
+      options,
+    });
+    const trained = await training.catch((error: unknown) => {
       if (isAsked(plan) || !isTldrError(error, 'INVALID_DATA')) throw error;
       log?.('warn', `${plan.name} is skipped: ${messageOf(error)}${startsInstead(plan, plans)}`);
       return null;
     });
     await saving.saved();
-    if (result === null) continue;
+    if (trained === null) continue;
+    const { result, apartSeconds } = trained;
     states.set(plan.name, result.state);
     await options.onState?.(states);
     if (!result.finished) return { learned, states, leftOut, finished: false };
     learned.push({ plan: { ...plan, init }, loss: settings.loss, result });
     const { totalSteps: steps, secondsPerStep } = result;
-    if (resume === undefined)
-      deadline.trained(plan.timed, { steps, secondsPerStep, seconds: secondsSince(startedAtMs) });
+    sayStopped(plan, result, options);
+    const seconds = secondsSince(startedAtMs) - apartSeconds;
+    if (resume === undefined) deadline.trained(plan.timed, { steps, secondsPerStep, seconds });
   }
   return { learned, states, leftOut, finished: true };
 }
@@ -130,20 +133,82 @@ const secondsSince = (startedAtMs: number): number => (performance.now() - start
 function limitOf(
   plan: TrainingSchedule,
   later: readonly TrainingSchedule[],
-  { deadline, isAsked }: LearnedRun,
+  { deadline, isAsked, measure }: LearnedRun,
 ): TimeLimit | undefined | null {
   const { timed } = plan;
   if (!deadline.isSet || timed === undefined) return undefined;
   const others = later.flatMap((one) => (one.timed === undefined ? [] : [one.timed]));
   const seconds = isAsked(plan) ? deadline.secondsAtLeast(timed, others) : deadline.secondsFor(timed, others);
-  return seconds === null ? null : { seconds, spentSeconds: 0, sampleRows: deadline.sampleRows };
+  if (seconds === null) return null;
+  const steady = plan.untilFlat === true && measure !== undefined ? { steady: { measured: 0 } } : {};
+  return { seconds, spentSeconds: 0, sampleRows: deadline.sampleRows, ...steady };
+}
+
+/** Runs one training: at a stretch, or in pieces if it is measured in between. */
+async function trainPlanned(
+  { prepared, graph }: Material,
+  tldrOptions: TldrOptions,
+  run: {
+    readonly plan: TrainingSchedule;
+    readonly resume: TrainState | undefined;
+    readonly limit: TimeLimit | undefined;
+    readonly measure: Measure | undefined;
+    readonly saving: SavedStates;
+    readonly options: LearnedRun['options'];
+  },
+): Promise<Measured> {
+  const { plan, resume, limit, measure, saving, options } = run;
+  const { signal, log, onProgress, seed } = options;
+  const train = (piece: Pick<TldrRun, 'resume' | 'pauseAt'>): Promise<TldrResult> =>
+    trainPrepared(prepared, graph, tldrOptions, {
+      ...piece,
+      limit,
+      signal,
+      log,
+      onProgress: (progress) => onProgress?.({ ...progress, step: `training ${plan.name}` }),
+      onState: (state) => saving.save(plan.name, state),
+    });
+  const { steady } = resume?.limit ?? limit ?? {};
+  if (steady === undefined || measure === undefined)
+    return { result: await train({ resume }), apartSeconds: 0 };
+  return trainUntilFlat({
+    train,
+    measure,
+    resume,
+    totalSteps: expectDefined(plan.settings.steps, 'the steps of a planned training'),
+    seed,
+    save: async (state) => {
+      saving.save(plan.name, state);
+      await saving.saved();
+    },
+  });
+}
+
+/** Says that a training ended before its time, since it gained nothing more. */
+function sayStopped(
+  { name }: TrainingSchedule,
+  { state, totalSteps }: TldrResult,
+  { log }: RunOptions,
+): void {
+  const stop = state.limit?.steady?.stop;
+  if (stop === undefined) return;
+  const [steps, planned] = [totalSteps, stop.plannedSteps].map((count) => count.toLocaleString('en-US'));
+  log?.(
+    'info',
+    `${name} stopped at step ${steps} of ${planned}: recall of the held-out queries no longer rises`,
+  );
+}
+
+interface SavedStates {
+  readonly save: (name: string, state: TrainState) => void;
+  readonly saved: () => Promise<void>;
 }
 
 /** Saves the states of a training that runs, one after the other. */
 function savingStates(
   states: Map<string, TrainState>,
   { onState }: Pick<TrainEncoderOptions, 'onState'>,
-): { readonly save: (name: string, state: TrainState) => void; readonly saved: () => Promise<void> } {
+): SavedStates {
   let pending = Promise.resolve();
   return {
     save: (name, state) => {

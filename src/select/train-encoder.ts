@@ -46,6 +46,7 @@ import {
 import { deadlineOf, keepTime, sampleInTime, sayLeftOut, timeReport } from './time-budget.js';
 import { checkTrainMemory } from './train-memory.js';
 import { refitWinner } from './refit.js';
+import { measureBy } from './until-flat.js';
 import { trainReport, type Learned, type ReportParts, type TrainReport } from './train-report.js';
 import { CREATED_BY } from '../encoder/package-version.js';
 
@@ -118,6 +119,7 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
     compactDistance,
     joined: split.joined,
     isAsked: ({ name }) => isExplicit(options) || name === ship,
+    measure: measureBy(benchmarks, { ...judgeOptions, compactDistance }),
     deadline,
     options: { ...options, seed },
   });
@@ -131,14 +133,13 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
   const first = { winner, learned, states, closed, geometry, compactDistance, deadline };
   const refitted = await refitWinner(split.refit, { ...first, options: { ...options, seed } });
   if (refitted.candidate === null) return stoppedWith(refitted.states);
-  const relevance = await measureRelevance(split, { ...options, judged, winner, distance, seed });
   const fingerprint = dataFingerprint(train);
   const report = trainReport({
     ...judgement,
     refit: refitted.report,
     notRefitted: refitted.reason,
     full: await fullVectors(options, benchmarks, judgeOptions),
-    relevance,
+    relevance: await measureRelevance(split, { ...options, judged, winner, distance, seed }),
     objectiveName: split.objectiveName,
     learned,
     inputDim: x.cols,

@@ -41,6 +41,11 @@ export interface LearnedReport extends EngineReport {
   readonly secondsPerStep: number;
   readonly lastLoss: number | null;
   readonly tau: number | null;
+  /**
+   * Set if it ended before its time, since recall on the held-out queries no longer rose: the steps that were planned, and
+   * what its last stretch gained (95 % interval).
+   */
+  readonly stopped: { readonly plannedSteps: number; readonly gain: readonly [number, number] } | null;
 }
 
 /** How the second fit of the chosen candidate went. */
@@ -221,6 +226,7 @@ function candidateReport(one: Scored, confirmed: Scored, seed: number): Candidat
 }
 
 function learnedReport({ plan, loss, result }: Learned): LearnedReport {
+  const stop = result.state.limit?.steady?.stop;
   return {
     name: plan.name,
     loss,
@@ -229,6 +235,7 @@ function learnedReport({ plan, loss, result }: Learned): LearnedReport {
     secondsPerStep: result.secondsPerStep,
     lastLoss: result.state.lossHistory.at(-1) ?? null,
     tau: result.tau,
+    stopped: stop === undefined ? null : { plannedSteps: stop.plannedSteps, gain: stop.gain },
   };
 }
 

@@ -34,6 +34,8 @@ export interface TrainingSchedule {
   readonly init: Start;
   /** Whether queries are among the rows of the training. */
   readonly queries?: boolean;
+  /** Whether it is measured while it is trained, and ends once it gains nothing. */
+  readonly untilFlat?: boolean;
   /** What a deadline gives it time by; absent for explicit settings. */
   readonly timed?: TimedTraining;
 }
@@ -54,6 +56,8 @@ interface AutoPlan {
    */
   readonly optional?: boolean;
   readonly queries?: boolean;
+  /** Whether the clock may end it before its share of the budget is used up, if it gains nothing more. */
+  readonly untilFlat?: boolean;
 }
 
 /**
@@ -74,6 +78,7 @@ const AUTO: Readonly<Record<Exclude<Aim, 'fidelity-labelled'>, readonly AutoPlan
       ...SCHEDULES.residual,
       init: 'neighbourhood-kl',
       settings: RESIDUAL_KL,
+      untilFlat: true,
     },
     {
       name: 'tldr',
@@ -227,6 +232,7 @@ export function plansForBudget(facts: BudgetFacts): BudgetedPlans {
   const tooWide: string[] = [];
   for (const plan of plansFor(facts)) {
     const { name, share, stepsMin, stepsMax, init, optional = false, settings, queries } = plan;
+    const { untilFlat = false } = plan;
     const { encoder = 'linear' } = settings;
     if (linearOnly && encoder !== 'linear') continue;
     if (encoder !== 'linear' && firstLayerBytes(encoder, facts) > 4 * FIRST_WEIGHTS_MAX) {
@@ -249,7 +255,14 @@ export function plansForBudget(facts: BudgetFacts): BudgetedPlans {
     const rate = dot ? DOT_LEARNING_RATE : defaults.learningRate;
     const learningRate = rate * rateShare(encoder, facts);
     const planned = { ...settings, learningRate, perplexity, steps, epochs: null };
-    plans.push({ name, init, settings: planned, timed, ...(queries === undefined ? {} : { queries }) });
+    plans.push({
+      name,
+      init,
+      settings: planned,
+      timed,
+      ...(queries === undefined ? {} : { queries }),
+      ...(byClock && untilFlat ? { untilFlat } : {}),
+    });
   }
   return { plans, leftOut, tooWide };
 }

@@ -80,18 +80,28 @@ function pair<T>(values: readonly T[]): readonly [T, T] {
   return [first, second];
 }
 
+/** How the learning rate of a training runs, in steps. */
+export interface RateSchedule {
+  readonly peak: number;
+  readonly warmUpSteps: number;
+  readonly totalSteps: number;
+  /** Last rate as a share of the peak. */
+  readonly floor: number;
+  /** Steps at the end in which the rate falls; before these it stays at its peak. Default: all after the warm-up. */
+  readonly decaySteps?: number | undefined;
+}
+
 /**
  * The learning rate of a step: a linear warm-up to `peak`, then a cosine down to `peak * floor` (Loshchilov
- * and Hutter 2017).
+ * and Hutter 2017), which may begin after a while at the peak (Hu et al. 2024).
  * @param step counted from 0
  */
-export function learningRateAt(
-  step: number,
-  schedule: { peak: number; warmUpSteps: number; totalSteps: number; floor: number },
-): number {
-  const { peak, warmUpSteps, totalSteps, floor } = schedule;
+export function learningRateAt(step: number, schedule: RateSchedule): number {
+  const { peak, warmUpSteps, totalSteps, floor, decaySteps = totalSteps } = schedule;
   if (step < warmUpSteps) return (peak * (step + 1)) / warmUpSteps;
-  const progress = (step - warmUpSteps) / Math.max(1, totalSteps - warmUpSteps);
+  const from = Math.max(warmUpSteps, totalSteps - decaySteps);
+  if (step < from) return peak;
+  const progress = (step - from) / Math.max(1, totalSteps - from);
   const cosine = 0.5 * (1 + Math.cos(Math.PI * Math.min(1, progress)));
   return peak * (floor + (1 - floor) * cosine);
 }

@@ -15,8 +15,9 @@ import {
   type Model,
 } from './model.js';
 import type { EngineReport } from './engine/engine-report.js';
+import { checkLoss, checkWeights } from './divergence.js';
 import { createOnnxExecutor } from './engine/onnx-executor.js';
-import { adam, lars, learningRateAt } from './optimizers.js';
+import { adam, lars, type RateSchedule } from './optimizers.js';
 import type { Executor, Ops, Optimizer, StepDefinition } from './engine/ops.js';
 import { calibrateTemperature } from './temperature.js';
 import { TrainingPace } from './pace.js';
@@ -40,6 +41,8 @@ export interface TrainControl {
   readonly resume?: TrainState | undefined;
   /** Ends the run when its time is used up, if the steps are not done before. */
   readonly limit?: TimeLimit | undefined;
+  /** Part of the schedule after which a run with a limit pauses. */
+  readonly pauseAt?: number | undefined;
   /** Milliseconds of the clock that the limit and the saved states go by. */
   readonly nowMs?: () => number;
   /** Called every `stateEverySeconds` with the state to save, so that a killed run can go on. */
@@ -50,12 +53,14 @@ export interface TrainControl {
 /** The result of a training run. */
 export interface TrainOutcome {
   /**
-   * Has no layers unless `finished`: a partial run is no encoder, and folding takes a pass over the sample.
+   * Has no layers unless `finished` or `paused`: a partial run is no encoder, and folding takes a pass over the sample.
    */
   readonly network: EncoderNetwork;
   readonly state: TrainState;
   /** False if `shouldStop` ended the run before the last step, or before its time was used up. */
   readonly finished: boolean;
+  /** Whether the run ended at `pauseAt`, before its last step. It goes on from its state. */
+  readonly paused: boolean;
   /** Steps of the whole run; if its time ran out, those that were done. */
   readonly totalSteps: number;
   readonly secondsPerStep: number;
@@ -101,7 +106,7 @@ export async function runTraining(
   const fingerprint = runFingerprint(described, 'digest');
   const { resume } = control;
   if (resume !== undefined && resume.fingerprint !== fingerprint) checkEarlierState(resume, described);
-  const pace = new TrainingPace(plan.totalSteps, resume?.limit ?? control.limit, control.nowMs);
+  const pace = new TrainingPace(scheduleOf(plan), resume?.limit ?? control.limit, control.nowMs);
   const executor = await openExecutor(plan, { options, rowNorm: prepared.rowNorm, control });
   try {
     const lossHistory = [...(resume?.lossHistory ?? [])];
@@ -109,16 +114,17 @@ export async function runTraining(
     const { nowMs = () => performance.now() } = control;
     const startedAtMs = nowMs();
     const steps = { first, lossHistory, control, fingerprint, pace, nowMs };
-    const { step, finished } = await runSteps(executor, plan, steps);
+    const { step, finished, paused = false } = await runSteps(executor, plan, steps);
     const secondsPerStep = (nowMs() - startedAtMs) / 1000 / Math.max(1, step - first);
     const state = await stateAfter(step, executor, steps);
-    checkFinite(state.parameters, settings);
+    checkWeights(state.parameters, settings);
     const { tau } = plan;
     const totalSteps = finished ? step : plan.totalSteps;
     const { sample, shift } = prepared;
     const directions = settings.loss === 'neighbourhood-kl' ? options.directions : undefined;
-    const layers = finished ? foldEncoder(plan.model, state.parameters, { sample, shift, directions }) : [];
-    checkFinite(
+    const layers =
+      finished || paused ? foldEncoder(plan.model, state.parameters, { sample, shift, directions }) : [];
+    checkWeights(
       layers.flatMap(({ weight, bias }) => (bias === null ? [weight.data] : [weight.data, bias])),
       settings,
     );
@@ -128,6 +134,7 @@ export async function runTraining(
       network: { normalizeInput: cosine, layers, normalizeOutput: unit },
       state,
       finished,
+      paused,
       totalSteps,
       secondsPerStep,
       engine: executor.engine,
@@ -136,15 +143,6 @@ export async function runTraining(
   } finally {
     await executor.close();
   }
-}
-
-/** Checks the weights. The last step's loss is from before its update, so it does not cover that update. */
-function checkFinite(values: readonly Float32Array[], { learningRate }: TrainSettings): void {
-  if (values.every((list) => list.every(Number.isFinite))) return;
-  throw new TldrError(
-    'INVALID_DATA',
-    `training diverged: the weights are not finite; try a smaller learning rate than ${learningRate}`,
-  );
 }
 
 /** The loss's default settings, overridden by the options. @throws INVALID_ARGUMENT when a setting is out of range */
@@ -345,24 +343,19 @@ async function runSteps(
   executor: Executor,
   plan: RunPlan,
   run: Steps,
-): Promise<{ readonly step: number; readonly finished: boolean }> {
+): Promise<{ readonly step: number; readonly finished: boolean; readonly paused?: boolean }> {
   const { settings, totalSteps, definition, views } = plan;
   const { control, lossHistory, pace, nowMs } = run;
   const batch = views.map(({ cols }) => new Float32Array(definition.batchRows * cols));
-  const warmUpSteps = Math.round(settings.warmUpShare * totalSteps);
-  const schedule = {
-    peak: settings.learningRate,
-    warmUpSteps,
-    totalSteps,
-    floor: settings.learningRateFloor,
-  };
+  const { pauseAt = 1 } = control;
   let savedAtMs = nowMs();
   let step = run.first;
   for (let at = pace.at(step); at < totalSteps; at = pace.at(step)) {
+    if (at >= pauseAt * totalSteps) return { step, finished: false, paused: true };
     if ((await control.shouldStop?.()) === true) return { step, finished: false };
     const rows = plan.batchAt(step);
     views.forEach((view, v) => rows.forEach((index, i) => batch[v]?.set(row(view, index), i * view.cols)));
-    const loss = await executor.step(batch, learningRateAt(at, schedule), step + 1);
+    const loss = await executor.step(batch, pace.rateAt(at), step + 1);
     if (loss === null) return { step, finished: false };
     checkLoss(loss, step, settings);
     lossHistory.push(loss);
@@ -372,8 +365,12 @@ async function runSteps(
     control.onState?.(await stateAfter(step, executor, run));
     savedAtMs = nowMs();
   }
-  pace.end();
   return { step, finished: true };
+}
+
+function scheduleOf({ settings, totalSteps }: RunPlan): RateSchedule {
+  const { learningRate: peak, warmUpShare, learningRateFloor: floor } = settings;
+  return { peak, warmUpSteps: Math.round(warmUpShare * totalSteps), totalSteps, floor };
 }
 
 async function stateAfter(
@@ -384,15 +381,4 @@ async function stateAfter(
   const { limit } = pace;
   const timed = limit === undefined ? {} : { limit };
   return { ...(await executor.values()), step, fingerprint, lossHistory: [...lossHistory], ...timed };
-}
-
-/** @throws INVALID_DATA when the loss of a step is not finite */
-function checkLoss(loss: number, step: number, { learningRate }: TrainSettings): void {
-  if (Number.isFinite(loss)) return;
-  throw new TldrError(
-    'INVALID_DATA',
-    step === 0
-      ? `the loss of the first training step is ${loss}: in float32 these rows are too large or too much alike to be compared; leave out dimensions that have one large value in all rows, or scale the vectors`
-      : `training diverged: the loss of step ${step + 1} is ${loss}; try a smaller learning rate than ${learningRate}`,
-  );
 }

@@ -7,10 +7,36 @@ import type { StepValues } from './engine/ops.js';
 /** The time of a run that ends by the clock. */
 export interface TimeLimit {
   readonly seconds: number;
-  /** Seconds that were used already; as many as there are once the run has ended. */
+  /** Seconds that were used already; all of them if the time ended the run. */
   readonly spentSeconds: number;
   /** Rows of the sample that the run was given. A run that goes on takes as many. */
   readonly sampleRows: number;
+  /**
+   * Set for a run that is measured in between: its rate stays at the peak, so that results at several steps can be
+   * compared, and falls in the last part of the run alone.
+   */
+  readonly steady?: SteadyRun;
+}
+
+/** What is known of a run that is measured in between. */
+export interface SteadyRun {
+  /** How often the run was measured, of all times that are planned. */
+  readonly measured: number;
+  /** The value of each query when the run was last measured. */
+  readonly scores?: readonly number[];
+  /** Absent as long as the run goes on to the end of its schedule. */
+  readonly stop?: EarlyStop;
+}
+
+/** Where a run was stopped, since its last stretch gained nothing. Its rate falls from there. */
+export interface EarlyStop {
+  readonly step: number;
+  /** Seconds of the limit that were used. */
+  readonly spentSeconds: number;
+  /** Steps that the run would have had in its time. */
+  readonly plannedSteps: number;
+  /** 95 % interval of what the last stretch gained. */
+  readonly gain: readonly [number, number];
 }
 
 /** The state of a run between two steps. With the same sample and options, it decides all further steps. */
@@ -30,6 +56,18 @@ const SLOTS_MAX = 16;
 
 const COUNT = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const SECONDS = v.pipe(v.number(), v.finite(), v.minValue(0));
+const STEADY = v.object({
+  measured: COUNT,
+  scores: v.exactOptional(v.array(v.number())),
+  stop: v.exactOptional(
+    v.object({
+      step: COUNT,
+      spentSeconds: SECONDS,
+      plannedSteps: COUNT,
+      gain: v.tuple([v.number(), v.number()]),
+    }),
+  ),
+});
 const HEADER = v.object({
   step: v.pipe(v.number(), v.safeInteger()),
   fingerprint: v.string(),
@@ -37,7 +75,14 @@ const HEADER = v.object({
   lossHistory: v.array(v.nullable(v.number())),
   sizes: v.array(COUNT),
   slots: v.pipe(COUNT, v.maxValue(SLOTS_MAX)),
-  limit: v.optional(v.object({ seconds: SECONDS, spentSeconds: SECONDS, sampleRows: COUNT })),
+  limit: v.optional(
+    v.object({
+      seconds: SECONDS,
+      spentSeconds: SECONDS,
+      sampleRows: COUNT,
+      steady: v.exactOptional(STEADY),
+    }),
+  ),
 });
 
 /**

@@ -36,6 +36,8 @@ export interface TldrRun extends RunOptions {
   readonly resume?: TrainState | undefined;
   /** Ends the training when its time is used up. Default: its steps end it. */
   readonly limit?: TimeLimit | undefined;
+  /** Part of the schedule after which a training with a limit pauses, with a network as it is then. */
+  readonly pauseAt?: number | undefined;
   /** Called with the state to save, every twenty seconds while the training runs. */
   readonly onState?: ((state: TrainState) => void) | undefined;
 }
@@ -80,7 +82,7 @@ export async function trainPrepared(
   prepared: PreparedSample,
   graph: KnnGraph,
   options: TldrOptions,
-  { signal, log, onProgress, resume, limit, onState }: Omit<TldrRun, 'graph'> = {},
+  { signal, log, onProgress, resume, limit, pauseAt, onState }: Omit<TldrRun, 'graph'> = {},
 ): Promise<TldrResult> {
   // A worker can receive plain data only, but the caller's object may hold more.
   const { outputDim, distance, seed, threads, engine, device, engineFallback, compactDistance } = options;
@@ -99,7 +101,7 @@ export async function trainPrepared(
       compactDistance,
     }).filter(([, value]) => value !== undefined),
   );
-  const task: TrainTask = { prepared, graph, options: { ...plain, ...optional }, resume, limit };
+  const task: TrainTask = { prepared, graph, options: { ...plain, ...optional }, resume, limit, pauseAt };
   const result = await runInWorker({
     file: new URL('./training-worker.js', import.meta.url),
     data: task,

@@ -13,13 +13,15 @@ export interface TrainTask {
   readonly options: TldrOptions;
   readonly resume: TrainState | undefined;
   readonly limit: TimeLimit | undefined;
+  readonly pauseAt: number | undefined;
 }
 
 async function work(port: NonNullable<typeof parentPort>): Promise<void> {
-  const { prepared, graph, options, resume, limit } = workerTask() as TrainTask;
+  const { prepared, graph, options, resume, limit, pauseAt } = workerTask() as TrainTask;
   const outcome = await runTraining(prepared, graph, options, {
     resume,
     limit,
+    pauseAt,
     onState: (state) => port.postMessage({ kind: 'event', event: { state } }),
     log: (level, message) => port.postMessage({ kind: 'event', event: { level, message } }),
     onProgress: (progress, loss) => {

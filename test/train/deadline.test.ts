@@ -88,9 +88,54 @@ describe('the time of a training', () => {
   });
 });
 
+const SCHEDULE = { peak: 1, warmUpSteps: 5, totalSteps: 100, floor: 0.001 };
+
+describe('the pace of a training that is measured in between', () => {
+  const limit = { seconds: 10, spentSeconds: 0, sampleRows: 1, steady: { measured: 0 } };
+  const stop = { step: 40, spentSeconds: 2, plannedSteps: 80, gain: [-0.001, 0.001] } as const;
+
+  test('keeps the rate at its peak, and lets it fall in the last third', () => {
+    const steady = new TrainingPace(SCHEDULE, limit, new Clock().now);
+    const falling = new TrainingPace(SCHEDULE, undefined, new Clock().now);
+    const ratesOf = (pace: TrainingPace): number[] =>
+      [0, 5, 50, 66, 100 - 100 / 6].map((at) => pace.rateAt(at));
+    expect(ratesOf(steady)).toEqual([0.2, 1, 1, 1, expect.closeTo(0.5005, 6)]);
+    expect(ratesOf(falling)).toEqual([
+      0.2,
+      1,
+      expect.closeTo(0.541, 2),
+      expect.any(Number),
+      expect.any(Number),
+    ]);
+  });
+
+  test('after a stop, goes through that third in half as many steps as before', () => {
+    const clock = new Clock();
+    const stopped = { ...limit, spentSeconds: 2, steady: { measured: 2, stop } };
+    const pace = new TrainingPace(SCHEDULE, stopped, clock.now);
+    expect(pace.at(40)).toBeCloseTo(100 - 100 / 3);
+    expect(pace.at(50)).toBeCloseTo(100 - 100 / 6);
+    expect([pace.at(60), pace.total(41)]).toEqual([100, 60]);
+    clock.pass(1);
+    // What is left of its time is for others.
+    expect(pace.limit?.spentSeconds).toBe(3);
+  });
+
+  test('ends with its time even after a stop', () => {
+    const clock = new Clock();
+    const stopped = { ...limit, spentSeconds: 2, steady: { measured: 2, stop } };
+    const pace = new TrainingPace(SCHEDULE, stopped, clock.now);
+    clock.pass(4);
+    expect(pace.at(41)).toBeCloseTo(100 - 100 / 6);
+    clock.pass(4);
+    expect(pace.at(42)).toBe(100);
+    expect(pace.limit?.spentSeconds).toBe(10);
+  });
+});
+
 test('the pace follows the time if it runs faster than the steps, and the steps if they do', () => {
   const clock = new Clock();
-  const pace = new TrainingPace(100, { seconds: 10, spentSeconds: 0, sampleRows: 1 }, clock.now);
+  const pace = new TrainingPace(SCHEDULE, { seconds: 10, spentSeconds: 0, sampleRows: 1 }, clock.now);
   expect(pace.at(0)).toBe(0);
   clock.pass(1);
   expect([pace.at(40), pace.total(40)]).toEqual([40, 100]);
@@ -99,7 +144,6 @@ test('the pace follows the time if it runs faster than the steps, and the steps 
   clock.pass(4);
   // The next step, as long as the last one, would end two seconds too late.
   expect(pace.at(42)).toBe(100);
-  pace.end();
   expect(pace.limit).toEqual({ seconds: 10, spentSeconds: 10, sampleRows: 1 });
 });
 
@@ -142,8 +186,13 @@ describe('a training with a limit', () => {
     for (const run of [fast, slow, slowing]) {
       expect(run.finished).toBe(true);
       expect(run.network.layers).toHaveLength(1);
-      expect(run.state.limit?.spentSeconds).toBe(10);
     }
+    // Time that the steps do not need is for others.
+    expect([fast, slow, slowing].map(({ state }) => state.limit?.spentSeconds)).toEqual([
+      expect.closeTo(0.6, 6),
+      10,
+      10,
+    ]);
   });
 
   test('without the clock it has all its steps, whatever they take', async () => {
@@ -165,6 +214,39 @@ describe('a training with a limit', () => {
     const again = await train({ limit, resume: resumed.state });
     expect([again.totalSteps, again.finished]).toEqual([20, true]);
   });
+});
+
+test('a training that pauses and goes on is the same as one that does not', async () => {
+  const rng = new Rng(6);
+  const x = matrix(
+    200,
+    12,
+    Float32Array.from({ length: 200 * 12 }, () => rng.normal()),
+  );
+  const neighbors = await exactTopK(x, x, { k: 8, distance: 'cosine', excludeSelf: true, threads: 1 });
+  const options: TldrOptions = {
+    loss: 'neighbourhood-kl',
+    steps: 40,
+    batchSize: 64,
+    nNeighbors: 8,
+    outputDim: 4,
+    distance: 'cosine',
+    seed: 3,
+    threads: 1,
+  };
+  const prepared = await prepareSample(x, options);
+  const limit = { seconds: 1000, spentSeconds: 0, sampleRows: 200, steady: { measured: 0 } };
+  const run = (control: TrainControl): Promise<TrainOutcome> =>
+    runTraining(prepared, { rows: 200, k: 8, neighbors }, options, { limit, ...control, nowMs: () => 0 });
+  const whole = await run({});
+  const first = await run({ pauseAt: 0.25 });
+  expect(first).toMatchObject({ paused: true, finished: false, state: { step: 10 } });
+  expect(first.network.layers).toHaveLength(1);
+  const state = parseTrainState(serializeTrainState(first.state));
+  expect(state.limit).toEqual(first.state.limit);
+  const second = await run({ resume: state });
+  expect(second).toMatchObject({ paused: false, finished: true, totalSteps: 40 });
+  expect(second.network).toEqual(whole.network);
 });
 
 test('as many rows are used as fit into the time, at least 1,500', () => {

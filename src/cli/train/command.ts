@@ -46,8 +46,9 @@ neighbourhood-kl-queries and neighbourhood-kl-residual-queries, points and queri
 leanvec-sphering and leanvec-sphering-0.1 (which trusts the queries more) have one map for points and another
 for queries.
 
-Training ends within --budget on any machine, and saves the best candidate so far. For the same encoder each time,
-give --deterministic, or settings of your own such as --steps: then the clock decides nothing.
+Training ends within --budget on any machine, and saves the best candidate so far. It ends earlier if recall on the
+held-out queries no longer rises. For the same encoder each time, give --deterministic, or settings of your own
+such as --steps: then the clock decides nothing.
 
 --loss, --preset and the other training settings replace the planned trainings by a single one of your own.
 

@@ -206,7 +206,7 @@ function storedWords({
 }
 
 /** Returns how the time budget was used; null if it was no deadline. */
-export function timeWords({ time, sample }: TrainReport, technical = false): string | null {
+export function timeWords({ time, sample, training }: TrainReport, technical = false): string | null {
   if (time === null) return null;
   const { budgetSeconds, seconds, leftOut, sampleRows } = time;
   const distinct = sample.rows - sample.zeroRows - sample.duplicateRows;
@@ -214,6 +214,13 @@ export function timeWords({ time, sample }: TrainReport, technical = false): str
   const names = leftOut.map((name) => `"${candidateLabel(name, technical)}"`).join(', ');
   return [
     `fitted in ${durationText(seconds)} (budget: ${durationText(budgetSeconds)})`,
+    ...training.flatMap(({ name, steps, stopped }) =>
+      stopped === null
+        ? []
+        : [
+            `"${candidateLabel(name, technical)}" stopped at step ${steps.toLocaleString('en-US')} of ${stopped.plannedSteps.toLocaleString('en-US')}, since recall of the held-out queries no longer rose`,
+          ],
+    ),
     ...(leftOut.length === 0 ? [] : [`no time was left for ${names}`]),
     ...(sampleRows === distinct
       ? []
