@@ -129,6 +129,35 @@ describe('the subscriber of a logical replication', () => {
     await stop();
   });
 
+  postgresTest.each([
+    ['each partition', 'false'],
+    ['the whole table', 'true'],
+  ])('of a table with partitions keeps them too, by the rows of %s', async (_what, viaRoot) => {
+    const { publisher, subscriber, connect, write, stop } = await openPair();
+    for (const { sql } of [publisher, subscriber]) {
+      await sql(
+        `create table docs (id int primary key, content text, metadata jsonb, embedding vector(${DIM})) partition by range (id)`,
+      );
+      await sql(`create table docs_low partition of docs for values from (-1000) to (30);
+        create table docs_high partition of docs for values from (30) to (100000)`);
+    }
+    for (let id = 1; id <= 40; id++)
+      await publisher.sql(`insert into docs values (${id}, '', '{}', '${vectorText(rng)}')`);
+    await connect(`table docs with (publish_via_partition_root = ${viaRoot})`);
+    await startTable(subscriber.url, 'docs', ENCODER);
+    await write();
+    await expectAllEqual(subscriber);
+    await publisher.sql('truncate docs_low');
+    await publisher.sql('update docs set id = id - 1000 where id between 30 and 35');
+    await write();
+    await expectAllEqual(subscriber);
+    await publisher.sql('truncate docs');
+    await write();
+    await expectAllEqual(subscriber);
+    expect((await stateOf(subscriber))?.warnings).toEqual([]);
+    await stop();
+  });
+
   postgresTest('that was migrated before it subscribed is warned, and repaired by resume', async () => {
     const { publisher, subscriber, connect, write, stop } = await openPair();
     await makeDocuments(publisher, 'docs');
