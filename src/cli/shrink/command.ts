@@ -41,8 +41,7 @@ answer the question with yes.
 A table of PostgreSQL gets compact vectors beside its full ones, which triggers keep up to date. There is no second
 collection and no proxy: the last step shows how a search function, the operator <=> of one role, or the query itself
 uses them. Clients are changed only with --form function or --form operator, or if you answer the question with it.
-Distances of the operator are approximate, so it is only for cosine. The sizing compares indexes, in a temporary
-schema.
+The operator is only for cosine, and its distances are approximate. The sizing compares indexes, in a temporary schema.
 
 Documentation: docs/shrink.md, docs/pgvector.md (tables of PostgreSQL)`;
 
