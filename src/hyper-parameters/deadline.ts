@@ -40,6 +40,8 @@ export const CONVERGENCE = {
   decayShare: 1 / 3,
   // No stop before this many steps: in the first ones the full rate costs about what the training gains.
   stepsMin: 300,
+  // A training is measured only if all measurements together take at most this part of its time. Chosen.
+  measuringShareMax: 0.05,
   // The interval of a stretch must lie below this gain: too few queries tell nothing. At the peak rate, the gain also
   // looks smaller than it is in the end.
   gainMax: 0.0075,

@@ -19,7 +19,7 @@ import type { Candidate, Geometry } from './candidate.js';
 import type { TrainingSchedule, Start } from './training-schedules.js';
 import type { Directions } from './principal-directions.js';
 import type { TrainEncoderOptions } from './train-encoder-options.js';
-import { trainUntilFlat, type Measure, type Measured } from './until-flat.js';
+import { isWorthMeasuring, trainUntilFlat, type Measure, type Measured } from './until-flat.js';
 import type { Learned } from './train-report.js';
 import { hiddenAlong, warmStartOf, type WarmStart } from './warm-start.js';
 
@@ -140,7 +140,9 @@ function limitOf(
   const others = later.flatMap((one) => (one.timed === undefined ? [] : [one.timed]));
   const seconds = isAsked(plan) ? deadline.secondsAtLeast(timed, others) : deadline.secondsFor(timed, others);
   if (seconds === null) return null;
-  const steady = plan.untilFlat === true && measure !== undefined ? { steady: { measured: 0 } } : {};
+  const isMeasured =
+    plan.untilFlat === true && measure !== undefined && isWorthMeasuring(timed, seconds, deadline);
+  const steady = isMeasured ? { steady: { measured: 0 } } : {};
   return { seconds, spentSeconds: 0, sampleRows: deadline.sampleRows, ...steady };
 }
 

@@ -2,6 +2,7 @@ import type { Distance } from '../core/distance.js';
 import { expectDefined } from '../core/errors.js';
 import type { EncoderNetwork } from '../encoder/network.js';
 import { CONVERGENCE } from '../hyper-parameters/deadline.js';
+import type { Deadline, TimedTraining } from '../train/deadline.js';
 import { positionOf } from '../train/pace.js';
 import type { SteadyRun, TimeLimit, TrainState } from '../train/state.js';
 import type { TldrResult, TldrRun } from '../train/tldr.js';
@@ -22,6 +23,18 @@ export function measureBy(
     const { selection } = await scoreCandidates({ benchmark, unseen: null }, [candidate], scoring);
     return expectDefined(selection[0], 'the measured network').scores;
   };
+}
+
+/** Whether a training of so many seconds has the steps in which it could be stopped, and measuring takes little of it. */
+export function isWorthMeasuring(
+  { stepSeconds }: TimedTraining,
+  seconds: number,
+  deadline: Pick<Deadline, 'slowness' | 'took'>,
+): boolean {
+  const { measuredAt, measuringShareMax, stepsMin } = CONVERGENCE;
+  const steps = seconds / (stepSeconds * deadline.slowness);
+  if (steps * Math.max(...measuredAt) < stepsMin) return false;
+  return measuredAt.length * deadline.took('scores') <= measuringShareMax * seconds;
 }
 
 /** A training in pieces, each of which goes on from the last one's state. */

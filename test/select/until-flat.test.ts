@@ -5,6 +5,7 @@ import { Rng } from '../../src/core/rng.js';
 import { mean } from '../../src/evaluate/ranking.js';
 import { pairedInterval } from '../../src/select/score-candidates.js';
 import { trainEncoder, type TrainEncoderResult } from '../../src/select/train-encoder.js';
+import { isWorthMeasuring } from '../../src/select/until-flat.js';
 import type { TrainReport } from '../../src/select/train-report.js';
 import type { TrainState } from '../../src/train/state.js';
 
@@ -96,4 +97,15 @@ describe('a training by the clock whose recall no longer rises', () => {
       expect(again!.fingerprint).toBe(before!.fingerprint);
     }
   });
+});
+
+test('a training is measured only if it has the steps in which it could stop, and measuring takes little of it', () => {
+  const timed = { share: 0.8, stepSeconds: 0.05, stepsMin: 10 };
+  const isWorth = (seconds: number, slowness: number, scoreSeconds: number): boolean =>
+    isWorthMeasuring(timed, seconds, { slowness, took: () => scoreSeconds });
+  expect(isWorth(120, 1, 1)).toBe(true);
+  // Less than 600 steps: at half of them it would be too early to stop.
+  expect(isWorth(120, 4.1, 1)).toBe(false);
+  // Three measurements of 2.1 seconds each are more than a twentieth.
+  expect(isWorth(120, 1, 2.1)).toBe(false);
 });
