@@ -96,6 +96,7 @@ export class Session {
   async #connect(): Promise<pg.Client> {
     const client = await this.#connections.openClient();
     try {
+      await this.#checkPooler(client);
       // The role may have limits for its clients, which a migration would reach.
       await client.query(
         `set statement_timeout = 0; set lock_timeout = 0; set idle_in_transaction_session_timeout = 0; set extra_float_digits = 3;
@@ -111,6 +112,23 @@ export class Session {
     }
     this.#client = client;
     return client;
+  }
+
+  /** @throws UNSUPPORTED if each transaction may run in another session, which would lose the lock */
+  async #checkPooler(client: pg.Client): Promise<void> {
+    const own = await processIdOf(client);
+    // The server itself tells its process to a new client, and a pooler tells something else.
+    if (String(Reflect.get(client, 'processID')) === own) return;
+    const other = await this.#connections.openClient();
+    try {
+      if ((await processIdOf(other)) !== own && (await processIdOf(client)) === own) return;
+    } finally {
+      await other.end();
+    }
+    throw new TldrError(
+      'UNSUPPORTED',
+      `${this.#connections.endpoint} is a pooler that gives each transaction any session, and a migration needs one session of its own: give the address of the server itself, or of a pooler in session mode`,
+    );
   }
 
   async #lock(client: pg.Client): Promise<void> {
@@ -129,6 +147,12 @@ export class Session {
       await sleep(LOCK_POLL_MS, this.#run.signal);
     }
   }
+}
+
+/** Returns the number of the server's process that answers. */
+async function processIdOf(client: pg.Client): Promise<string> {
+  const [row] = await rowsOf(client, 'select pg_catalog.pg_backend_pid()::pg_catalog.text as pid');
+  return String(row?.['pid']);
 }
 
 async function rowsOf(

@@ -22,6 +22,7 @@ import {
   testsOnPostgres,
   type PostgresServer,
 } from '../../../support/postgres/postgres-server.js';
+import { startTransactionPooler } from '../../../support/postgres/transaction-pooler.js';
 
 const postgresTest = await testsOnPostgres('programs');
 const ENCODER = linearEncoder();
@@ -186,6 +187,26 @@ describe('a role with limits of its own', () => {
 });
 
 describe('refused with words', () => {
+  postgresTest('a pooler in transaction mode, whose sessions are left as they were', async () => {
+    await makeDocuments(server, 'pooled', { rows: 5 });
+    const pooler = await startTransactionPooler(server.url);
+    try {
+      await withPgvector(pooler.url, async (store) => {
+        expect(await store.count('pooled')).toBe(5);
+      });
+      await expect(startTable(pooler.url, 'pooled', ENCODER)).rejects.toMatchObject({
+        code: 'UNSUPPORTED',
+        message: expect.stringContaining('a pooler in session mode') as unknown,
+      });
+      expect(await asRole(pooler, 'postgres', 'show extra_float_digits')).toEqual([
+        { extra_float_digits: '1' },
+      ]);
+    } finally {
+      await pooler.stop();
+    }
+    await startTable(server.url, 'pooled', ENCODER);
+  });
+
   postgresTest('a unique key that may be NULL', async () => {
     await server.sql(`create table nullable (a int, b int, embedding vector(${DIM}), unique (a, b))`);
     await server.sql(`insert into nullable values (1, null, ${vector()})`);
