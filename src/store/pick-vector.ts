@@ -13,7 +13,10 @@ export function pickVector(spec: CollectionSpec, wanted: string | undefined): De
   const shown = spec.vectors.filter(({ name }) => !isHidden(spec, name));
   const names = shown.map(({ name }) => `"${name}"`).join(', ');
   if (spec.vectors.length === 0)
-    throw new TldrError('UNSUPPORTED', `${spec.name} has no dense vector: sparse ones cannot be reduced`);
+    throw new TldrError(
+      'UNSUPPORTED',
+      `${spec.name} has no dense vector${spec.otherVectors.length === 0 ? '' : ': sparse ones cannot be reduced'}`,
+    );
   if (wanted === undefined && shown.length > 1)
     throw new TldrError(
       'INVALID_ARGUMENT',

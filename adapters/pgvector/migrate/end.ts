@@ -118,6 +118,7 @@ export async function removeStatements(
     `drop function if exists ${names.onWrite}() cascade`,
     `drop function if exists ${names.onTruncate}() cascade`,
     `drop function if exists ${names.syncRow}`,
+    `drop function if exists ${names.writeVector}`,
     `drop table if exists ${names.side}`,
     `drop index if exists ${names.baseIndex}`,
     ...dropIndexedFunctions(facts),

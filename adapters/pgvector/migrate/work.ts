@@ -339,8 +339,9 @@ export class PgvectorInPlaceWork implements InPlaceWork {
       if (stored?.facts.fingerprint !== this.#facts.fingerprint) return;
       // Another process may have cut over while this one waited for the lock of the migration.
       const { cutOver } = stored;
-      checkFullColumn(this.#facts, cutOver);
-      if (cutOver !== null && cutOver.form !== 'none')
+      const isLeft = (await tableOidOf(query, this.#facts)) === null && cutOver?.isFullColumnDropped === true;
+      if (!isLeft) checkFullColumn(this.#facts, cutOver);
+      if (cutOver !== null && cutOver.form !== 'none' && !isLeft)
         throw new TldrError('INVALID_ARGUMENT', `${cutOver.name} uses the compact vectors`, {
           hint: 'roll-back-first',
         });

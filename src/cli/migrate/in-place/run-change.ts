@@ -182,9 +182,11 @@ export function runAbortTable(table: string, flags: ExecuteTableFlags): Promise<
   return withTable(table, flags, async (command) => {
     const { run, store, name } = command;
     const state = await stateOf(command);
-    checkFullVectors(state);
-    const { cutOver, runner, collection } = state;
-    if (cutOver !== null && cutOver.form !== 'none')
+    const { cutOver, runner, collection, problems } = state;
+    // Compact vectors of a table that was dropped are of no use any more.
+    const isLeft = cutOver?.isFullColumnDropped === true && problems.length > 0;
+    if (!isLeft) checkFullVectors(state);
+    if (cutOver !== null && cutOver.form !== 'none' && !isLeft)
       throw new TldrError('INVALID_ARGUMENT', `${cutOver.name} uses the compact vectors`, {
         hint: 'roll-back-first',
       });

@@ -199,6 +199,16 @@ describe('a completion that drops the full vectors', () => {
     expect(await server.sql(`select * from ${side} order by 1`)).toEqual(before);
   });
 
+  postgresTest('lets what is left be removed when the table is gone', async () => {
+    const { side, write } = await droppedTable('over');
+    await refused('there is no way back', 'abort', 'over', '--execute');
+    await server.sql('drop table over');
+    expect((await succeeded('status', 'over')).stdout).toContain('is not there any more');
+    await succeeded('abort', 'over', '--execute');
+    expect(await server.sql(`select from pg_class where oid = to_regclass($1)`, [side])).toEqual([]);
+    expect(await server.sql(`select from pg_proc where oid = to_regproc($1)`, [write])).toEqual([]);
+  });
+
   postgresTest('keeps the vectors apart under writers of every kind', async () => {
     const { side, write } = await droppedTable('busy');
     const rng = new Rng(3);
