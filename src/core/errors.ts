@@ -30,6 +30,7 @@ export type Hint =
   | 'verify-and-repair' // stop the writers, compare again, and run it again to repair
   | 'verify-or-roll-back' // the target is in use: it can be compared, or taken out of use
   | 'cut-over-first' // cut over, or complete without a cut-over
+  | 'cut-over-table-first' // cut over by any form
   | 'roll-back-first' // roll back before the target is removed
   // How to call
   | 'name-alias' // give the alias to switch

@@ -60,16 +60,18 @@ export async function checkDroppable(query: SessionQuery, stored: StoredMigratio
   checkFullColumn(facts, cutOver);
   if (cutOver === null || (phase !== 'cut-over' && phase !== 'complete'))
     throw new TldrError('INVALID_ARGUMENT', `clients do not use the compact vectors yet (${phase})`, {
-      hint: 'cut-over-first',
+      hint: 'cut-over-table-first',
     });
   if (cutOver.form === 'operator')
     throw unsupported(
-      `clients of ${cutOver.name} name the column in their queries, so an operator cannot do without it`,
+      `the cut-over is by operator, and clients of ${cutOver.name} name the column in their queries. Roll back, and cut over by a function first`,
     );
   if (facts.layout === 'index-only')
     throw unsupported('the layout index-only has compact vectors only in an index of that column');
   if (facts.isPartitioned)
-    throw unsupported('a row that changes its partition would lose its compact vector');
+    throw unsupported(
+      `${base} is partitioned, and a row that changes its partition would lose its compact vector`,
+    );
   const problems = await problemsOf(query, stored);
   if (problems.length > 0) throw new TldrError('MISMATCH', problems.join('; '));
   const lacking = [

@@ -161,6 +161,18 @@ function failureOfFunction(error: unknown, name: string, undo: readonly string[]
   );
 }
 
+/** Whether somebody put back by hand what was there before the cut-over. */
+async function isAsBefore(query: SessionQuery, name: string, undo: readonly string[]): Promise<boolean> {
+  await query('set local search_path = pg_catalog');
+  const [row] = await query(
+    `select pg_catalog.pg_get_functiondef(p.oid) as definition from pg_catalog.pg_proc p where p.oid = pg_catalog.to_regprocedure($1)`,
+    [name],
+  );
+  return (
+    undo.length === 1 && undo[0] === (row === undefined ? `drop function ${name}` : textIn(row, 'definition'))
+  );
+}
+
 /** Puts back what was there before a cut-over. @throws NOT_FOUND without one, MISMATCH if somebody changed it since */
 export async function rollBackInPlace(query: SessionQuery, stored: StoredMigration): Promise<InPlaceChange> {
   const { facts, cutOver } = stored;
@@ -168,13 +180,13 @@ export async function rollBackInPlace(query: SessionQuery, stored: StoredMigrati
   checkFullColumn(facts, cutOver);
   const { form, name, undo, digest, droppedIndexes } = cutOver;
   if (form === 'function') {
-    const now = await functionDigest(query, name);
-    if (now !== digest)
+    const isDone = await isAsBefore(query, name, undo);
+    if (!isDone && (await functionDigest(query, name)) !== digest)
       throw new TldrError(
         'MISMATCH',
-        `${name} was changed or dropped since the cut-over: a rollback would overwrite that. Put back what you need by hand; this was there before:\n${undo.join(';\n')}`,
+        `${name} was changed or dropped since the cut-over: a rollback would overwrite that. Put back by hand what was there before, and roll back again:\n${undo.join(';\n')}`,
       );
-    for (const statement of undo)
+    for (const statement of isDone ? [] : undo)
       await query(statement).catch((error: unknown) => {
         throw failureOfFunction(error, name, undo);
       });

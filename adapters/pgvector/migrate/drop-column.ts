@@ -26,7 +26,7 @@ export async function planDropColumn(
       'first, all rows are compared once more, and a difference ends the command',
       ...(made === null
         ? ['clients have to search by compact vectors alone:', ...plainSearch(facts)]
-        : [`${made.signature} searches by compact vectors alone, and its scores are theirs`]),
+        : [`${made.signature} searches by compact vectors alone, and its scores come from them`]),
       `statements that name "${facts.column}", also those that write it, fail from then on`,
       writingLine(facts),
       ...uses.dropped.map((name) => `dropped with the column: ${name}`),
@@ -65,7 +65,7 @@ export async function dropColumn(query: SessionQuery, stored: StoredMigration): 
     lines: [
       `the column "${facts.column}" of ${base} is dropped`,
       writingLine(facts),
-      `its space becomes free as rows are written anew; \`vacuum full ${base}\` frees all of it, and locks the table meanwhile`,
+      `its space becomes free when rows are updated; \`vacuum full ${base}\` frees all of it, and locks the table meanwhile`,
     ],
     statements,
   };
@@ -86,7 +86,7 @@ async function onePassFunctionOf(
   if ((await functionDigest(query, name)) !== digest)
     throw new TldrError(
       'MISMATCH',
-      `${name} was changed or dropped since the cut-over, and would be overwritten: roll back and cut over again first`,
+      `${name} was changed or dropped since the cut-over, so it is not replaced: put back by hand what was there before the cut-over, roll back, and cut over again`,
     );
   return planOnePassFunction(query, facts, name);
 }

@@ -57,7 +57,7 @@ export async function planDropIndexes(query: SessionQuery, stored: StoredMigrati
 function cutOverOf({ phase, cutOver }: StoredMigration): StoredCutOver {
   if (cutOver !== null && (phase === 'cut-over' || phase === 'complete')) return cutOver;
   throw new TldrError('INVALID_ARGUMENT', `clients do not use the compact vectors yet (${phase})`, {
-    hint: 'cut-over-first',
+    hint: 'cut-over-table-first',
   });
 }
 

@@ -276,7 +276,7 @@ async function checkNotRenamed(query: SessionQuery, { oid, schema, name }: Found
     if (hasOtherName && triggers.includes(writeTrigger))
       throw new TldrError(
         'MISMATCH',
-        `this table was ${base} when its migration began: give it its name back, or first remove the migration of ${base}`,
+        `this table was ${base} when its migration began: give it its name back, or first abort the migration of ${base}`,
       );
   }
 }

@@ -250,7 +250,7 @@ function newFunction(
   if (twice !== undefined)
     throw new TldrError(
       'UNSUPPORTED',
-      `the new function would have two names "${twice}", because the table has a column of this name: first make a function that returns the columns that clients need, and replace that one`,
+      `the new function would have two columns or parameters named "${twice}", because the table has a column of this name: first make a function that returns the columns that clients need, and replace that one`,
     );
   const signature = `${qualified}(${vector}, integer${hasFilter ? ', jsonb' : ''})`;
   const header = `create function ${qualified}(query_embedding ${vector}, match_count integer default 10${hasFilter ? `, filter jsonb default '{}'` : ''})

@@ -82,8 +82,8 @@ async function missingTable(query: SessionQuery, { facts, tableOid }: StoredMigr
     [tableOid, writeTrigger],
   );
   return row === undefined
-    ? `${base} is not there any more: remove its migration`
-    : `${base} was renamed to ${textIn(row, 'name')}: give it its name back, or remove the migration and begin it again`;
+    ? `${base} is not there any more: abort its migration`
+    : `${base} was renamed to ${textIn(row, 'name')}: give it its name back, or abort the migration and start it again`;
 }
 
 /** Types that a column may have, by the type with which the migration began. */
@@ -114,18 +114,18 @@ export async function problemsOf(
     const found = rows.find((row) => textIn(row, 'name') === name);
     if (found === undefined)
       return [
-        `${base} has no column ${quoted(name)} any more, so writes of clients fail: give the column its name back, or remove the migration`,
+        `${base} has no column ${quoted(name)} any more, so writes of clients fail: give the column its name back, or abort the migration`,
       ];
     const now = textIn(found, 'type');
     if (!(ALLOWED_TYPES[type] ?? [type]).includes(now))
       return [
-        `${quoted(name)} of ${base} has the type ${now} now, and had ${type}: remove the migration and begin it again`,
+        `${quoted(name)} of ${base} has the type ${now} now, and had ${type}: abort the migration and start it again`,
       ];
     const length = numberIn(found, 'length');
     return name !== facts.column || length < 0 || length === facts.inputDim
       ? []
       : [
-          `${quoted(name)} of ${base} has ${length} dimensions now, and the encoder takes ${facts.inputDim}: remove the migration, and begin it again with another encoder`,
+          `${quoted(name)} of ${base} has ${length} dimensions now, and the encoder takes ${facts.inputDim}: abort the migration, and start it again with another encoder`,
         ];
   });
   const [others] = await query(
@@ -142,12 +142,12 @@ export async function problemsOf(
     ...changed,
     ...(typeof child === 'string'
       ? [
-          `${child} inherits from ${base}, and its rows have no triggers: end that (alter table ${child} no inherit ${base}), or remove the migration`,
+          `${child} inherits from ${base}, and its rows have no triggers: detach it (alter table ${child} no inherit ${base}), or abort the migration`,
         ]
       : []),
     ...(typeof hidden === 'string'
       ? [
-          `row-level security hides rows of ${base} from ${hidden}, so writes of clients lose compact vectors: ask an administrator for: alter role ${hidden} bypassrls; then continue, which repairs them`,
+          `row-level security hides rows of ${base} from ${hidden}, so writes of clients lose compact vectors: ask an administrator for: alter role ${hidden} bypassrls; then resume the migration, which writes the missing compact vectors`,
         ]
       : []),
   ];

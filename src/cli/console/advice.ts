@@ -19,6 +19,8 @@ const ADVICE: Readonly<Record<Hint, string | ((fields: Fields) => string)>> = {
   'verify-or-roll-back': '`migrate verify` compares it, `migrate rollback` takes it out of service',
   'cut-over-first':
     'run `migrate cutover` first, or add --without-cutover if clients reach it in another way',
+  'cut-over-table-first':
+    'run `migrate cutover --execute` first; `--form none` is enough if clients bring the query themselves',
   'roll-back-first': 'run `migrate rollback` first',
   'name-alias': 'name it with --alias',
   'clients-project':

@@ -13,9 +13,9 @@ Examples:
 
 Nothing is deleted unless you give both --delete-source and --execute. Take a snapshot of the source first.
 
-A table of PostgreSQL keeps its full vectors and their indexes unless you ask for their end:
+A table of PostgreSQL keeps its full vectors and their indexes unless you drop them:
   qdrant-tldr migrate complete docs --drop-full-index --execute
-  qdrant-tldr migrate complete docs --drop-full-column           what that would do, and the words it needs
+  qdrant-tldr migrate complete docs --drop-full-column           what that would do, and the phrase that it needs
 
 After a cut-over by the proxy, the proxy still serves the target and writes to both sides. To end that,
 replace its entry in "collections" by the plain entry that this command prints, and restart the proxy. Only
@@ -48,7 +48,7 @@ export function completeCommand(): Command {
     .option('--drop-full-index', 'PostgreSQL: drop the indexes of the full vectors, with --execute')
     .option(
       '--drop-full-column [words]',
-      'PostgreSQL: delete the full vectors for good, with --execute and the words that the dry run prints',
+      'PostgreSQL: delete the full vectors for good, with --execute and the phrase that the dry run prints',
     )
     .option('--execute', 'delete or drop; without this, only say what would happen')
     .action(async (source: string, target: string | undefined, flags: CompleteFlags & CompleteTableFlags) =>

@@ -102,7 +102,7 @@ async function waysBeside(
           },
         ]),
     {
-      title: `the query itself, with $1 for the full vector of the question (first: set local hnsw.ef_search = ${candidates})`,
+      title: `the query itself, with $1 for the full vector of the query (first: set local hnsw.ef_search = ${candidates})`,
       lines: statements.flatMap((statement) => statement.split('\n')),
     },
   ];

@@ -58,7 +58,7 @@ function sayState(run: ConsoleRun, state: InPlaceState): void {
   if (state.layout === 'side') run.say(`  looked at ${state.filled.toLocaleString('en-US')}${of} rows`);
   if (verified !== null)
     run.say(
-      `  last comparison: ${verified.points.toLocaleString('en-US')} rows, ${verified.missing} without a compact vector, ${verified.orphans} without a full one, ${verified.differing} differing`,
+      `  last comparison: ${verified.points.toLocaleString('en-US')} rows, ${verified.missing} without a compact vector, ${verified.orphans} compact vectors without a row, ${verified.differing} differing`,
     );
   if (cutOver !== null)
     run.say(`  cut-over (${cutOver.form}): ${cutOver.name === '' ? 'by clients' : cutOver.name}`);
@@ -119,7 +119,7 @@ export function runVerifyTable(
       for (const line of found.lines) run.say(`  ${line}`);
       throw new TldrError(
         'VERIFY_FAILED',
-        `${what}: ${found.missing} without a compact vector, ${found.orphans} without a full one, ${found.differing} differing; \`migrate resume\` repairs them`,
+        `${what}: ${found.missing} without a compact vector, ${found.orphans} compact vectors without a row, ${found.differing} differing; \`migrate resume\` repairs them`,
         { result: found },
       );
     }

@@ -193,7 +193,7 @@ describe('a completion that drops the full vectors', () => {
 
     expect((await succeeded('verify', 'gone')).stdout).toContain('every one of 60 compact vectors');
     await server.sql(`insert into ${side} select 999, z from ${side} where k1 = 1`);
-    await refused('1 without a full one', 'verify', 'gone');
+    await refused('1 compact vectors without a row', 'verify', 'gone');
     await succeeded('resume', 'gone', '--yes');
     await succeeded('verify', 'gone');
     expect(await server.sql(`select * from ${side} order by 1`)).toEqual(before);
@@ -301,7 +301,7 @@ describe('what is in the way of dropping the full vectors', () => {
     await server.sql('create role drop_app login; grant select on operated to drop_app');
     await startTable(server.url, 'operated', ENCODER);
     await succeeded('cutover', 'operated', '--form', 'operator', '--role', 'drop_app', '--execute');
-    await staysWhole('operated', 'an operator cannot do without it');
+    await staysWhole('operated', 'the cut-over is by operator');
 
     await server.sql(
       `create table parts (id int primary key, content text, metadata jsonb not null default '{}', embedding vector(${DIM})) partition by range (id);

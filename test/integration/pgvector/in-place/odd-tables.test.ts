@@ -112,7 +112,7 @@ describe('names', () => {
     await startTable(server.url, 'scored', ENCODER);
     await expect(cutOver('scored', 'find_scored')).rejects.toMatchObject({
       code: 'UNSUPPORTED',
-      message: expect.stringContaining('two names "similarity"') as unknown,
+      message: expect.stringContaining('two columns or parameters named "similarity"') as unknown,
     });
   });
 });
