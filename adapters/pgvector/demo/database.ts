@@ -117,11 +117,16 @@ export class PgvectorDemo implements DemoDatabase {
         `${this.#connections.endpoint} has a schema ${SCHEMA} that is not the demo's: rename it, or use another database`,
       );
     const name = { collection: this.collection, vectorName: COLUMN };
+    // Somebody may have tried the commands with the demo's table.
+    if ((await this.store.inPlace.find(name))?.cutOver?.isFullColumnDropped === true)
+      await this.#changing(async (client) => {
+        await client.query(`drop table ${this.collection} cascade`);
+      });
     if ((await this.store.inPlace.find(name)) !== null) {
       const work = await this.store.inPlace.resume(name, { lockWaitMs: LOCK_WAIT_MS });
       try {
-        // Somebody may have tried the commands with the demo's table.
-        if ((await work.state()).cutOver !== null) await work.rollBack();
+        const { cutOver } = await work.state();
+        if (cutOver !== null && !cutOver.isFullColumnDropped) await work.rollBack();
         await work.remove();
       } finally {
         await work.release();

@@ -1,14 +1,20 @@
 import { TldrError } from '../../../src/core/errors.js';
 import type { InPlaceCutOver } from '../../../src/store/in-place-target.js';
+import { quoted } from '../catalog/identifiers.js';
 import { textIn } from '../catalog/values.js';
 import { lackingIndexes } from './base-index.js';
-import { lackingTriggers } from './install.js';
+import { lackingTriggers, replicated } from './install.js';
 import { objectsOf, type MigrationFacts } from './objects.js';
 import type { SessionQuery } from '../connect/session.js';
 import { problemsOf } from './shown-state.js';
 import { hasStateTable, readMigrations, type StoredMigration } from './state-table.js';
 import { checkStateRights } from './preflight.js';
 import type { TableFacts } from '../catalog/describe-table.js';
+
+/** The name of the side table without its schema. */
+function sideName(facts: MigrationFacts): string {
+  return objectsOf(facts).indexName.replace(/_hnsw$/, '');
+}
 
 /** Functions that are named at most, if their texts name the column. */
 const SHOWN = 10;
@@ -22,7 +28,7 @@ export function checkFullColumn(
   const { base, side } = objectsOf(facts);
   throw new TldrError(
     'UNSUPPORTED',
-    `the column "${facts.column}" of ${base} was dropped: its compact vectors in ${side} are all that is left, so they stay, and searches by full vectors cannot come back. To go back, restore the table from a backup that has the column`,
+    `the column "${facts.column}" of ${base} was dropped: its compact vectors in ${side} are all that is left, so they stay, and searches by full vectors cannot come back. To go back, restore the column from a backup, abort this migration, and start it again`,
   );
 }
 
@@ -48,6 +54,8 @@ export interface ColumnUses {
   readonly dropped: readonly string[];
   /** Functions whose text names the column. They may fail afterwards. */
   readonly mentioned: readonly string[];
+  /** Roles that may update this column and not the table. */
+  readonly columnWriters: readonly string[];
 }
 
 /**
@@ -72,6 +80,11 @@ export async function checkDroppable(query: SessionQuery, stored: StoredMigratio
     throw unsupported(
       `${base} is partitioned, and a row that changes its partition would lose its compact vector`,
     );
+  const { base: subscriptions } = await replicated(query, facts);
+  if (subscriptions.length > 0)
+    throw unsupported(
+      `the subscription ${subscriptions.join(', ')} writes rows with this column, and would stop without it`,
+    );
   const problems = await problemsOf(query, stored);
   if (problems.length > 0) throw new TldrError('MISMATCH', problems.join('; '));
   const lacking = [
@@ -86,7 +99,11 @@ export async function checkDroppable(query: SessionQuery, stored: StoredMigratio
     throw unsupported(
       `these need the column of ${base}, and would have to be dropped or changed first: ${uses.blocking.join('; ')}`,
     );
-  return { dropped: uses.dropped, mentioned: await mentionsOf(query, facts, cutOver) };
+  return {
+    dropped: uses.dropped,
+    mentioned: await mentionsOf(query, facts, cutOver),
+    columnWriters: await columnWritersOf(query, facts),
+  };
 }
 
 function unsupported(why: string): TldrError {
@@ -95,22 +112,45 @@ function unsupported(why: string): TldrError {
 
 /** @throws FORBIDDEN for another role than the owner; UNSUPPORTED for a key whose values can change places */
 async function checkOwnerAndKey(query: SessionQuery, facts: MigrationFacts): Promise<void> {
-  const { base } = objectsOf(facts);
+  const { base, side, onWrite } = objectsOf(facts);
   const [row] = await query(
-    `select pg_catalog.pg_has_role(c.relowner, 'usage')::pg_catalog.text as "isOwner",
-       pg_catalog.pg_get_userbyid(c.relowner)::pg_catalog.text as owner,
+    `select o.owners, o."isOwner"::pg_catalog.text as "isOwner", a.atttypmod::pg_catalog.text as length,
+       (select pg_catalog.string_agg(distinct p.pubname::pg_catalog.text, ', ') from pg_catalog.pg_publication_tables p
+         where pg_catalog.format('%I.%I', p.schemaname, p.tablename) = pg_catalog.format('%I.%I', 'tldr', $4::pg_catalog.text)) as publications,
        exists (select from pg_catalog.pg_index i where i.indrelid = c.oid and i.indisunique and not i.indimmediate
          and (select pg_catalog.array_agg(a.attname::pg_catalog.text order by a.attname::pg_catalog.text)
            from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attnum = any(i.indkey::pg_catalog.int2[]))
            = (select pg_catalog.array_agg(k order by k) from pg_catalog.json_array_elements_text($2::pg_catalog.json) k))::pg_catalog.text as "isDeferrable"
-     from pg_catalog.pg_class c where c.oid = pg_catalog.to_regclass($1)`,
-    [base, JSON.stringify(facts.key.map(({ name }) => name))],
+     from pg_catalog.pg_class c
+     join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attname::pg_catalog.text = $3,
+     (select pg_catalog.string_agg(distinct pg_catalog.pg_get_userbyid(r.owner)::pg_catalog.text, ', ') as owners,
+         pg_catalog.bool_and(pg_catalog.pg_has_role(r.owner, 'usage')) as "isOwner"
+       from (select k.relowner as owner from pg_catalog.pg_class k where k.oid in (pg_catalog.to_regclass($1), pg_catalog.to_regclass($5))
+         union all select f.proowner from pg_catalog.pg_proc f where f.oid = pg_catalog.to_regprocedure($6)) r) o
+     where c.oid = pg_catalog.to_regclass($1)`,
+    [
+      base,
+      JSON.stringify(facts.key.map(({ name }) => name)),
+      facts.column,
+      sideName(facts),
+      side,
+      `${onWrite}()`,
+    ],
   );
   if (row === undefined) throw new TldrError('NOT_FOUND', `${base} is not there any more`);
   if (textIn(row, 'isOwner') !== 'true')
     throw new TldrError(
       'FORBIDDEN',
-      `only ${textIn(row, 'owner')}, who owns ${base}, may drop its column: connect as that role`,
+      `only the owner of ${base} and of what the migration made (${textIn(row, 'owners')}) may do this: connect as a role that is both`,
+    );
+  if (Number(textIn(row, 'length')) !== facts.inputDim)
+    throw unsupported(
+      `the column has no length, so rows may have vectors that the encoder does not take, which would be lost. First: alter table ${base} alter column ${quoted(facts.column)} type ${facts.extension}.${facts.columnType}(${facts.inputDim});`,
+    );
+  const { publications } = row;
+  if (typeof publications === 'string')
+    throw unsupported(
+      `the publication ${publications} sends the compact vectors to subscribers, whose searches order them by full ones`,
     );
   if (textIn(row, 'isDeferrable') === 'true')
     throw unsupported(
@@ -140,6 +180,17 @@ async function usesOf(
   return { dropped: named('true'), blocking: named('false') };
 }
 
+async function columnWritersOf(query: SessionQuery, facts: MigrationFacts): Promise<readonly string[]> {
+  const rows = await query(
+    `select distinct pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) as name
+     from pg_catalog.pg_attribute t, pg_catalog.aclexplode(t.attacl) a
+     where t.attrelid = pg_catalog.to_regclass($1) and t.attname::pg_catalog.text = $2 and a.privilege_type = 'UPDATE'
+       and a.grantee <> 0 and not pg_catalog.has_table_privilege(a.grantee, t.attrelid, 'update') order by 1`,
+    [objectsOf(facts).base, facts.column],
+  );
+  return rows.map((row) => textIn(row, 'name'));
+}
+
 /** Returns functions whose text names the column: no catalogue says what a text uses. */
 async function mentionsOf(
   query: SessionQuery,
@@ -149,12 +200,13 @@ async function mentionsOf(
   const rows = await query(
     `select p.oid::pg_catalog.regprocedure::pg_catalog.text as name from pg_catalog.pg_proc p
      join pg_catalog.pg_namespace n on n.oid = p.pronamespace
-     where n.nspname not in ('pg_catalog', 'information_schema', 'tldr') and p.oid is distinct from pg_catalog.to_regprocedure($4)
-       and pg_catalog.strpos(p.prosrc, $2) > 0
-       and (pg_catalog.strpos(p.prosrc, $3) > 0
+     where n.nspname not in ('pg_catalog', 'information_schema', 'tldr') and p.oid is distinct from pg_catalog.to_regprocedure(nullif($4, ''))
+       and pg_catalog.strpos(pg_catalog.lower(p.prosrc), pg_catalog.lower($2)) > 0
+       and (pg_catalog.strpos(pg_catalog.lower(p.prosrc), pg_catalog.lower($3)) > 0
          or p.oid in (select g.tgfoid from pg_catalog.pg_trigger g where g.tgrelid = pg_catalog.to_regclass($1)))
-     order by 1 limit ${SHOWN}`,
+     order by 1 limit ${SHOWN + 1}`,
     [objectsOf(facts).base, facts.column, facts.table, name],
   );
-  return rows.map((row) => textIn(row, 'name'));
+  const names = rows.map((row) => textIn(row, 'name'));
+  return names.length > SHOWN ? [...names.slice(0, SHOWN), 'at least one function more'] : names;
 }

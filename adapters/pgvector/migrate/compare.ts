@@ -161,15 +161,20 @@ export async function compareKeys(query: SessionQuery, facts: MigrationFacts): P
     missing: 0,
     orphans: numberIn(found, 'orphans'),
     differing: 0,
-    lines: textsIn(found, 'keys').map((key) => `row ${key}: with a compact vector but no row`),
+    lines: [
+      ...textsIn(found, 'keys').map((key) => `row ${key}: with a compact vector but no row`),
+      ...(numberIn(found, 'orphans') === 0
+        ? []
+        : [
+            `nothing else has these vectors, so they stay: restore the rows, or remove the vectors by: ${removeOrphansStatement(facts)};`,
+          ]),
+    ],
   };
 }
 
-/** Removes compact vectors without a row. The lock keeps clients from writing such a row meanwhile. */
-export async function removeOrphans(query: SessionQuery, facts: MigrationFacts): Promise<void> {
-  const { base, side } = objectsOf(facts);
-  await query(`lock table ${base} in share mode`);
-  await query(`delete from ${side} s where not ${hasRow(facts)}`);
+/** The statement that removes compact vectors without a row, for people: nothing else has these vectors. */
+function removeOrphansStatement(facts: MigrationFacts): string {
+  return `delete from ${objectsOf(facts).side} s where not ${hasRow(facts)}`;
 }
 
 function hasRow(facts: MigrationFacts): string {

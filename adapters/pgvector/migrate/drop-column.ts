@@ -29,6 +29,11 @@ export async function planDropColumn(
         : [`${made.signature} searches by compact vectors alone, and its scores come from them`]),
       `statements that name "${facts.column}", also those that write it, fail from then on`,
       writingLine(facts),
+      `functions that return rows of ${base} return them without "${facts.column}"`,
+      ...uses.columnWriters.map(
+        (role) =>
+          `${role} may change only this column, and cannot write vectors any more until it may update another one`,
+      ),
       ...uses.dropped.map((name) => `dropped with the column: ${name}`),
       ...uses.mentioned.map((name) => `${name} names the column in its text, and may fail`),
       `there is no rollback any more, and ${side} must be part of every backup`,
@@ -159,14 +164,18 @@ function onWriteFunction(facts: MigrationFacts): string {
   const ofRow = (row: 'old' | 'new'): string[] => key.map(({ name }) => `${row}.${quoted(name)}`);
   const [before, after] = [ofRow('old'), ofRow('new')];
   const sameKey = before.map((name, i) => `${name} = ${after[i]}`).join(' and ');
-  const isOld = keys.map((name, i) => `${name} = ${before[i]}`).join(' and ');
-  const moved = keys.map((name, i) => `${name} = ${after[i]}`).join(', ');
+  const is = (values: readonly string[]): string[] => keys.map((name, i) => `${name} = ${values[i]}`);
   const isNew = baseKeys(facts, 't').map((name, i) => `${name} = $${i + 1}`);
+  const isOld = is(before).join(' and ');
   const body = `
 declare
   is_there pg_catalog.bool;
 begin
   if tg_op = 'INSERT' then
+    -- A vector that was left behind by a row of this key, unless this row's own was written just now.
+    if pg_catalog.current_setting('tldr.written', true) is distinct from ${writtenMark(facts, after)} then
+      delete from ${side} where ${is(after).join(' and ')};
+    end if;
     return null;
   elsif tg_op = 'DELETE' then
     delete from ${side} where ${isOld};
@@ -178,7 +187,8 @@ begin
     if not is_there then
       raise exception 'another trigger changed the key of a row again, whose compact vector would be lost';
     end if;
-    update ${side} set ${moved} where ${isOld};
+    delete from ${side} where ${is(after).join(' and ')};
+    update ${side} set ${is(after).join(', ')} where ${isOld};
   end if;
   if not found and pg_catalog.current_setting('transaction_isolation') in ('repeatable read', 'serializable') then
     insert into ${side} (${keys.join(', ')}, z)
@@ -192,51 +202,73 @@ end `;
 ${AS_OWNER} as ${dollarQuoted('write', body)}`;
 }
 
+/** What tells the trigger which vector was written last, for statements. */
+function writtenMark(facts: MigrationFacts, values: readonly string[]): string {
+  return `pg_catalog.concat_ws(' ', ${literal(objectsOf(facts).side)}, ${values.map((value) => `pg_catalog.quote_literal(${value})`).join(', ')})`;
+}
+
 /**
- * The function that clients call with a full vector. It runs with their own rights: the lock needs the right to change the
- * row, also by its policies, and keeps the row from being deleted meanwhile.
+ * The function that clients call with a full vector. It and the policies of the side table run with the rights of the
+ * client: the lock needs the right to change the row, also by its policies, and keeps it from being deleted meanwhile.
  */
 function writeVectorStatements(facts: MigrationFacts, { writers, hasRowSecurity }: Writers): string[] {
-  const { base, side, writeVector, project, weights } = objectsOf(facts);
-  const { extension } = facts;
+  const { base, side, writeVector, mayWrite, project, weights } = objectsOf(facts);
+  const { extension, key } = facts;
   const keys = sideKeys(facts);
   const own = keys.map((name) => `own_${name}`);
-  const parameters = own.map((name, i) => `${name} pg_catalog.${facts.key[i]?.type ?? ''}`);
+  const parameters = own.map((name, i) => `${name} pg_catalog.${key[i]?.type ?? ''}`).join(', ');
+  const isSide = keys.map((name, i) => `${name} = ${own[i]}`).join(' and ');
   const isRow = baseKeys(facts, 't').map((name, i) => `${name} = ${own[i]}`);
-  const isSide = keys.map((name, i) => `${name} = ${own[i]}`);
-  const same = baseKeys(facts, 't').map((name, i) => `${name} = ${side}.${keys[i]}`);
-  const body = `
+  const may = `
 begin
   perform 1 from ${base} t where ${isRow.join(' and ')} for key share;
-  if not found then
+  return found;
+end `;
+  const write = `
+begin
+  if not ${mayWrite}(${own.join(', ')}) then
     raise exception 'no row has this key: write the row first, then its vector';
   end if;
   if full_vector is null then
-    delete from ${side} where ${isSide.join(' and ')};
+    delete from ${side} where ${isSide};
     return;
   end if;
+  perform pg_catalog.set_config('tldr.written', ${writtenMark(facts, own)}, true);
   insert into ${side} (${keys.join(', ')}, z) values (${own.join(', ')}, ${project}(full_vector)::${compactTypeOf(facts)})
     on conflict (${keys.join(', ')}) do update set z = excluded.z;
 end `;
+  const signature = `${mayWrite}(${key.map(({ type }) => `pg_catalog.${type}`).join(', ')})`;
+  const asClient = 'language plpgsql set search_path = pg_catalog, pg_temp as';
   const statements = [
-    `create or replace function ${writeVector}(${parameters.join(', ')}, full_vector ${extension}.vector) returns void
-language plpgsql set search_path = pg_catalog, pg_temp as ${dollarQuoted('vector', body)}`,
-    `revoke all on function ${writeVectorSignature(facts)} from public`,
+    `create or replace function ${mayWrite}(${parameters}) returns pg_catalog.bool ${asClient} ${dollarQuoted('may', may)}`,
+    `create or replace function ${writeVector}(${parameters}, full_vector ${extension}.vector) returns void ${asClient} ${dollarQuoted('vector', write)}`,
+    `revoke all on function ${signature}, ${writeVectorSignature(facts)} from public`,
+    ...policies(facts, hasRowSecurity),
   ];
-  if (hasRowSecurity) {
-    const isVisible = `exists (select from ${base} t where ${same.join(' and ')})`;
-    statements.push(
-      `create policy written_rows on ${side} for all using (${isVisible}) with check (${isVisible})`,
-    );
-  }
-  if (writers.length > 0) {
-    const to = writers.join(', ');
-    statements.push(
-      `grant usage on schema "tldr" to ${to}`,
-      `grant select on ${weights.join(', ')} to ${to}`,
-      `grant select, insert, update, delete on ${side} to ${to}`,
-      `grant execute on function ${writeVectorSignature(facts)}, ${project}(${extension}.vector) to ${to}`,
-    );
-  }
-  return statements;
+  if (writers.length === 0) return statements;
+  const to = writers.join(', ');
+  return [
+    ...statements,
+    `grant usage on schema "tldr" to ${to}`,
+    `grant select on ${weights.join(', ')} to ${to}`,
+    `grant select, insert, update, delete on ${side} to ${to}`,
+    `grant execute on function ${signature}, ${writeVectorSignature(facts)}, ${project}(${extension}.vector) to ${to}`,
+  ];
+}
+
+/** Policies of the side table: who may change a row may change its vector, also by statements of their own. */
+function policies(facts: MigrationFacts, hasRowSecurity: boolean): string[] {
+  const { base, side, mayWrite } = objectsOf(facts);
+  const keys = sideKeys(facts);
+  const same = baseKeys(facts, 't').map((name, i) => `${name} = ${side}.${keys[i]}`);
+  const isVisible = hasRowSecurity ? `exists (select from ${base} t where ${same.join(' and ')})` : 'true';
+  const may = `${mayWrite}(${keys.join(', ')})`;
+  return [
+    `alter table ${side} enable row level security`,
+    `drop policy if exists visible_rows on ${side}`,
+    `create policy visible_rows on ${side} for select using (${isVisible})`,
+    `create policy added_vectors on ${side} for insert with check (${may})`,
+    `create policy changed_vectors on ${side} for update using (${may}) with check (${may})`,
+    `create policy removed_vectors on ${side} for delete using (${may})`,
+  ];
 }

@@ -120,6 +120,7 @@ export async function removeStatements(
     `drop function if exists ${names.syncRow}`,
     `drop function if exists ${names.writeVector}`,
     `drop table if exists ${names.side}`,
+    `drop function if exists ${names.mayWrite}`,
     `drop index if exists ${names.baseIndex}`,
     ...dropIndexedFunctions(facts),
     ...(isOwn

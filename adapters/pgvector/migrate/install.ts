@@ -214,11 +214,12 @@ export async function partitionsWithoutTrigger(
 
 /**
  * An expression for the subscriptions of logical replication that write rows of a table, or of partitions of it.
+ * The view has their numbers, which older servers do not show every role in the table of subscriptions.
  * @param oid an expression: the table's number in the catalogue
  */
 export function subscriptionsOf(oid: string): string {
   return `(select coalesce(pg_catalog.json_agg(distinct s.subname::pg_catalog.text), '[]')::pg_catalog.text
-     from pg_catalog.pg_subscription_rel r join pg_catalog.pg_subscription s on s.oid = r.srsubid
+     from pg_catalog.pg_subscription_rel r join pg_catalog.pg_stat_subscription s on s.subid = r.srsubid
      where r.srrelid = ${oid} or r.srrelid in (select p.relid from pg_catalog.pg_partition_tree((${oid})::pg_catalog.regclass) p))`;
 }
 
@@ -306,17 +307,19 @@ export async function lackingTriggers(
           statements: [`drop trigger ${trigger} on ${at}`],
         },
       ];
-    if (fires === 'A' || (fires === 'O' && !isAlways)) return [];
-    const line =
-      fires === 'O'
-        ? `the trigger ${trigger} of ${at} does not fire for rows that the subscription ${writers.join(', ')} writes`
-        : `the trigger ${trigger} of ${at} is switched off`;
+    const isTwice = fires === 'A' && ownWriters.length > 0;
+    if ((fires === 'A' && !isTwice) || (fires === 'O' && !isAlways)) return [];
+    const lines: Readonly<Record<string, string>> = {
+      O: `does not fire for rows that the subscription ${writers.join(', ')} writes`,
+      A: `fires for rows of a subscription, although ${ownWriters.join(', ')} writes their compact vectors too`,
+    };
+    const line = `the trigger ${trigger} of ${at} ${lines[fires] ?? 'is switched off'}`;
     return [{ line, statements: [switchOn(at, trigger)] }];
   });
   return [...missing, ...others];
 }
 
-/** Returns the roles that may read or change the full vectors, for statements. The role of this connection is left out. */
+/** Returns the roles that may read the full vectors, or change rows, for statements. The role of this connection is left out. */
 export async function readersOf(
   query: SessionQuery,
   facts: MigrationFacts,
@@ -328,7 +331,7 @@ export async function readersOf(
      from (select (pg_catalog.aclexplode(coalesce(c.relacl, pg_catalog.acldefault('r', c.relowner)))).*
          from pg_catalog.pg_class c where c.oid = pg_catalog.to_regclass($1)
        union all select (pg_catalog.aclexplode(t.attacl)).*
-         from pg_catalog.pg_attribute t where t.attrelid = pg_catalog.to_regclass($1) and t.attname::pg_catalog.text = $2) a
+         from pg_catalog.pg_attribute t where t.attrelid = pg_catalog.to_regclass($1) and t.attname::pg_catalog.text = $2 and $3 = 'SELECT') a
      where a.privilege_type = $3 and pg_catalog.pg_get_userbyid(a.grantee) <> current_user`,
     [objectsOf(facts).base, facts.column, right],
   );

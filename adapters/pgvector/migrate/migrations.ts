@@ -44,7 +44,7 @@ import {
   type StateChange,
   type StoredMigration,
 } from './state-table.js';
-import { checkFullColumns } from './check-drop.js';
+import { checkFullColumn, checkFullColumns } from './check-drop.js';
 import { planDropColumn } from './drop-column.js';
 import { PgvectorInPlaceWork } from './work.js';
 
@@ -158,7 +158,10 @@ export class PgvectorMigrations implements InPlaceMigrations {
     const prepared = await this.#prepare(request);
     const name = { ...request, vectorName: prepared.facts.column };
     const known = await this.#connections.read(({ query }) => this.#stored(query, name));
-    if (known !== null) checkSame(known, prepared.facts);
+    if (known !== null) {
+      checkSame(known, prepared.facts);
+      checkFullColumn(known.facts, known.cutOver);
+    }
     const session = await Session.open(this.#connections, lockKeyOf(prepared.facts), options);
     try {
       const facts = await session.transaction(

@@ -56,6 +56,8 @@ export interface MigrationObjects {
   readonly syncRow: string;
   /** The function that writes a compact vector after the full column was dropped. */
   readonly writeVector: string;
+  /** The function that says whether a role may change a row, for policies of compact vectors without full ones. */
+  readonly mayWrite: string;
   readonly onWrite: string;
   readonly onTruncate: string;
   readonly writeTrigger: string;
@@ -124,6 +126,7 @@ export function objectsOf({ schema, table, column, fingerprint, symmetric }: Nam
     indexName: `compact_${end}_hnsw`,
     syncRow: inSchema(`sync_row_${end}`),
     writeVector: inSchema(`write_vector_${end}`),
+    mayWrite: inSchema(`may_write_${end}`),
     onWrite: inSchema(`on_write_${end}`),
     onTruncate: inSchema(`on_truncate_${end}`),
     // Triggers of one event fire in the order of their names: after those of the table's owner.

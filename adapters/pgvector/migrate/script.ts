@@ -106,6 +106,15 @@ const sha256 = (text: string): string =>
 const bodyDigest = (signature: string): string =>
   `(select ${sha256('p.prosrc')} from pg_catalog.pg_proc p where p.oid = pg_catalog.to_regprocedure(${signature}))`;
 
+/** Refuses to take back what needs full vectors that were deleted, and prints what builds the dropped indexes again. */
+const NO_WAY_BACK = `if made ->> 'isFullColumnDropped' = 'true' then
+    raise exception 'the full vectors were deleted, so there is no way back: nothing was changed';
+  end if;
+  if pg_catalog.jsonb_array_length(made -> 'droppedIndexes') > 0 then
+    raise notice 'indexes of the full vectors were dropped; this builds them again: %',
+      (select pg_catalog.string_agg(d.statement, '; ') from pg_catalog.jsonb_array_elements_text(made -> 'droppedIndexes') d(statement));
+  end if;`;
+
 /** Takes the cut-over of a migration out of its state. */
 const backInState = (facts: MigrationFacts): string =>
   `update "tldr"."migration" set phase = 'ready', cut_over = null, updated_at = pg_catalog.now() where ${rowOf(facts)};`;
@@ -164,6 +173,7 @@ begin
   if ${bodyDigest("made ->> 'name'")} is distinct from made ->> 'digest' then
     raise exception '% was changed or dropped since the cut-over: nothing was changed', made ->> 'name';
   end if;
+  ${NO_WAY_BACK}
   ${backInState(facts)}
   -- The names in the function's body are those that its owner wrote.
   perform pg_catalog.set_config('search_path', path, true);
@@ -321,6 +331,7 @@ begin
     ${alterRole(role)}
     ${pathStatements("(made ->> 'pathBefore')")}
   end if;
+  ${NO_WAY_BACK}
   ${removed.map((statement) => `${statement};`).join('\n  ')}
   ${backInState(facts)}
   perform pg_catalog.set_config('search_path', path_now, true);

@@ -97,7 +97,7 @@ const ALLOWED_TYPES: Readonly<Record<string, readonly string[]>> = {
 /** Returns what keeps triggers or a comparison from working, so that it is said in words. */
 export async function problemsOf(
   query: SessionQuery,
-  { facts, cutOver }: StoredMigration,
+  { facts, cutOver, tableOid }: StoredMigration,
 ): Promise<readonly string[]> {
   const { base, onWrite } = objectsOf(facts);
   const rows = await query(
@@ -106,10 +106,16 @@ export async function problemsOf(
      where a.attrelid = pg_catalog.to_regclass($1) and a.attnum > 0 and not a.attisdropped`,
     [base],
   );
-  const columns =
-    cutOver?.isFullColumnDropped === true
-      ? facts.key
-      : [...facts.key, { name: facts.column, type: facts.columnType }];
+  const isDropped = cutOver?.isFullColumnDropped === true;
+  if (isDropped && (await hasFullColumn(query, facts)))
+    return [
+      `${base} has the column ${quoted(facts.column)} again, which its searches do not use: abort the migration, and start it again`,
+    ];
+  if (isDropped && (await tableOidOf(query, facts)) !== tableOid && !(await hasWriteTrigger(query, facts)))
+    return [
+      `${base} has no trigger of its migration, so it is another table than the one whose full vectors were dropped, or was restored without it: give the former table its name back, or restore the table together with the schema tldr`,
+    ];
+  const columns = isDropped ? facts.key : [...facts.key, { name: facts.column, type: facts.columnType }];
   const changed = columns.flatMap(({ name, type }): string[] => {
     const found = rows.find((row) => textIn(row, 'name') === name);
     if (found === undefined)
@@ -151,6 +157,24 @@ export async function problemsOf(
         ]
       : []),
   ];
+}
+
+/** Returns whether the base table has the column of the full vectors. */
+export async function hasFullColumn(query: SessionQuery, facts: MigrationFacts): Promise<boolean> {
+  const rows = await query(
+    `select from pg_catalog.pg_attribute where attrelid = pg_catalog.to_regclass($1) and attname::pg_catalog.text = $2 and not attisdropped`,
+    [objectsOf(facts).base, facts.column],
+  );
+  return rows.length > 0;
+}
+
+async function hasWriteTrigger(query: SessionQuery, facts: MigrationFacts): Promise<boolean> {
+  const { base, writeTrigger } = objectsOf(facts);
+  const rows = await query(
+    `select from pg_catalog.pg_trigger where tgrelid = pg_catalog.to_regclass($1) and pg_catalog.format('"%s"', pg_catalog.replace(tgname::pg_catalog.text, '"', '""')) = $2`,
+    [base, writeTrigger],
+  );
+  return rows.length > 0;
 }
 
 async function estimatedRows(query: SessionQuery, oid: string): Promise<number | null> {

@@ -14,12 +14,12 @@ import type { Connections } from '../connect/connections.js';
 import { dropBaseIndex, lackingIndexes, leftBaseIndex } from './base-index.js';
 import { buildCompactIndex, wantedIndex } from './build-index.js';
 import { compareProjections } from './compare-projections.js';
-import { compareAll, compareKeys, compareSample, removeOrphans } from './compare.js';
+import { compareAll, compareKeys, compareSample } from './compare.js';
 import { fillRange, rangeEnd, repairRange } from './fill.js';
 import { lackingTriggers, partitionTrigger, partitionsWithoutTrigger } from './install.js';
 import { objectsOf, type MigrationFacts } from './objects.js';
 import { sqlStateOf, type SessionQuery, type Session } from '../connect/session.js';
-import { shownState, tableOidOf } from './shown-state.js';
+import { hasFullColumn, shownState, tableOidOf } from './shown-state.js';
 import {
   LOCK_SHARED,
   changeState,
@@ -217,8 +217,8 @@ export class PgvectorInPlaceWork implements InPlaceWork {
     const { phase, cutOver } = await this.#stored(query, { isLocked: true });
     if (verified.lines.length > 0) {
       const isFilled = !['installing', 'filling', 'repairing', 'indexing'].includes(phase);
-      const isRepairable = isFilled && cutOver?.isFullColumnDropped !== true;
-      await changeState(query, this.#facts, { verified, ...(isRepairable ? this.#repair : {}) });
+      const repair = cutOver?.isFullColumnDropped === true ? ({ phase: 'complete' } as const) : this.#repair;
+      await changeState(query, this.#facts, { verified, ...(isFilled ? repair : {}) });
       return;
     }
     if (isSample) return;
@@ -234,9 +234,7 @@ export class PgvectorInPlaceWork implements InPlaceWork {
 
   async beginRepair(): Promise<void> {
     await this.#installTriggers();
-    if (!(await this.#isColumnDropped())) return this.#change(this.#repair);
-    await this.#locking((query) => removeOrphans(query, this.#facts));
-    await this.#change({ phase: 'indexing' });
+    await this.#change((await this.#isColumnDropped()) ? { phase: 'indexing' } : this.#repair);
   }
 
   #isColumnDropped(): Promise<boolean> {
@@ -339,7 +337,7 @@ export class PgvectorInPlaceWork implements InPlaceWork {
       if (stored?.facts.fingerprint !== this.#facts.fingerprint) return;
       // Another process may have cut over while this one waited for the lock of the migration.
       const { cutOver } = stored;
-      const isLeft = (await tableOidOf(query, this.#facts)) === null && cutOver?.isFullColumnDropped === true;
+      const isLeft = cutOver?.isFullColumnDropped === true && (await this.#isOfNoUse(query));
       if (!isLeft) checkFullColumn(this.#facts, cutOver);
       if (cutOver !== null && cutOver.form !== 'none' && !isLeft)
         throw new TldrError('INVALID_ARGUMENT', `${cutOver.name} uses the compact vectors`, {
@@ -347,6 +345,11 @@ export class PgvectorInPlaceWork implements InPlaceWork {
         });
       await query((await removeStatements(query, this.#facts)).join('; '));
     });
+  }
+
+  /** Whether compact vectors without their full column are not the only ones left: no table, or its column again. */
+  async #isOfNoUse(query: SessionQuery): Promise<boolean> {
+    return (await tableOidOf(query, this.#facts)) === null || hasFullColumn(query, this.#facts);
   }
 
   release(): Promise<void> {

@@ -53,11 +53,10 @@ export async function resumeInPlace(
   const work = await store.inPlace.resume(name, options);
   const before = async (): Promise<void> => {
     await work.setPaused(false);
-    const { warnings, problems, phase, verified } = await work.state();
+    const { warnings, problems, phase } = await work.state();
     if (problems.length > 0) throw new TldrError('MISMATCH', problems.join('; '));
     const isInUse = phase === 'ready' || phase === 'cut-over' || phase === 'complete';
-    const differs = verified !== null && verified.lines.length > 0;
-    if (isInUse && (warnings.length > 0 || differs)) await work.beginRepair();
+    if (isInUse && warnings.length > 0) await work.beginRepair();
   };
   return finished(store, work, { ...options, before });
 }
@@ -124,6 +123,9 @@ async function runPhases(
       case 'verifying':
         verified = await work.verify(options);
         if (state.layout === 'index-only' && verified.differing > 0) throw projectedDifferently(verified);
+        // Nothing can be written again without full vectors.
+        if (state.cutOver?.isFullColumnDropped === true && verified.lines.length > 0)
+          throw new TldrError('VERIFY_FAILED', verified.lines.join('; '), { result: verified });
         if (verified.lines.length > 0 && failures++ === REPAIRS_MAX) throw stillDiffering(verified);
         break;
       case 'ready':

@@ -168,11 +168,14 @@ export function runCompleteTable(table: string, flags: CompleteTableFlags): Prom
     const change = await working(command, flags, (work) =>
       work.complete(completion, { signal, log, onProgress }),
     );
-    run.say(
-      layout === 'side'
-        ? 'complete: triggers keep the compact vectors up to date from now on'
-        : 'complete: PostgreSQL keeps the index of compact vectors up to date',
-    );
+    if (dropFullColumn !== undefined)
+      run.say('complete: triggers keep the compact vectors with their rows from now on');
+    else
+      run.say(
+        layout === 'side'
+          ? 'complete: triggers keep the compact vectors up to date from now on'
+          : 'complete: PostgreSQL keeps the index of compact vectors up to date',
+      );
     await changed(command, flags, change);
   });
 }
@@ -201,6 +204,8 @@ export function runAbortTable(table: string, flags: ExecuteTableFlags): Promise<
     await store.inPlace.pause(name, 0);
     const { signal, log } = run;
     await working(command, flags, (work) => work.remove({ signal, log }));
+    if (isLeft && cutOver.name !== '')
+      run.say(`${cutOver.name} searched them, and fails from now on: drop or replace it`);
     run.say('given up');
     run.next([nextCommand(flags, { command: ['inspect'], names: [table], flags: [] })]);
     run.result({ dryRun: false, collection });
