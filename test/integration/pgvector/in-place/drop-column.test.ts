@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect } from '@jest/globals';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -193,10 +193,105 @@ describe('a completion that drops the full vectors', () => {
 
     expect((await succeeded('verify', 'gone')).stdout).toContain('every one of 60 compact vectors');
     await server.sql(`insert into ${side} select 999, z from ${side} where k1 = 1`);
-    await refused('1 compact vectors without a row', 'verify', 'gone');
+    const found = await migrate('verify', 'gone');
+    expect({ code: found.code, stderr: found.stderr }).toMatchObject({
+      code: 10,
+      stderr: expect.stringContaining('1 compact vectors without a row') as unknown,
+    });
+    // Nobody else has this vector, so nothing removes it unasked.
     await succeeded('resume', 'gone', '--yes');
+    expect(await server.sql(`select k1 from ${side} where k1 = 999`)).toEqual([
+      { k1: expect.anything() as unknown },
+    ]);
+    const statement = /remove the vectors by: (delete [^;]+);/.exec(found.stdout)?.[1];
+    await server.sql(String(statement));
     await succeeded('verify', 'gone');
     expect(await server.sql(`select * from ${side} order by 1`)).toEqual(before);
+    await server.sql(`insert into ${side} select 999, z from ${side} where k1 = 1`);
+    await server.sql(`insert into gone values (999, 'not the row of that vector')`);
+    expect(await server.sql(`select from ${side} where k1 = 999`)).toEqual([]);
+    await server.sql(
+      `insert into ${side} select 998, z from ${side} where k1 = 1; update gone set id = 998 where id = 2`,
+    );
+    expect(
+      await server.sql(`select (select z from ${side} where k1 = 998)::text = $1 as same`, [
+        String(before.find((one) => String(one['k1']) === '2')?.['z']),
+      ]),
+    ).toEqual([{ same: true }]);
+  });
+
+  postgresTest('survives another table under its name, and a lost index or trigger', async () => {
+    const { side } = await droppedTable('swap');
+    const before = await server.sql(`select * from ${side} order by 1`);
+    await server.sql('alter table swap rename to swap_old; create table swap (like swap_old including all)');
+    expect((await succeeded('status', 'swap')).stdout).toContain('another table than the one');
+    await refused('another table than the one', 'resume', 'swap', '--yes');
+    await refused('another table than the one', 'verify', 'swap');
+    expect(await server.sql(`select * from ${side} order by 1`)).toEqual(before);
+    await server.sql('drop table swap; alter table swap_old rename to swap');
+    await server.sql(`drop index ${side}_hnsw; alter table swap disable trigger user`);
+    await succeeded('resume', 'swap', '--yes');
+    expect((await succeeded('status', 'swap', '--json')).json()).toMatchObject({
+      phase: 'complete',
+      warnings: [],
+      problems: [],
+    });
+    expect(await server.sql(`select * from ${side} order by 1`)).toEqual(before);
+  });
+
+  postgresTest('ends when its column is back, and begins again', async () => {
+    const { side } = await droppedTable('back');
+    await server.sql(`alter table back add embedding vector(${DIM})`);
+    await server.sql(`update back set embedding = '${vectorText(new Rng(5))}'`);
+    await refused('start it again', 'start', 'back', '--encoder', 'enc.onnx', '--yes');
+    expect((await succeeded('status', 'back')).stdout).toContain('again, which its searches do not use');
+    const { stdout } = await succeeded('abort', 'back', '--execute');
+    expect(stdout).toContain('fails from now on: drop or replace it');
+    expect(await server.sql(`select from pg_class where oid = to_regclass($1)`, [side])).toEqual([]);
+    await succeeded('start', 'back', '--encoder', 'enc.onnx', '--yes');
+  });
+
+  postgresTest('keeps the files that undo a cut-over from losing the last vectors', async () => {
+    await makeDocuments(server, 'filed', { rows: 30 });
+    const database = { cwd, env: { DATABASE_URL: server.url } };
+    const made = await runCli(
+      [
+        'sql',
+        'filed',
+        '--encoder',
+        'enc.onnx',
+        '--steps',
+        'filed',
+        '--form',
+        'function',
+        '--function',
+        'find_filed',
+      ],
+      database,
+    );
+    expect(made.code).toBe(0);
+    const run = async (folder: string): Promise<void> => {
+      for (const name of (await readdir(folder)).filter((one) => one.endsWith('.sql')).sort())
+        await server.sql(await readFile(join(folder, name), 'utf8'));
+    };
+    await run(join(cwd, 'filed'));
+    await succeeded('complete', ...dropped('filed'));
+    const side = await sideOf(server, 'filed');
+    await expect(run(join(cwd, 'filed', 'undo'))).rejects.toThrow('there is no way back');
+    await refused('there is no way back', 'abort', 'filed', '--execute');
+    expect(await server.sql(`select count(*)::int as n from ${side}`)).toEqual([{ n: 30 }]);
+  });
+
+  postgresTest('lets clients search by their own query', async () => {
+    await makeDocuments(server, 'plain');
+    await startTable(server.url, 'plain', ENCODER);
+    await succeeded('cutover', 'plain', '--form', 'none', '--execute');
+    const [{ v } = {}] = await server.sql('select embedding::text as v from plain where id = 11');
+    const { stdout } = await succeeded('complete', 'plain', '--drop-full-column');
+    await succeeded('complete', ...dropped('plain'));
+    const query = /^ *(select \(first[\s\S]*?limit 10)\n(?! *\) first)/m.exec(stdout)?.[1] ?? '';
+    const [nearest] = await server.sql(query.replaceAll('$1', `'${String(v)}'::vector`));
+    expect(nearest).toMatchObject({ id: 11, content: 'text 11' });
   });
 
   postgresTest('lets what is left be removed when the table is gone', async () => {
@@ -321,6 +416,21 @@ describe('what is in the way of dropping the full vectors', () => {
     await staysWhole('swapped', 'deferrable');
   });
 
+  postgresTest('may be a subscription, a publication, or a column of any length', async () => {
+    await makeDocuments(server, 'sent');
+    await startTable(server.url, 'sent', ENCODER);
+    await succeeded('cutover', 'sent', '--form', 'none', '--execute');
+    await server.sql(`create publication own_sent for table sent, ${await sideOf(server, 'sent')}`);
+    await staysWhole('sent', 'the publication own_sent');
+    await server.sql('drop publication own_sent');
+
+    await makeDocuments(server, 'loose', { type: 'vector' });
+    await server.sql(`insert into loose values (99, 'short', '{}', '[1,2,3]')`);
+    await startTable(server.url, 'loose', ENCODER);
+    await succeeded('cutover', 'loose', '--form', 'none', '--execute');
+    await staysWhole('loose', 'the column has no length');
+  });
+
   postgresTest('may be the search function', async () => {
     await makeDocuments(server, 'returned');
     await server.sql(
@@ -366,7 +476,7 @@ describe('what is in the way of dropping the full vectors', () => {
     });
     expect({ code, stderr }).toMatchObject({
       code: 6,
-      stderr: expect.stringContaining('who owns "public"."owned"') as unknown,
+      stderr: expect.stringContaining('only the owner of "public"."owned"') as unknown,
     });
     expect(await hasColumn('owned')).toBe(true);
   });
@@ -391,6 +501,16 @@ describe('what is in the way of dropping the full vectors', () => {
     await expect(asRole(server, 'drop_tenant', `select ${String(write)}(5, '${text}')`)).rejects.toThrow(
       'no row has this key',
     );
+    await server.sql(
+      `drop policy own on secured; create policy seen on secured for select to drop_tenant using (true);
+       create policy changed on secured for update to drop_tenant using (id % 2 = 0)`,
+    );
+    const deletion = `with d as (delete from ${side} where k1 in (8, 9) returning 1) select count(*)::int as n from d`;
+    expect(await asRole(server, 'drop_tenant', deletion)).toEqual([{ n: 1 }]);
+    expect(await server.sql(`select k1::int as k from ${side} where k1 in (8, 9)`)).toEqual([{ k: 9 }]);
+    await expect(
+      asRole(server, 'drop_tenant', `insert into ${side} select 5000, z from ${side} limit 1`),
+    ).rejects.toThrow('row-level security');
     await expect(
       asRole(
         server,
