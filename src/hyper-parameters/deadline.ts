@@ -6,6 +6,9 @@ export const DEADLINE = {
   startSeconds: 0.5,
   // A training that would have fewer steps than this is left out.
   stepsMin: 10,
+  // Until steps were timed, no training is left out for a speed below this part of the nominal one: the load of other
+  // programs can make one measurement many times too slow. Chosen.
+  guessedSlownessMax: 8,
   // All that is not training may take this part of the budget; otherwise fewer rows are used.
   preparationShareMax: 1 / 2,
   // Worker threads that are started one after the other beside the trainings.
@@ -20,9 +23,12 @@ export const DEADLINE = {
   rowsMin: 1_500,
   // Each reduction keeps this part of the rows.
   rowsFactor: Math.SQRT1_2,
-  // Rows and columns of the product that measures it.
-  measuredRows: 4_096,
-  measuredColumns: 256,
+  // Columns of the product that measures the speed, and its time at the nominal speed. A shorter one tells nothing on
+  // a busy machine.
+  measuredColumns: 1_024,
+  measuredSeconds: 0.1,
+  // Scores of all candidates keep at most this part of what is left before the trainings. Chosen.
+  scoresShareMax: 1 / 4,
   // Part of the budget that is kept for the report and the file.
   endShare: 0.02,
   // The second fit is left out if it could have less than this part of its steps.

@@ -59,7 +59,8 @@ interface LearnedRun {
 /**
  * Runs the planned trainings one after the other on the same neighbour graph and the same prepared sample; x
  * lies in shared memory. If a training diverges, it is skipped with a warning, and trainings that should
- * start from its result start from PCA. If the deadline leaves no time for a training, it is left out.
+ * start from its result start from PCA. If the deadline leaves no time for a training, it is tried again after the
+ * others, in the time that is left then, and otherwise left out.
  * @throws INVALID_DATA when a training diverges that the user asked for
  */
 export async function fitLearned(x: Matrix, run: LearnedRun): Promise<LearnedFits> {
@@ -72,19 +73,21 @@ export async function fitLearned(x: Matrix, run: LearnedRun): Promise<LearnedFit
   if (material === null)
     return { learned: [], states, leftOut: plans.map(({ name }) => name), finished: true };
   const { points, withQueries } = material;
-  const [learned, leftOut]: [Learned[], string[]] = [[], []];
+  const learned: Learned[] = [];
+  const leftOut = new Set<string>();
   const distance = geometry.fitDistance;
   const warm = options.from === undefined ? null : warmStartOf(options.from);
   const { shift } = points.prepared;
   const starts = { learned, axes, dim, distance, weights, warm, directions: directions.forTraining, shift };
-  for (const [i, plan] of plans.entries()) {
+  for (const { plan, later } of inTurn(plans, leftOut)) {
     const settings = resolveSettings(plan.settings);
     const resume = states.get(plan.name);
-    const limit = resume === undefined ? limitOf(plan, plans.slice(i + 1), run) : undefined;
+    const limit = resume === undefined ? limitOf(plan, later, run) : undefined;
     if (limit === null) {
-      leftOut.push(plan.name);
+      leftOut.add(plan.name);
       continue;
     }
+    leftOut.delete(plan.name);
     const startedAtMs = performance.now();
     const { init, ...initial } = await startOf(plan, starts);
     const { prepared, graph } = plan.queries === true ? expectDefined(withQueries, 'the queries') : points;
@@ -117,14 +120,26 @@ export async function fitLearned(x: Matrix, run: LearnedRun): Promise<LearnedFit
     const { result, apartSeconds } = trained;
     states.set(plan.name, result.state);
     await options.onState?.(states);
-    if (!result.finished) return { learned, states, leftOut, finished: false };
+    if (!result.finished) return { learned, states, leftOut: [...leftOut], finished: false };
     learned.push({ plan: { ...plan, init }, loss: settings.loss, result });
     const { totalSteps: steps, secondsPerStep } = result;
     sayStopped(plan, result, options);
     const seconds = secondsSince(startedAtMs) - apartSeconds;
     if (resume === undefined) deadline.trained(plan.timed, { steps, secondsPerStep, seconds });
   }
-  return { learned, states, leftOut, finished: true };
+  return { learned, states, leftOut: [...leftOut], finished: true };
+}
+
+/** All trainings, each with those after it; then those that were left out so far, the longest one first. */
+function* inTurn(
+  plans: readonly TrainingSchedule[],
+  leftOut: ReadonlySet<string>,
+): Generator<{ readonly plan: TrainingSchedule; readonly later: readonly TrainingSchedule[] }> {
+  for (const [i, plan] of plans.entries()) yield { plan, later: plans.slice(i + 1) };
+  const again = plans.flatMap((plan) =>
+    plan.timed !== undefined && leftOut.has(plan.name) ? [{ plan, share: plan.timed.share }] : [],
+  );
+  for (const { plan } of again.sort((a, b) => b.share - a.share)) yield { plan, later: [] };
 }
 
 const secondsSince = (startedAtMs: number): number => (performance.now() - startedAtMs) / 1000;

@@ -111,14 +111,15 @@ function secondsNeeded(first: FirstFit): number {
 function keepTimeOfTheEnd(deadline: Deadline): void {
   if (!deadline.isSet) return;
   deadline.secondFit = { training: 0, graph: 0 };
-  deadline.afterwards = DEADLINE.endShare * deadline.budgetSeconds + 2 * deadline.took('scores');
+  deadline.afterwards = DEADLINE.endShare * deadline.budgetSeconds;
+  deadline.scores = { count: 2, secondsMax: Number.POSITIVE_INFINITY };
 }
 
 /** Whether so many seconds are left before the deadline; asked for no longer once a second fit has begun. */
 function hasTime(first: FirstFit, neededSeconds: number): boolean {
   const { deadline, options } = first;
   if (!deadline.isSet || options.refit === false || isGoingOn(first)) return true;
-  return neededSeconds < deadline.leftSeconds - deadline.afterwards;
+  return neededSeconds < deadline.leftSeconds - deadline.keptSeconds;
 }
 
 /** Whether an interrupted run began the second fit. */

@@ -1,14 +1,19 @@
 import type { CleanSample } from '../core/clean-and-split-sample.js';
+import { expectDefined } from '../core/errors.js';
 import type { Matrix } from '../core/matrix.js';
-import { THREADS } from '../core/run-options.js';
+import { THREADS, type RunOptions } from '../core/run-options.js';
 import { REFIT, SPLIT } from '../hyper-parameters/choice-of-candidate.js';
 import { DEADLINE } from '../hyper-parameters/deadline.js';
 import { Deadline } from '../train/deadline.js';
 import { measureSpeed, rowsInTime, withFewerRows } from '../train/fewer-rows.js';
+import type { Candidate } from './candidate.js';
+import { CLOSED_FORMS } from './fit-closed-forms.js';
+import type { Judgement } from './score-candidates.js';
 import type { SplitSample } from './split-sample.js';
 import { isExplicit, type TrainEncoderOptions } from './train-encoder-options.js';
 import type { TrainReport } from './train-report.js';
 import { preparationSeconds } from './training-schedules.js';
+import { PREVIOUS } from './warm-start.js';
 
 /** The deadline of a run; none if the seed, or settings of the caller's own, decide how long trainings are. */
 export function deadlineOf({ resume, ...options }: TrainEncoderOptions): Deadline {
@@ -81,7 +86,10 @@ export function keepTime(
   if (!deadline.isSet) return;
   // With codes, candidates are scored with and without rotations.
   const scores = candidates * (storedAs === undefined ? 1 : 2);
-  deadline.afterwards = DEADLINE.endShare * deadline.budgetSeconds + scores * deadline.took('scores');
+  deadline.afterwards = DEADLINE.endShare * deadline.budgetSeconds;
+  // A first score can take many times as long as the later ones. It must not take the trainings' time from them.
+  const secondsMax = DEADLINE.scoresShareMax * Math.max(0, deadline.leftSeconds);
+  deadline.scores = { count: scores, secondsMax };
   if (refit === false || sample === null) return;
   // The second fit to more queries has the rows, and so the graph, of the first one.
   const graph = sample.joined === undefined ? (sample.x.rows / train.rows) ** 2 : 0;
@@ -99,4 +107,63 @@ export function timeReport(deadline: Deadline, leftOut: readonly string[]): Trai
   if (!deadline.isSet) return null;
   const { budgetSeconds, tookSeconds: seconds, sampleRows } = deadline;
   return { budgetSeconds, seconds, leftOut, sampleRows };
+}
+
+/** The candidates that were scored, in their order, and the names of those that no time was left for. */
+export interface ScoredInTime {
+  readonly judgement: Judgement;
+  readonly unscored: readonly string[];
+}
+
+/** The learned candidate that finds most in most sets. */
+const BEST = 'neighbourhood-kl-residual';
+
+/**
+ * Scores all candidates. If the deadline may leave too little time for that, it scores those first that may have to be
+ * shipped, and learns from them how many of the others there is time for: learned candidates before closed forms.
+ */
+export async function scoreInTime(
+  candidates: readonly Candidate[],
+  run: {
+    readonly score: (candidates: readonly Candidate[]) => Promise<Judgement>;
+    /** Name of the candidate that the user wants. */
+    readonly ship: string;
+    readonly deadline: Deadline;
+  } & Pick<RunOptions, 'log'>,
+): Promise<ScoredInTime> {
+  const { score, ship, deadline, log } = run;
+  const left = (): number => deadline.leftSeconds - DEADLINE.endShare * deadline.budgetSeconds;
+  const { count } = deadline.scores;
+  if (!deadline.isSet || count * deadline.took('scores') <= left())
+    return { judgement: await score(candidates), unscored: [] };
+  const isFirst = ({ name }: Candidate): boolean => [ship, PREVIOUS, 'pca-uncentred', BEST].includes(name);
+  const first = candidates.filter(isFirst);
+  const before = deadline.leftSeconds;
+  const judgements = [await score(first)];
+  const seconds = (before - deadline.leftSeconds) / first.length;
+  const others = candidates.filter((candidate) => !isFirst(candidate));
+  const isClosed = ({ name }: Candidate): boolean => CLOSED_FORMS.some((closed) => closed === name);
+  const ordered = [...others.filter((candidate) => !isClosed(candidate)), ...others.filter(isClosed)];
+  const affordable = ordered.slice(0, Math.max(0, Math.floor(left() / seconds)));
+  if (affordable.length > 0) judgements.push(await score(affordable));
+  const unscored = ordered.slice(affordable.length).map(({ name }) => name);
+  if (unscored.length > 0) log?.('info', `no time is left to score ${unscored.join(' and ')}`);
+  return { judgement: inOrder(candidates, judgements), unscored };
+}
+
+/** All scores in the order of the candidates. */
+function inOrder(candidates: readonly Candidate[], judgements: readonly Judgement[]): Judgement {
+  const all = judgements.flatMap(({ selection, confirmation }) =>
+    selection.map((selected, i) => ({
+      selected,
+      confirmed: expectDefined(confirmation[i], 'the confirmation of a score'),
+    })),
+  );
+  const sorted = candidates.flatMap(({ name }) =>
+    all.filter(({ selected }) => selected.candidate.name === name),
+  );
+  return {
+    selection: sorted.map(({ selected }) => selected),
+    confirmation: sorted.map(({ confirmed }) => confirmed),
+  };
 }

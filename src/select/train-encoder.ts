@@ -43,7 +43,7 @@ import {
   isExplicit,
   type TrainEncoderOptions,
 } from './train-encoder-options.js';
-import { deadlineOf, keepTime, sampleInTime, sayLeftOut, timeReport } from './time-budget.js';
+import { deadlineOf, keepTime, sampleInTime, sayLeftOut, scoreInTime, timeReport } from './time-budget.js';
 import { checkTrainMemory } from './train-memory.js';
 import { refitWinner } from './refit.js';
 import { measureBy } from './until-flat.js';
@@ -119,7 +119,7 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
     compactDistance,
     joined: split.joined,
     isAsked: ({ name }) => isExplicit(options) || name === ship,
-    measure: measureBy(benchmarks, { ...judgeOptions, compactDistance }),
+    measure: measureBy(benchmarks, { ...judgeOptions, compactDistance, deadline }),
     deadline,
     options: { ...options, seed },
   });
@@ -128,7 +128,7 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
   const trained = learned.map((one) => learnedCandidate(one, { geometry, compactDistance }));
   const fitted = [...(await withBlends(train, trained, { ...options, blends })), ...others];
   checkShip(ship, namesOf(fitted));
-  const judgement = await judgeFitted(benchmarks, fitted, judgeOptions);
+  const { unscored, ...judgement } = await judgeFitted(benchmarks, fitted, { ...judgeOptions, deadline });
   const { judged, confirmed, winner } = judgement;
   const first = { winner, learned, states, closed, geometry, compactDistance, deadline };
   const refitted = await refitWinner(split.refit, { ...first, options: { ...options, seed } });
@@ -144,7 +144,7 @@ export async function trainEncoder(x: Matrix, options: TrainEncoderOptions): Pro
     learned,
     inputDim: x.cols,
     trainRows: train.rows,
-    time: timeReport(deadline, leftOut),
+    time: timeReport(deadline, [...leftOut, ...unscored]),
     fitQueries: split.fitQueries?.rows ?? 0,
     facts: split.facts,
     previous: oldAndNew(from, plans[0]?.name, { ...split, judged, confirmed, asked: options.queries }),
@@ -195,9 +195,16 @@ async function fullVectors(
 async function judgeFitted(
   benchmarks: Benchmarks,
   fitted: readonly Candidate[],
-  { ship, ...options }: ScoreOptions & { readonly ship: string },
-): Promise<Pick<ReportParts, 'judged' | 'confirmed' | 'winner' | 'stored'>> {
-  const scored = await scoreStored(benchmarks, fitted, options);
+  { ship, deadline, ...options }: ScoreOptions & { readonly ship: string; readonly deadline: Deadline },
+): Promise<
+  Pick<ReportParts, 'judged' | 'confirmed' | 'winner' | 'stored'> & { readonly unscored: readonly string[] }
+> {
+  const { judgement: scored, unscored } = await scoreInTime(fitted, {
+    score: (candidates) => scoreStored(benchmarks, candidates, options),
+    ship,
+    deadline,
+    log: options.log,
+  });
   const judged = scored.selection;
   const chosen = choose(
     ship === 'best'
@@ -210,7 +217,7 @@ async function judgeFitted(
     { judgement: scored, winner: chosen, fitted },
     options,
   );
-  return { judged: judgement.selection, confirmed: judgement.confirmation, winner, stored };
+  return { judged: judgement.selection, confirmed: judgement.confirmation, winner, stored, unscored };
 }
 
 const namesOf = (named: readonly { readonly name: string }[]): readonly string[] =>

@@ -11,16 +11,21 @@ import { pairedInterval, scoreCandidates, type Benchmarks, type ScoreOptions } f
 /** Measures a network on the queries that choose a candidate: one value for each, larger is better. */
 export type Measure = (network: EncoderNetwork) => Promise<Float64Array>;
 
-/** Returns how networks are measured while they are trained: searched by this distance, as float32. */
+/**
+ * Returns how networks are measured while they are trained: searched by this distance, as float32. The deadline learns
+ * from each measurement how long a score takes now.
+ */
 export function measureBy(
   { benchmark }: Benchmarks,
-  options: ScoreOptions & { readonly compactDistance: Distance },
+  options: ScoreOptions & { readonly compactDistance: Distance; readonly deadline: Deadline },
 ): Measure {
-  const { compactDistance, ...others } = options;
+  const { compactDistance, deadline, ...others } = options;
   const scoring = { ...others, storedAs: undefined, onProgress: undefined };
   return async (network) => {
     const candidate = { name: '', network, distances: [compactDistance], hyperParameters: {}, seconds: 0 };
-    const { selection } = await scoreCandidates({ benchmark, unseen: null }, [candidate], scoring);
+    const { selection } = await deadline.measure('scores', () =>
+      scoreCandidates({ benchmark, unseen: null }, [candidate], scoring),
+    );
     return expectDefined(selection[0], 'the measured network').scores;
   };
 }

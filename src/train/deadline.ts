@@ -25,10 +25,14 @@ export class Deadline {
   private readonly seconds = new Map<Part, number>();
   private startSeconds: number = DEADLINE.startSeconds;
   private longestSeconds = 0;
+  /** Whether the speed is that of steps, and not of a short product before them. */
+  private knowsSteps = false;
   /** How many times slower than the nominal speed this machine is. */
   slowness = 1;
-  /** Time that is kept for choosing a candidate and for the report, in seconds. */
+  /** Time that is kept for the report, in seconds. */
   afterwards = 0;
+  /** Scores that are still needed, and the most time that is kept for them, in seconds. */
+  scores = { count: 0, secondsMax: 0 };
   /** Time of a second fit: as shares of the longest training's and of the neighbour graph's. */
   secondFit = { training: 0, graph: 0 };
   /** Rows of the sample that fits into the time. */
@@ -58,6 +62,12 @@ export class Deadline {
     return this.budgetSeconds - this.spentSeconds - this.tookSeconds;
   }
 
+  /** Seconds that are kept for choosing a candidate, at the speed of the latest score, and for the report. */
+  get keptSeconds(): number {
+    const { count, secondsMax } = this.scores;
+    return this.afterwards + Math.min(secondsMax, count * this.took('scores'));
+  }
+
   /** Does a part of the work, and keeps how long it took. */
   async measure<T>(part: Part, work: () => Promise<T>): Promise<T> {
     const startedAtMs = this.nowMs();
@@ -74,7 +84,8 @@ export class Deadline {
   /** Returns the time of the next training in seconds, or null if too little is left for it. */
   secondsFor(next: TimedTraining, later: readonly TimedTraining[]): number | null {
     const seconds = this.shareOf(next, later);
-    return seconds < next.stepsMin * next.stepSeconds * this.slowness ? null : seconds;
+    const slowness = this.knowsSteps ? this.slowness : Math.min(this.slowness, DEADLINE.guessedSlownessMax);
+    return seconds <= 0 || seconds < next.stepsMin * next.stepSeconds * slowness ? null : seconds;
   }
 
   /** Returns the least time in which a training that must not be left out can be done, in seconds. */
@@ -91,13 +102,14 @@ export class Deadline {
     this.longestSeconds = Math.max(this.longestSeconds, seconds);
     if (steps === 0 || training === undefined) return;
     this.slowness = secondsPerStep / training.stepSeconds;
+    this.knowsSteps = true;
     this.startSeconds = Math.max(0, seconds - steps * secondsPerStep);
   }
 
   /** A signal that fires when nothing is left for trainings; undefined without a deadline. */
   signalForTrainings(): AbortSignal | undefined {
     if (!this.isSet) return undefined;
-    const leftMs = Math.floor(1000 * (this.leftSeconds - this.afterwards));
+    const leftMs = Math.floor(1000 * (this.leftSeconds - this.keptSeconds));
     return AbortSignal.timeout(Math.min(TIMEOUT_MS_MAX, Math.max(0, leftMs)));
   }
 
@@ -105,7 +117,7 @@ export class Deadline {
     const shares = [next, ...later].map(({ share }) => share);
     const sum = shares.reduce((total, share) => total + share, 0);
     const { training, graph } = this.secondFit;
-    const free = this.leftSeconds - this.afterwards - graph * this.took('graph');
+    const free = this.leftSeconds - this.keptSeconds - graph * this.took('graph');
     const ofAll = Math.min(
       free - training * this.longestSeconds,
       free / (1 + (training * Math.max(...shares)) / sum),

@@ -20,8 +20,9 @@ export async function measureSpeed(
   x: Matrix,
   { threads = THREADS, ...run }: { readonly threads?: number | undefined } & Pick<RunOptions, 'signal'>,
 ): Promise<Speed> {
-  const columns = Math.min(x.cols, DEADLINE.measuredColumns);
-  const part = rowRange(x, 0, Math.min(x.rows, DEADLINE.measuredRows));
+  const columns = DEADLINE.measuredColumns;
+  const nominalPerRow = (2 * x.cols * columns) / (COST.flopsPerThread * threads);
+  const part = rowRange(x, 0, Math.min(x.rows, Math.ceil(DEADLINE.measuredSeconds / nominalPerRow)));
   const weight = matrix(
     x.cols,
     columns,
@@ -37,9 +38,12 @@ export async function measureSpeed(
     await projectNatively(network, rows, { threads, ...run });
     return (performance.now() - startedAtMs) / 1000;
   };
-  const startSeconds = await seconds(rowRange(x, 0, 1));
+  const one = rowRange(x, 0, 1);
+  const first = await seconds(one);
+  // The first start also loads the native library.
+  const startSeconds = Math.min(first, await seconds(one));
   const whole = await seconds(part);
-  const nominal = (2 * part.rows * x.cols * columns) / (COST.flopsPerThread * threads);
+  const nominal = part.rows * nominalPerRow;
   return { slowness: Math.max(0, whole - startSeconds) / nominal, startSeconds };
 }
 

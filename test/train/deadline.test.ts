@@ -59,6 +59,14 @@ describe('the time of a training', () => {
     expect(deadline.secondsAtLeast(optional, [residual])).toBeCloseTo(100 / 9);
   });
 
+  test('is not null for a speed that was only guessed', () => {
+    const { deadline } = deadlineOf(100);
+    deadline.slowness = 100;
+    expect(deadline.secondsFor(residual, [])).toBeCloseTo(99.5);
+    deadline.trained(linear, { steps: 10, secondsPerStep: 10, seconds: 0 });
+    expect(deadline.secondsFor(residual, [])).toBeNull();
+  });
+
   test('is null once the time is over, whatever the machine', () => {
     const { deadline, clock } = deadlineOf(10);
     clock.pass(11);
