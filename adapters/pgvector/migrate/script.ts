@@ -146,7 +146,7 @@ begin
   update "tldr"."migration" set phase = 'cut-over', cut_over = pg_catalog.jsonb_build_object('form', 'function', 'name', ${name},
     'undo', pg_catalog.jsonb_build_array(${isNew ? literal(undo) : 'present'}),
     'digest', ${bodyDigest(name)},
-    'pathBefore', null, 'droppedIndexes', '[]'::pg_catalog.jsonb) where ${rowOf(facts)} and phase = 'ready';
+    'pathBefore', null, 'droppedIndexes', '[]'::pg_catalog.jsonb, 'isFullColumnDropped', false) where ${rowOf(facts)} and phase = 'ready';
   if not found then
     raise exception 'the migration is not ready: nothing was replaced';
   end if;
@@ -297,7 +297,7 @@ begin
   ${alterRole(role)}
   ${pathStatements('path')}
   update "tldr"."migration" set phase = 'cut-over', updated_at = pg_catalog.now(), cut_over = pg_catalog.jsonb_build_object(
-    'form', 'operator', 'name', ${name}, 'digest', path, 'pathBefore', before, 'droppedIndexes', '[]'::pg_catalog.jsonb,
+    'form', 'operator', 'name', ${name}, 'digest', path, 'pathBefore', before, 'droppedIndexes', '[]'::pg_catalog.jsonb, 'isFullColumnDropped', false,
     'undo', case when before is null then pg_catalog.jsonb_build_array(alter_role || ' reset search_path')
       else pg_catalog.jsonb_build_array('select pg_catalog.set_config(''search_path'', ' || pg_catalog.quote_literal(before) || ', true)',
         alter_role || ' set search_path from current') end) where ${rowOf(facts)};
