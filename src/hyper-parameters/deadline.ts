@@ -11,6 +11,8 @@ export const DEADLINE = {
   guessedSlownessMax: 8,
   // All that is not training may take this part of the budget; otherwise fewer rows are used.
   preparationShareMax: 1 / 2,
+  // Starts of threads count as at most this part of that.
+  startsShareMax: 1 / 2,
   // Worker threads that are started one after the other beside the trainings.
   threadStarts: 36,
   // Searches of all held-out queries: of 8 closed forms by three distances, of the others by one.

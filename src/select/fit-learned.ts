@@ -79,10 +79,10 @@ export async function fitLearned(x: Matrix, run: LearnedRun): Promise<LearnedFit
   const warm = options.from === undefined ? null : warmStartOf(options.from);
   const { shift } = points.prepared;
   const starts = { learned, axes, dim, distance, weights, warm, directions: directions.forTraining, shift };
-  for (const { plan, later } of inTurn(plans, leftOut)) {
+  for (const { plan, later, isAgain } of inTurn(plans, leftOut)) {
     const settings = resolveSettings(plan.settings);
     const resume = states.get(plan.name);
-    const limit = resume === undefined ? limitOf(plan, later, run) : undefined;
+    const limit = resume === undefined ? limitOf(plan, { later, isAgain }, run) : undefined;
     if (limit === null) {
       leftOut.add(plan.name);
       continue;
@@ -130,16 +130,22 @@ export async function fitLearned(x: Matrix, run: LearnedRun): Promise<LearnedFit
   return { learned, states, leftOut: [...leftOut], finished: true };
 }
 
+interface Turn {
+  readonly later: readonly TrainingSchedule[];
+  /** Whether there was no time for it before. */
+  readonly isAgain: boolean;
+}
+
 /** All trainings, each with those after it; then those that were left out so far, the longest one first. */
 function* inTurn(
   plans: readonly TrainingSchedule[],
   leftOut: ReadonlySet<string>,
-): Generator<{ readonly plan: TrainingSchedule; readonly later: readonly TrainingSchedule[] }> {
-  for (const [i, plan] of plans.entries()) yield { plan, later: plans.slice(i + 1) };
+): Generator<Turn & { readonly plan: TrainingSchedule }> {
+  for (const [i, plan] of plans.entries()) yield { plan, later: plans.slice(i + 1), isAgain: false };
   const again = plans.flatMap((plan) =>
     plan.timed !== undefined && leftOut.has(plan.name) ? [{ plan, share: plan.timed.share }] : [],
   );
-  for (const { plan } of again.sort((a, b) => b.share - a.share)) yield { plan, later: [] };
+  for (const { plan } of again.sort((a, b) => b.share - a.share)) yield { plan, later: [], isAgain: true };
 }
 
 const secondsSince = (startedAtMs: number): number => (performance.now() - startedAtMs) / 1000;
@@ -147,13 +153,14 @@ const secondsSince = (startedAtMs: number): number => (performance.now() - start
 /** The time of a training: undefined if its steps end it, null if there is none left for it. */
 function limitOf(
   plan: TrainingSchedule,
-  later: readonly TrainingSchedule[],
+  { later, isAgain }: Turn,
   { deadline, isAsked, measure }: LearnedRun,
 ): TimeLimit | undefined | null {
   const { timed } = plan;
   if (!deadline.isSet || timed === undefined) return undefined;
   const others = later.flatMap((one) => (one.timed === undefined ? [] : [one.timed]));
-  const seconds = isAsked(plan) ? deadline.secondsAtLeast(timed, others) : deadline.secondsFor(timed, others);
+  const rest = isAgain ? deadline.secondsAgain(timed) : deadline.secondsFor(timed, others);
+  const seconds = isAsked(plan) ? deadline.secondsAtLeast(timed, others) : rest;
   if (seconds === null) return null;
   const isMeasured =
     plan.untilFlat === true && measure !== undefined && isWorthMeasuring(timed, seconds, deadline);

@@ -57,7 +57,8 @@ async function rowsBefore(
   x: Matrix,
   { threads = THREADS, signal, refit, heldOut, queries }: TrainEncoderOptions,
 ): Promise<number> {
-  const { preparationShareMax, threadStarts, searches, secondsPerPair, secondsPerValue } = DEADLINE;
+  const { preparationShareMax, startsShareMax, threadStarts, searches, secondsPerPair, secondsPerValue } =
+    DEADLINE;
   const graphs = refit === false ? 1 : 2;
   const limit = preparationShareMax * deadline.budgetSeconds;
   const asked = heldOut ?? queries?.rows ?? SPLIT.heldOutMax;
@@ -74,7 +75,9 @@ async function rowsBefore(
   deadline.slowness = slowness;
   // The nominal speed is not doubted for being exceeded: other parts of the work may be slower than products.
   const factor = Math.max(1, slowness);
-  return rowsInTime(x.rows, limit, (rows) => factor * nominal(rows) + threadStarts * startSeconds);
+  // Threads start as slowly with fewer rows, so their starts alone must not decide how many there are.
+  const starts = Math.min(threadStarts * startSeconds, startsShareMax * limit);
+  return rowsInTime(x.rows, limit, (rows) => factor * nominal(rows) + starts);
 }
 
 /** Keeps time for the choice of a candidate, and for the second fit. */

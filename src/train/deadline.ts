@@ -83,9 +83,13 @@ export class Deadline {
 
   /** Returns the time of the next training in seconds, or null if too little is left for it. */
   secondsFor(next: TimedTraining, later: readonly TimedTraining[]): number | null {
-    const seconds = this.shareOf(next, later);
-    const slowness = this.knowsSteps ? this.slowness : Math.min(this.slowness, DEADLINE.guessedSlownessMax);
-    return seconds <= 0 || seconds < next.stepsMin * next.stepSeconds * slowness ? null : seconds;
+    return this.enoughFor(next, this.shareOf(next, later));
+  }
+
+  /** Returns the time of a training that was left out before, or null. The first of all trainings is worth a second fit. */
+  secondsAgain(next: TimedTraining): number | null {
+    const none = { training: 0, graph: 0 };
+    return this.enoughFor(next, this.shareOf(next, [], this.longestSeconds === 0 ? none : this.secondFit));
   }
 
   /** Returns the least time in which a training that must not be left out can be done, in seconds. */
@@ -113,10 +117,18 @@ export class Deadline {
     return AbortSignal.timeout(Math.min(TIMEOUT_MS_MAX, Math.max(0, leftMs)));
   }
 
-  private shareOf(next: TimedTraining, later: readonly TimedTraining[]): number {
+  private enoughFor({ stepsMin, stepSeconds }: TimedTraining, seconds: number): number | null {
+    const slowness = this.knowsSteps ? this.slowness : Math.min(this.slowness, DEADLINE.guessedSlownessMax);
+    return seconds <= 0 || seconds < stepsMin * stepSeconds * slowness ? null : seconds;
+  }
+
+  private shareOf(
+    next: TimedTraining,
+    later: readonly TimedTraining[],
+    { training, graph } = this.secondFit,
+  ): number {
     const shares = [next, ...later].map(({ share }) => share);
     const sum = shares.reduce((total, share) => total + share, 0);
-    const { training, graph } = this.secondFit;
     const free = this.leftSeconds - this.keptSeconds - graph * this.took('graph');
     const ofAll = Math.min(
       free - training * this.longestSeconds,

@@ -50,6 +50,21 @@ describe('the time of a training', () => {
     expect(deadline.secondsFor({ ...optional, stepsMin: 1 }, [])).toBeCloseTo(60 / (4 / 3) - 20, 6);
   });
 
+  test('takes that of the second fit, if nothing was trained before', () => {
+    const { deadline, clock } = deadlineOf(100);
+    deadline.secondFit = { training: 1 / 3, graph: 10 };
+    deadline.slowness = 4;
+    clock.pass(80);
+    expect(deadline.secondsFor(residual, [])).toBeCloseTo(20 / (4 / 3) - 0.5, 6);
+    expect(deadline.secondsAgain(residual)).toBeCloseTo(20 - 0.5, 6);
+    deadline.slowness = 8;
+    clock.pass(3);
+    expect(deadline.secondsFor(residual, [])).toBeNull();
+    expect(deadline.secondsAgain(residual)).toBeCloseTo(17 - 0.5, 6);
+    deadline.trained(undefined, { steps: 10, secondsPerStep: 1, seconds: 12 });
+    expect(deadline.secondsAgain(residual)).toBeNull();
+  });
+
   test('is null if the steps of this machine are too slow for it', () => {
     const { deadline } = deadlineOf(100);
     expect(deadline.secondsFor(optional, [residual])).not.toBeNull();
