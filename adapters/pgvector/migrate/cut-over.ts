@@ -1,4 +1,4 @@
-import { TldrError } from '../../../src/core/errors.js';
+import { expectDefined, TldrError } from '../../../src/core/errors.js';
 import type { InPlaceChange, InPlaceCutOverRequest } from '../../../src/store/in-place-target.js';
 import { quoted } from '../catalog/identifiers.js';
 import { textIn } from '../catalog/values.js';
@@ -163,11 +163,16 @@ function failureOfFunction(error: unknown, name: string, undo: readonly string[]
 
 /** Whether somebody put back by hand what was there before the cut-over. */
 async function isAsBefore(query: SessionQuery, name: string, undo: readonly string[]): Promise<boolean> {
+  const [path] = await query(`select pg_catalog.current_setting('search_path') as path`);
   await query('set local search_path = pg_catalog');
   const [row] = await query(
     `select pg_catalog.pg_get_functiondef(p.oid) as definition from pg_catalog.pg_proc p where p.oid = pg_catalog.to_regprocedure($1)`,
     [name],
   );
+  // A body that is put back is read with the path of this session.
+  await query(`select pg_catalog.set_config('search_path', $1, true)`, [
+    textIn(expectDefined(path, 'the search path'), 'path'),
+  ]);
   return (
     undo.length === 1 && undo[0] === (row === undefined ? `drop function ${name}` : textIn(row, 'definition'))
   );
