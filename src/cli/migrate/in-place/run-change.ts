@@ -124,7 +124,7 @@ function checkFullVectors({ collection, vectorName, cutOver }: InPlaceState): vo
   if (cutOver?.isFullColumnDropped !== true) return;
   throw new TldrError(
     'UNSUPPORTED',
-    `the column "${vectorName}" of ${collection} was dropped, so its compact vectors are all that is left and there is no way back. Restore the table from a backup that has the column`,
+    `the column "${vectorName}" of ${collection} was dropped, so its compact vectors are all that is left and there is no way back. With the column restored from a backup, you can abort the migration and start it again`,
   );
 }
 
