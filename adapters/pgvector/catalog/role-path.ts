@@ -13,7 +13,7 @@ export interface RolePath {
   readonly inherited: string;
 }
 
-/** A query for the search path of a role: its own in this database or NULL, and the one that it has without that. */
+/** Returns a query for the search path of a role: its own in this database or NULL, and the one that it has without that. */
 export function rolePathQuery(role: string): string {
   const setting = (of: string, database: string): string =>
     `(select pg_catalog.substr(c.line, ${'search_path='.length + 1}) from pg_catalog.pg_db_role_setting s, pg_catalog.unnest(s.setconfig) c(line)

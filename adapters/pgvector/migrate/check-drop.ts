@@ -3,6 +3,7 @@ import type { InPlaceCutOver } from '../../../src/store/in-place-target.js';
 import { quoted } from '../catalog/identifiers.js';
 import { textIn } from '../catalog/values.js';
 import { lackingIndexes } from './base-index.js';
+import { cutOverOf } from './end.js';
 import { lackingTriggers, replicated } from './install.js';
 import { objectsOf, type MigrationFacts } from './objects.js';
 import type { SessionQuery } from '../connect/session.js';
@@ -10,11 +11,6 @@ import { problemsOf } from './shown-state.js';
 import { hasStateTable, readMigrations, type StoredMigration } from './state-table.js';
 import { checkStateRights } from './preflight.js';
 import type { TableFacts } from '../catalog/describe-table.js';
-
-/** The name of the side table without its schema. */
-function sideName(facts: MigrationFacts): string {
-  return objectsOf(facts).indexName.replace(/_hnsw$/, '');
-}
 
 /** Functions that are named at most, if their texts name the column. */
 const SHOWN = 10;
@@ -63,13 +59,10 @@ export interface ColumnUses {
  * @throws INVALID_ARGUMENT before a cut-over; UNSUPPORTED, FORBIDDEN, VERIFY_FAILED with what is in the way
  */
 export async function checkDroppable(query: SessionQuery, stored: StoredMigration): Promise<ColumnUses> {
-  const { facts, phase, cutOver } = stored;
+  const { facts } = stored;
   const { base } = objectsOf(facts);
-  checkFullColumn(facts, cutOver);
-  if (cutOver === null || (phase !== 'cut-over' && phase !== 'complete'))
-    throw new TldrError('INVALID_ARGUMENT', `clients do not use the compact vectors yet (${phase})`, {
-      hint: 'cut-over-table-first',
-    });
+  checkFullColumn(facts, stored.cutOver);
+  const cutOver = cutOverOf(stored);
   if (cutOver.form === 'operator')
     throw unsupported(
       `the cut-over is by operator, and clients of ${cutOver.name} name the column in their queries. Roll back, and cut over by a function first`,
@@ -116,7 +109,7 @@ async function checkOwnerAndKey(query: SessionQuery, facts: MigrationFacts): Pro
   const [row] = await query(
     `select o.owners, o."isOwner"::pg_catalog.text as "isOwner", a.atttypmod::pg_catalog.text as length,
        (select pg_catalog.string_agg(distinct p.pubname::pg_catalog.text, ', ') from pg_catalog.pg_publication_tables p
-         where pg_catalog.format('%I.%I', p.schemaname, p.tablename) = pg_catalog.format('%I.%I', 'tldr', $4::pg_catalog.text)) as publications,
+         where pg_catalog.to_regclass(pg_catalog.format('%I.%I', p.schemaname, p.tablename)) = pg_catalog.to_regclass($4)) as publications,
        exists (select from pg_catalog.pg_index i where i.indrelid = c.oid and i.indisunique and not i.indimmediate
          and (select pg_catalog.array_agg(a.attname::pg_catalog.text order by a.attname::pg_catalog.text)
            from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attnum = any(i.indkey::pg_catalog.int2[]))
@@ -125,17 +118,10 @@ async function checkOwnerAndKey(query: SessionQuery, facts: MigrationFacts): Pro
      join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attname::pg_catalog.text = $3,
      (select pg_catalog.string_agg(distinct pg_catalog.pg_get_userbyid(r.owner)::pg_catalog.text, ', ') as owners,
          pg_catalog.bool_and(pg_catalog.pg_has_role(r.owner, 'usage')) as "isOwner"
-       from (select k.relowner as owner from pg_catalog.pg_class k where k.oid in (pg_catalog.to_regclass($1), pg_catalog.to_regclass($5))
-         union all select f.proowner from pg_catalog.pg_proc f where f.oid = pg_catalog.to_regprocedure($6)) r) o
+       from (select k.relowner as owner from pg_catalog.pg_class k where k.oid in (pg_catalog.to_regclass($1), pg_catalog.to_regclass($4))
+         union all select f.proowner from pg_catalog.pg_proc f where f.oid = pg_catalog.to_regprocedure($5)) r) o
      where c.oid = pg_catalog.to_regclass($1)`,
-    [
-      base,
-      JSON.stringify(facts.key.map(({ name }) => name)),
-      facts.column,
-      sideName(facts),
-      side,
-      `${onWrite}()`,
-    ],
+    [base, JSON.stringify(facts.key.map(({ name }) => name)), facts.column, side, `${onWrite}()`],
   );
   if (row === undefined) throw new TldrError('NOT_FOUND', `${base} is not there any more`);
   if (textIn(row, 'isOwner') !== 'true')

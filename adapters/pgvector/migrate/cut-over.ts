@@ -6,7 +6,7 @@ import { failureOfRemoval } from './base-index.js';
 import { hasFullVector, objectsOf, type MigrationFacts } from './objects.js';
 import { cutOverOperator, planOperator, plannedOperatorChange, rollBackOperator } from './operator.js';
 import { functionDigest, planSearchFunction, type SearchFunction } from './search-function.js';
-import { compactQueryOf, twoStageStatement } from './search-query.js';
+import { clientParts, twoStageStatement } from './search-query.js';
 import { sqlStateOf, type SessionQuery } from '../connect/session.js';
 import { changeState, newCutOver, type StoredCutOver, type StoredMigration } from './state-table.js';
 import { checkFullColumn } from './check-drop.js';
@@ -124,15 +124,7 @@ async function tryFunction(query: SessionQuery, facts: MigrationFacts, made: Sea
 }
 
 function plainQuery(facts: MigrationFacts, candidates: number): InPlaceChange {
-  const statement = twoStageStatement(facts, {
-    selected: '(first."row").*, first.distance',
-    query: '$1',
-    compactQuery: compactQueryOf(facts, '$1'),
-    filter: '',
-    threshold: '',
-    candidates: String(candidates),
-    limit: '10',
-  });
+  const statement = twoStageStatement(facts, clientParts(facts, candidates));
   return {
     lines: [
       'nothing is changed for clients. This query finds candidates by compact vectors and orders them by the full ones;',
@@ -161,7 +153,7 @@ function failureOfFunction(error: unknown, name: string, undo: readonly string[]
   );
 }
 
-/** Whether somebody put back by hand what was there before the cut-over. */
+/** Returns whether somebody put back by hand what was there before the cut-over. */
 async function isAsBefore(query: SessionQuery, name: string, undo: readonly string[]): Promise<boolean> {
   const [path] = await query(`select pg_catalog.current_setting('search_path') as path`);
   await query('set local search_path = pg_catalog');

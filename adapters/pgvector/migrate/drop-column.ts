@@ -5,10 +5,11 @@ import { textIn } from '../catalog/values.js';
 import type { SessionQuery } from '../connect/session.js';
 import { checkDroppable, dropWords } from './check-drop.js';
 import { createFunction } from './cut-over.js';
-import { AS_OWNER, readersOf } from './install.js';
+import { cutOverOf } from './end.js';
+import { AS_OWNER, failIfUnseen, readersOf } from './install.js';
 import { baseKeys, compactTypeOf, objectsOf, sideKeys, type MigrationFacts } from './objects.js';
 import { functionDigest, planOnePassFunction, type SearchFunction } from './search-function.js';
-import { compactQueryOf, onePassStatement } from './search-query.js';
+import { clientParts, onePassStatement } from './search-query.js';
 import { changeState, type StoredMigration } from './state-table.js';
 
 /** Returns what dropping the full vectors would do. */
@@ -59,13 +60,10 @@ export async function dropColumn(query: SessionQuery, stored: StoredMigration): 
   const statements = await statementsOf(query, facts, made);
   if (made !== null) await createFunction(query, made);
   for (const statement of statements) if (statement !== made?.statement) await query(statement);
-  const { signature: name, trial } = made ?? { signature: '', trial: null };
-  if (trial !== null) await query(trial, [`[${new Array<number>(facts.inputDim).fill(1).join(',')}]`]);
-  if (cutOver !== null)
-    await changeState(query, facts, {
-      phase: 'complete',
-      cutOver: { ...cutOver, isFullColumnDropped: true, digest: (await functionDigest(query, name)) ?? '' },
-    });
+  if (made !== null) await query(made.trial, [`[${new Array<number>(facts.inputDim).fill(1).join(',')}]`]);
+  const digest = made === null ? '' : ((await functionDigest(query, made.signature)) ?? '');
+  const changed = { ...cutOverOf(stored), isFullColumnDropped: true, digest };
+  await changeState(query, facts, { phase: 'complete', cutOver: changed });
   return {
     lines: [
       `the column "${facts.column}" of ${base} is dropped`,
@@ -114,16 +112,7 @@ async function statementsOf(
 
 /** The query for clients without a search function, by its lines. */
 function plainSearch(facts: MigrationFacts): readonly string[] {
-  const parts = {
-    selected: '(first."row").*, first.distance',
-    query: '$1',
-    compactQuery: compactQueryOf(facts, '$1'),
-    filter: '',
-    threshold: '',
-    candidates: '10',
-    limit: '10',
-  };
-  return onePassStatement(facts, parts, { isExact: false })
+  return onePassStatement(facts, clientParts(facts), { isExact: false })
     .split('\n')
     .map((line) => `  ${line}`);
 }
@@ -159,7 +148,7 @@ function writeVectorSignature(facts: MigrationFacts): string {
  */
 function onWriteFunction(facts: MigrationFacts): string {
   const { side, onWrite } = objectsOf(facts);
-  const { key, outputDim, extension, compactType } = facts;
+  const { key } = facts;
   const keys = sideKeys(facts);
   const ofRow = (row: 'old' | 'new'): string[] => key.map(({ name }) => `${row}.${quoted(name)}`);
   const [before, after] = [ofRow('old'), ofRow('new')];
@@ -190,12 +179,7 @@ begin
     delete from ${side} where ${is(after).join(' and ')};
     update ${side} set ${is(after).join(', ')} where ${isOld};
   end if;
-  if not found and pg_catalog.current_setting('transaction_isolation') in ('repeatable read', 'serializable') then
-    insert into ${side} (${keys.join(', ')}, z)
-      values (${before.join(', ')}, pg_catalog.array_fill(0::pg_catalog.float4, array[${outputDim}])::${extension}.${compactType})
-      on conflict do nothing;
-    delete from ${side} where ${isOld};
-  end if;
+  ${failIfUnseen(facts, before)}
   return null;
 end `;
   return `create or replace function ${onWrite}() returns trigger

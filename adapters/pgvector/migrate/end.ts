@@ -18,8 +18,8 @@ export async function completeInPlace(
   const cutOver = cutOverOf(stored);
   const indexes = await session.transaction('', (query) => fullIndexes(query, stored));
   const statements = indexes.map(dropStatement);
-  if (dropFullIndexes) checkPartitions(facts, indexes);
   if (dropFullIndexes) {
+    checkPartitions(facts, indexes);
     // Stored before the first one is dropped, so that a rollback always knows how to build them again.
     const droppedIndexes = [
       ...new Set([...cutOver.droppedIndexes, ...indexes.map(({ definition }) => definition)]),
@@ -53,8 +53,8 @@ export async function planDropIndexes(query: SessionQuery, stored: StoredMigrati
   };
 }
 
-/** @throws INVALID_ARGUMENT before a cut-over */
-function cutOverOf({ phase, cutOver }: StoredMigration): StoredCutOver {
+/** Returns the cut-over of a migration that can be completed. @throws INVALID_ARGUMENT before a cut-over */
+export function cutOverOf({ phase, cutOver }: StoredMigration): StoredCutOver {
   if (cutOver !== null && (phase === 'cut-over' || phase === 'complete')) return cutOver;
   throw new TldrError('INVALID_ARGUMENT', `clients do not use the compact vectors yet (${phase})`, {
     hint: 'cut-over-table-first',

@@ -71,7 +71,7 @@ export function functionsStep(facts: MigrationFacts): InPlaceStep {
 
 function syncRowFunction(facts: MigrationFacts): string {
   const { side, syncRow } = objectsOf(facts);
-  const { extension, compactType, outputDim, column } = facts;
+  const { column } = facts;
   const keys = sideKeys(facts);
   const own = keys.map((key) => `own_${key}`);
   const found = baseKeys(facts, 't').map((name, i) => `${name} = $${i + 1}`);
@@ -91,17 +91,26 @@ begin
     return;
   end if;
   delete from ${side} where ${isRow};
-  if not found and pg_catalog.current_setting('transaction_isolation') in ('repeatable read', 'serializable') then
-    -- A compact vector that was written after this transaction's snapshot cannot be deleted: this insert fails with a
-    -- serialization failure then, and the client repeats its transaction.
-    insert into ${side} (${keys.join(', ')}, z)
-      values (${own.join(', ')}, pg_catalog.array_fill(0::pg_catalog.float4, array[${outputDim}])::${extension}.${compactType})
-      on conflict do nothing;
-    delete from ${side} where ${isRow};
-  end if;
+  ${failIfUnseen(facts, own)}
 end `;
   return `create function ${syncRow}(relation pg_catalog.regclass, ${parameters.join(', ')}) returns void
 ${AS_OWNER} as ${dollarQuoted('sync', body)}`;
+}
+
+/** The statement behind one that changes or deletes the compact vector of a key. @param values of the key */
+export function failIfUnseen(facts: MigrationFacts, values: readonly string[]): string {
+  const { side } = objectsOf(facts);
+  const { extension, compactType, outputDim } = facts;
+  const keys = sideKeys(facts);
+  const isRow = keys.map((key, i) => `${key} = ${values[i]}`).join(' and ');
+  return `if not found and pg_catalog.current_setting('transaction_isolation') in ('repeatable read', 'serializable') then
+    -- A compact vector that was written after this transaction's snapshot cannot be changed: this insert fails with a
+    -- serialization failure then, and the client repeats its transaction.
+    insert into ${side} (${keys.join(', ')}, z)
+      values (${values.join(', ')}, pg_catalog.array_fill(0::pg_catalog.float4, array[${outputDim}])::${extension}.${compactType})
+      on conflict do nothing;
+    delete from ${side} where ${isRow};
+  end if;`;
 }
 
 function onWriteFunction(facts: MigrationFacts): string {

@@ -19,6 +19,19 @@ export interface SearchParts {
   readonly limit: string;
 }
 
+/** Returns the parts of a query that clients send themselves, for ten results. */
+export function clientParts(facts: MigrationFacts, candidates = 10): SearchParts {
+  return {
+    selected: '(first."row").*, first.distance',
+    query: '$1',
+    compactQuery: compactQueryOf(facts, '$1'),
+    filter: '',
+    threshold: '',
+    candidates: String(candidates),
+    limit: '10',
+  };
+}
+
 /** The distance of full vectors. */
 function fullDistance(facts: MigrationFacts, query: string): string {
   const { extension, column, columnType, distance } = facts;
