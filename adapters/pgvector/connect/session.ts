@@ -11,6 +11,10 @@ const OUTAGE_MS_MAX = 120_000;
 /** Longest wait for the lock: a server notices the end of a killed process only after a while. */
 const LOCK_WAIT_MS = 15_000;
 const LOCK_POLL_MS = 250;
+const LOCK_FIRST_DELAY_MS = 1_000;
+const LOCK_DELAY_MS_MAX = 10_000;
+/** A lock was not had in time, the statement was cancelled, two transactions waited for each other. */
+const NO_LOCK: readonly string[] = ['55P03', '57014', '40P01'];
 
 /** Runs one statement, or several without parameters, and returns the rows. Parameters are texts. */
 export type SessionQuery = (text: string, values?: readonly (string | null)[]) => Promise<readonly Row[]>;
@@ -56,6 +60,28 @@ export class Session {
         throw error;
       }
     });
+  }
+
+  /**
+   * Runs statements that wait for locks in one transaction. If they do not get a lock in time they are tried again later,
+   * because every client that comes meanwhile waits behind them.
+   * @param limits.lockWaitMs longest wait for a lock, in milliseconds
+   * @param limits.settings of the transaction besides
+   */
+  async locking<T>(
+    { lockWaitMs, settings = '' }: { readonly lockWaitMs: number; readonly settings?: string },
+    body: (query: SessionQuery) => Promise<T>,
+  ): Promise<T> {
+    const { signal, log } = this.#run;
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await this.transaction(`set local lock_timeout = ${lockWaitMs}; ${settings}`, body);
+      } catch (error) {
+        if (!NO_LOCK.includes(sqlStateOf(error))) throw error;
+        log?.('info', `others hold a lock for longer than ${lockWaitMs} ms: trying again later`);
+        await sleep(Math.min(LOCK_DELAY_MS_MAX, LOCK_FIRST_DELAY_MS * 2 ** attempt), signal);
+      }
+    }
   }
 
   /** Runs one statement outside of a transaction. */

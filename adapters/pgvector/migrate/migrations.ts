@@ -164,14 +164,11 @@ export class PgvectorMigrations implements InPlaceMigrations {
     }
     const session = await Session.open(this.#connections, lockKeyOf(prepared.facts), options);
     try {
-      const facts = await session.transaction(
-        `set local lock_timeout = ${options.lockWaitMs}`,
-        async (query) => {
-          const own = await makeTables(query, prepared, request.encoder);
-          await changeState(query, own, { paused: false });
-          return own;
-        },
-      );
+      const facts = await session.locking(options, async (query) => {
+        const own = await makeTables(query, prepared, request.encoder);
+        await changeState(query, own, { paused: false });
+        return own;
+      });
       return new PgvectorInPlaceWork(session, { connections: this.#connections, facts, options });
     } catch (error) {
       await session.close();

@@ -41,7 +41,6 @@ const BATCH_LOCK_MS = 250;
 const BATCH_LOCK_TIMEOUT = `select pg_catalog.set_config('lock_timeout', greatest(1, least(${BATCH_LOCK_MS},
   extract(epoch from pg_catalog.current_setting('deadlock_timeout')::pg_catalog.interval) * 250))::pg_catalog.int4::pg_catalog.text, true)`;
 const LOCK_NOT_AVAILABLE = '55P03';
-const QUERY_CANCELED = '57014';
 const INSUFFICIENT_PRIVILEGE = '42501';
 const DEADLOCK = '40P01';
 const FIRST_DELAY_MS = 100;
@@ -370,21 +369,12 @@ export class PgvectorInPlaceWork implements InPlaceWork {
     return this.#session.transaction('', (query) => changeState(query, this.#facts, change));
   }
 
-  /**
-   * Runs statements that lock the table. If they do not get the lock in time they are tried again later, because every
-   * client that comes meanwhile waits behind them.
-   */
-  async #locking<T>(body: (query: SessionQuery) => Promise<T>): Promise<T> {
-    const { lockWaitMs, signal, log } = this.#options;
-    const settings = `set local lock_timeout = ${lockWaitMs}; set local statement_timeout = ${lockWaitMs + 1_000}`;
-    for (let attempt = 0; ; attempt++) {
-      try {
-        return await this.#session.transaction(settings, body);
-      } catch (error) {
-        if (![LOCK_NOT_AVAILABLE, QUERY_CANCELED, DEADLOCK].includes(sqlStateOf(error))) throw error;
-        log?.('info', `the table is in use for longer than ${lockWaitMs} ms: trying again later`);
-        await sleep(Math.min(DELAY_MS_MAX, 1_000 * 2 ** attempt), signal);
-      }
-    }
+  /** Runs statements that lock the table. Those that lock it are short, so one that lasts is given up as well. */
+  #locking<T>(body: (query: SessionQuery) => Promise<T>): Promise<T> {
+    const { lockWaitMs } = this.#options;
+    return this.#session.locking(
+      { lockWaitMs, settings: `set local statement_timeout = ${lockWaitMs + 1_000}` },
+      body,
+    );
   }
 }

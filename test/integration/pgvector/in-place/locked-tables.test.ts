@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect } from '@jest/globals';
 import pg from 'pg';
+import { LOCK_SHARED } from '../../../../adapters/pgvector/migrate/state-table.js';
 import { expectDefined } from '../../../../src/core/errors.js';
 import { Rng } from '../../../../src/core/rng.js';
 import { startInPlace, type InPlaceReport } from '../../../../src/migrate/in-place/run.js';
@@ -49,7 +50,7 @@ async function whileHeld(
   }
 }
 
-/** Options of a run, and what waits until the run said that the table is in use. */
+/** Options of a run, and what waits until the run said that it waits for a lock. */
 function waiting(signal?: AbortSignal): {
   readonly options: Parameters<typeof startInPlace>[2];
   readonly inUse: Promise<void>;
@@ -57,7 +58,7 @@ function waiting(signal?: AbortSignal): {
   let say: (() => void) | undefined;
   const inUse = new Promise<void>((resolve) => (say = resolve));
   const log = (_level: string, message: string): void => {
-    if (message.includes('the table is in use')) expectDefined(say, 'the end of the wait')();
+    if (message.includes('others hold a lock')) expectDefined(say, 'the end of the wait')();
   };
   return { options: { lockWaitMs: LOCK_WAIT_MS, log, ...(signal === undefined ? {} : { signal }) }, inUse };
 }
@@ -113,6 +114,18 @@ async function indexWaits(phase: string): Promise<void> {
   while ((await server.sql(text))[0]?.['isThere'] !== true)
     await new Promise((resolve) => setTimeout(resolve, 20));
 }
+
+postgresTest('another command that makes what migrations share only delays a start', async () => {
+  await makeDocuments(server, 'delayed', { rows: 20 });
+  await whileHeld(LOCK_SHARED, async (release) => {
+    const { options, inUse } = waiting();
+    const started = start('delayed', options);
+    await inUse;
+    await release();
+    expect(await started).toMatchObject({ filled: 20 });
+  });
+  await expectAllEqual('delayed');
+});
 
 describe('while a client holds the table', () => {
   postgresTest('a start makes no trigger, and can be stopped and continued', async () => {
