@@ -2,8 +2,10 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { RestAnswer } from '../protocol.js';
 import { beginAnswer } from './relay.js';
 
-/** How long the proxy reads the rest of an unneeded body, so that its sender comes to read the answer. */
+/** The proxy reads the rest of an unneeded body until nothing more has come for so long. */
 const LINGER_MS = 2_000;
+/** Longest time for which it reads on, however much comes. */
+const LINGER_MS_MAX = 30_000;
 
 interface Exchanging {
   readonly request: IncomingMessage;
@@ -38,14 +40,20 @@ export function answerOwn(
 }
 
 /**
- * Answers a client that is still sending. If the connection closed at once, the client could lose the answer.
+ * Answers a client that is still sending. Many clients read an answer only when they have sent everything. If the connection
+ * closed before, they would get an error in place of the answer.
  */
 function answerEarly({ request, response }: Exchanging, bytes: Buffer | undefined): void {
   if (bytes !== undefined) response.write(bytes);
+  const more = (): void => void quiet.refresh();
   const end = (): void => {
-    clearTimeout(timer);
+    request.off('data', more);
+    clearTimeout(quiet);
+    clearTimeout(longest);
     response.end();
   };
-  const timer = setTimeout(end, LINGER_MS);
+  const quiet = setTimeout(end, LINGER_MS);
+  const longest = setTimeout(end, LINGER_MS_MAX);
+  request.on('data', more);
   request.once('end', end).once('close', end).resume();
 }

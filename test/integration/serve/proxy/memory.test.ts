@@ -397,7 +397,8 @@ testProc('the memory of a process stays near its setting', async () => {
     socket.write(`POST ${SCROLL} HTTP/1.1\r\nHost: x\r\nContent-Length: ${sent.length}\r\n\r\n`);
     socket.write(sent.subarray(0, -1));
   }
-  await until(() => refused === 18, 'all refused but two');
+  // Two bodies fit if their heads come before the first body is there, else one.
+  await until(() => refused >= 18, 'all refused but two');
   const status = await readFile(`/proc/${serving.child.pid}/status`, 'utf8');
   const peakMib = Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1]) / 1024;
   // Without a limit 600 MiB of bodies and the process itself.
