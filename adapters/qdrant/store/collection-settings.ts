@@ -54,7 +54,8 @@ const PATCH_ONLY = ['read_fan_out_factor', 'read_fan_out_delay_ms'];
 const SET_AT_THE_END =
   /^(optimizer_config\.indexing_threshold$|strict_mode_config|(params\.vectors\..*)?hnsw_config\.full_scan_threshold$)/;
 const HNSW_M_DEFAULT = 16;
-const LINK_BYTES = 4;
+/** Bytes of a vector's other links and of what leads to its links, about. */
+const LINK_LIST_BYTES = 8;
 
 /** Returns the bytes of a stored component; undefined for an unknown datatype. */
 export function componentBytes(datatype: string): number | undefined {
@@ -362,9 +363,9 @@ export function shardKeyBodies(spec: CollectionSpec): JsonObject[] {
 }
 
 /**
- * Returns an estimate of the memory: vectors with their components, quantised copies, and 2 m links of 4
- * bytes per vector for the graph's base layer (Qdrant's capacity planning; HNSW, Malkov and Yashunin 2018,
- * 4.2.3).
+ * Returns an estimate of the memory: vectors with their components, quantised copies, and the graph. A vector has at most
+ * 2 m links in the graph's base layer (HNSW, Malkov and Yashunin 2018, 4.2.3), and the server packs a link into as many
+ * bits as the number of a point needs. Most vectors have fewer links, so this is about the most a graph takes.
  */
 export function estimateMemory(spec: CollectionSpec, pointCount: number): MemoryEstimate {
   const native = parseJson(spec.native);
@@ -372,6 +373,7 @@ export function estimateMemory(spec: CollectionSpec, pointCount: number): Memory
   let ram = 0;
   let disk = 0;
   let index = 0;
+  const linkBits = Math.max(1, Math.ceil(Math.log2(Math.max(1, pointCount))));
   for (const { name, dim, componentBytes } of spec.vectors) {
     const params = valueAt(block, name);
     const vectorBytes = pointCount * dim * componentBytes;
@@ -381,7 +383,7 @@ export function estimateMemory(spec: CollectionSpec, pointCount: number): Memory
       pointCount *
       codeBytes(valueAt(params, 'quantization_config') ?? valueAt(native, 'quantization_config'), dim);
     const m = numberAt(params, 'hnsw_config', 'm') ?? numberAt(native, 'hnsw_config', 'm') ?? HNSW_M_DEFAULT;
-    index += pointCount * 2 * m * LINK_BYTES;
+    index += m === 0 ? 0 : Math.ceil(pointCount * ((2 * m * linkBits) / 8 + LINK_LIST_BYTES));
   }
   return { vectorsRamBytes: ram, vectorsDiskBytes: disk, indexRamBytes: index };
 }

@@ -45,7 +45,7 @@ function largerCollection(points: number): number {
   return larger;
 }
 
-/** Returns bytes before and after as bars, for the collection and for a larger one. */
+/** Returns bytes before and after as bars, for the collection and, in proportion, for a larger one. */
 export function memoryBars(
   { before, after }: BeforeAndAfter,
   {
@@ -62,7 +62,11 @@ export function memoryBars(
       before: (before / points) * larger,
       after: (after / points) * larger,
     });
-  return { title, pairs, note };
+  return {
+    title,
+    pairs,
+    note: points > 0 ? `${note} The larger size is in proportion to the points.` : note,
+  };
 }
 
 /** Returns the bars' bytes as a sentence. */
