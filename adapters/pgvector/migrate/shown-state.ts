@@ -1,11 +1,12 @@
 import type { InPlaceCutOver, InPlaceState } from '../../../src/store/in-place-target.js';
 import { quoted } from '../catalog/identifiers.js';
+import { findRolePath, type RolePath } from '../catalog/role-path.js';
 import { numberIn, textIn } from '../catalog/values.js';
 import { lackingIndexes, leftBaseIndex } from './base-index.js';
 import { lackingTriggers, partitionsWithoutTrigger, replicated } from './install.js';
 import { objectsOf, type MigrationFacts } from './objects.js';
 import type { SessionQuery } from '../connect/session.js';
-import { lockKeyOf, type StoredMigration } from './state-table.js';
+import { lockKeyOf, type StoredCutOver, type StoredMigration } from './state-table.js';
 
 /** Returns the table's number in the catalogue; null if there is no such table. */
 export async function tableOidOf(query: SessionQuery, facts: MigrationFacts): Promise<string | null> {
@@ -60,8 +61,14 @@ async function warningsOf(
   const isOwnState = (await replicated(query, facts)).side.length === 0;
   const isIndexed = phase === 'ready' || phase === 'cut-over' || phase === 'complete';
   const indexes = isIndexed ? await lackingIndexes(query, { facts, cutOver }) : [];
+  const lost = await lostRolePath(query, cutOver);
   return [
     ...indexes,
+    ...(lost === null
+      ? []
+      : [
+          `${quoted(lost.role)} has not the search path of the cut-over, as after a restore without settings of roles, so its clients search full vectors`,
+        ]),
     ...(isSameTable || !isOwnState
       ? []
       : [`${base} was made again, as by a restore, since the migration began`]),
@@ -70,6 +77,16 @@ async function warningsOf(
       (name) => `the partition ${name} was attached later: its rows may lack compact vectors`,
     ),
   ];
+}
+
+/** Returns the search path of an operator's role if it is again what it was before the cut-over; otherwise null. */
+export async function lostRolePath(
+  query: SessionQuery,
+  cutOver: StoredCutOver | null,
+): Promise<RolePath | null> {
+  if (cutOver?.form !== 'operator' || cutOver.digest === cutOver.pathBefore) return null;
+  const found = await findRolePath(query, cutOver.name);
+  return found?.own === cutOver.pathBefore ? found : null;
 }
 
 /** Says what became of a table that has not its name any more. */

@@ -10,6 +10,7 @@ import type {
   InPlaceWork,
   InPlaceWorkOptions,
 } from '../../../src/store/in-place-target.js';
+import { changeRolePath } from '../catalog/role-path.js';
 import type { Connections } from '../connect/connections.js';
 import { dropBaseIndex, lackingIndexes, leftBaseIndex } from './base-index.js';
 import { buildCompactIndex, wantedIndex } from './build-index.js';
@@ -19,7 +20,7 @@ import { fillRange, rangeEnd, repairRange } from './fill.js';
 import { lackingTriggers, partitionTrigger, partitionsWithoutTrigger } from './install.js';
 import { objectsOf, type MigrationFacts } from './objects.js';
 import { sqlStateOf, type SessionQuery, type Session } from '../connect/session.js';
-import { hasFullColumn, shownState, tableOidOf } from './shown-state.js';
+import { hasFullColumn, lostRolePath, shownState, tableOidOf } from './shown-state.js';
 import {
   LOCK_SHARED,
   changeState,
@@ -224,6 +225,8 @@ export class PgvectorInPlaceWork implements InPlaceWork {
     const tableOid = expectDefined(await tableOidOf(query, this.#facts), 'the table');
     const used = cutOver?.isFullColumnDropped === true ? 'complete' : 'cut-over';
     const next = cutOver === null ? 'ready' : used;
+    const lost = phase === 'verifying' ? await lostRolePath(query, cutOver) : null;
+    if (lost !== null && cutOver !== null) await changeRolePath(query, lost, cutOver.digest);
     await changeState(query, this.#facts, {
       verified,
       tableOid,

@@ -90,11 +90,12 @@ export function tableCommand(
 
 /** Returns the commands that make sense now. */
 export function nextTableCommands(
-  { phase, paused, runner }: InPlaceState,
+  { phase, paused, runner, warnings }: InPlaceState,
   name: InPlaceName,
   flags: TableMigrationFlags,
 ): readonly string[] {
   const next = (verb: string): string => tableCommand(verb, name, flags);
+  if (warnings.length > 0 && runner === null) return [next('resume'), next('status')];
   switch (phase) {
     case 'ready':
       return [next('cutover'), next('abort')];

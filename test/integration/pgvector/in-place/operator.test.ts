@@ -160,6 +160,15 @@ describe('the operator of one role', () => {
     const path = `set search_path = ${String(schema)}, public`;
     expect(await asRole(copy, 'reader', path, search('kept', 9000))).toEqual(before);
     expect(before[0]).toMatchObject({ id: 9000 });
+
+    // A dump of a database has no settings of roles.
+    const exact = await asRole(copy, 'reader', search('kept', 9000));
+    expect(exact).not.toEqual(before);
+    const { stdout, stderr } = await succeeded('status', 'kept', '--url', copy.url);
+    expect(stdout).toContain('"reader" has not the search path of the cut-over');
+    expect(stderr).toMatch(/next:\n {2}qdrant-tldr migrate resume kept/);
+    await succeeded('resume', 'kept', '--url', copy.url, '--yes');
+    expect(await asRole(copy, 'reader', search('kept', 9000))).toEqual(before);
     await copy.stop();
   });
 
