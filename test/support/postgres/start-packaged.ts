@@ -25,17 +25,20 @@ export interface PackagedPostgres {
 
 /**
  * Starts the packaged server.
+ * @param options.version its major version; by default the one that most tests run
  * @param options.data a folder that stays, with its database; by default a new one that `stop` removes
  * @param options.settings of the server, such as `shared_buffers=1GB`
  */
 export async function startPackagedPostgres({
   data: kept,
   settings = [],
+  version,
 }: {
   readonly data?: string | undefined;
   readonly settings?: readonly string[];
+  readonly version?: string | undefined;
 } = {}): Promise<PackagedPostgres> {
-  const programs = await installPostgres();
+  const programs = await installPostgres(version);
   const folder = await mkdtemp(join(tmpdir(), 'qdrant-tldr-postgres-data-'));
   await giveToServer(folder);
   const data = kept ?? join(folder, 'data');
