@@ -72,15 +72,21 @@ async function databaseOn(
   await once(own.href, 'create extension vector');
   const pool = new pg.Pool({ connectionString: own.href, max: 4 });
   pool.on('error', () => undefined);
+  const roles = new Set<string>();
   return {
     url: own.href,
     programs,
-    sql: async (text, values = []) =>
-      (await pool.query<Record<string, unknown>>(text, values.length === 0 ? undefined : [...values])).rows,
+    sql: async (text, values = []) => {
+      for (const [, role] of text.matchAll(/create role (\w+)/g)) if (role !== undefined) roles.add(role);
+      return (await pool.query<Record<string, unknown>>(text, values.length === 0 ? undefined : [...values]))
+        .rows;
+    },
     beside: () => databaseOn(url, programs, () => Promise.resolve()),
     stop: async () => {
       await pool.end();
       await once(url, `drop database if exists ${name} with (force)`);
+      // A given server keeps its roles for the next tests. One that another database knows is dropped with that.
+      for (const role of roles) await once(url, `drop role if exists ${role}`).catch(() => undefined);
       await stopServer();
     },
   };
