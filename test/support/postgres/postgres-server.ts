@@ -1,6 +1,8 @@
 import { test } from '@jest/globals';
 import pg from 'pg';
 import { messageOf } from '../../../src/core/errors.js';
+import { whyNoDocker } from '../server/test-server.js';
+import { POSTGRES_IMAGE, startPostgresContainer } from './container.js';
 import { installPostgres, POSTGRES_VERSION } from './install.js';
 import { startPackagedPostgres } from './start-packaged.js';
 
@@ -19,6 +21,24 @@ export interface PostgresServer {
   readonly stop: () => Promise<void>;
 }
 
+/** Where the server of a suite comes from here: a given address, the package, a container; else why there is none. */
+async function source(
+  needs: 'any' | 'programs',
+  versions: readonly string[],
+): Promise<'given' | 'packaged' | 'container' | { readonly none: string }> {
+  if (GIVEN_URL !== '' && needs === 'any') return 'given';
+  try {
+    for (const version of versions) await installPostgres(version);
+    return 'packaged';
+  } catch (error) {
+    const noPackage = messageOf(error).split('\n').slice(0, 3).join(' ');
+    if (needs === 'programs') return { none: `they need its programs, and ${noPackage}` };
+    const noContainer = await whyNoDocker(POSTGRES_IMAGE);
+    if (noContainer === null) return 'container';
+    return { none: `there is no DATABASE_URL, ${noContainer}, and ${noPackage}` };
+  }
+}
+
 /**
  * `test` where a server with pgvector can be had, else `test.skip`, with the reason said aloud.
  * @param versions all of which packages are needed for
@@ -27,23 +47,22 @@ export async function testsOnPostgres(
   needs: 'any' | 'programs' = 'any',
   versions: readonly string[] = [POSTGRES_VERSION],
 ): Promise<typeof test.skip> {
-  if (GIVEN_URL !== '' && needs === 'any') {
-    process.stderr.write('tests of PostgreSQL use the server of DATABASE_URL\n');
-    return test;
-  }
-  try {
-    for (const version of versions) await installPostgres(version);
-    process.stderr.write(`tests of PostgreSQL use the packaged server, version ${versions.join(' and ')}\n`);
-    return test;
-  } catch (error) {
-    const why = messageOf(error).split('\n').slice(0, 3).join(' ');
-    process.stderr.write(`tests of PostgreSQL are left out: there is no DATABASE_URL, and ${why}\n`);
+  const from = await source(needs, versions);
+  if (typeof from !== 'string') {
+    process.stderr.write(`tests of PostgreSQL are left out: ${from.none}\n`);
     return test.skip;
   }
+  const where = {
+    given: 'the server of DATABASE_URL',
+    packaged: `the packaged server, version ${versions.join(' and ')}`,
+    container: `a container of ${POSTGRES_IMAGE}`,
+  };
+  process.stderr.write(`tests of PostgreSQL use ${where[from]}\n`);
+  return test;
 }
 
 /**
- * Starts the packaged server, or makes a database on the server of DATABASE_URL.
+ * Makes a database on the server of DATABASE_URL, on the packaged one, or on one in a container, in this order.
  * @param settings of the packaged server, such as `wal_level=logical`
  * @param version of the packaged server
  */
@@ -52,7 +71,12 @@ export async function startPostgres(
   settings: readonly string[] = [],
   version?: string,
 ): Promise<PostgresServer> {
-  if (GIVEN_URL !== '' && needs === 'any') return databaseOn(GIVEN_URL, null, () => Promise.resolve());
+  const from = await source(needs, [version ?? POSTGRES_VERSION]);
+  if (from === 'given') return databaseOn(GIVEN_URL, null, () => Promise.resolve());
+  if (from === 'container') {
+    const container = await startPostgresContainer();
+    return databaseOn(container.url, null, container.stop);
+  }
   const { url, programs, stop } = await startPackagedPostgres({ settings, version });
   return databaseOn(url, programs, stop);
 }

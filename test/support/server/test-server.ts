@@ -94,20 +94,20 @@ function besides(url: string): string {
   return next.origin;
 }
 
-/** Why no container can be started here, or null where one can. */
-export async function whyNoDocker(): Promise<string | null> {
+/** Why no container of an image can be started here, or null where one can. */
+export async function whyNoDocker(image = IMAGE): Promise<string | null> {
   try {
     await run('docker', ['version', '--format', '{{.Server.Version}}'], { timeout: 5_000 });
   } catch {
     return 'no Docker engine is running';
   }
   try {
-    await run('docker', ['image', 'inspect', IMAGE], { timeout: 10_000 });
+    await run('docker', ['image', 'inspect', image], { timeout: 10_000 });
     return null;
   } catch {
-    return await run('docker', ['pull', IMAGE], { timeout: 60_000 }).then(
+    return await run('docker', ['pull', image], { timeout: 60_000 }).then(
       () => null,
-      () => `the image ${IMAGE} can neither be found nor pulled`,
+      () => `the image ${image} can neither be found nor pulled`,
     );
   }
 }
