@@ -3,6 +3,7 @@ import { expectDefined, TldrError } from '../../../src/core/errors.js';
 import type { ReadTransaction, Row } from '../connect/connections.js';
 import { findTable, type FoundTable } from './find-table.js';
 import { namesOfList, quoted } from './identifiers.js';
+import { isUniqueKey, keyNames } from './unique-keys.js';
 import { numberIn, textIn, textsIn } from './values.js';
 import { vectorIndexes, type VectorIndexFacts } from './vector-indexes.js';
 
@@ -56,7 +57,8 @@ interface Column {
   readonly type: string;
   readonly isVectorType: boolean;
   readonly typmod: number;
-  readonly collation: string;
+  /** Whether its texts are ordered by their bytes, for sure. */
+  readonly isByteOrdered: boolean;
 }
 
 const KEY_KINDS: Readonly<Record<string, KeyColumn['kind']>> = {
@@ -129,7 +131,8 @@ async function columnsOf({ query }: ReadTransaction, { oid }: FoundTable): Promi
   const rows = await query(
     `select a.attname::pg_catalog.text as name, t.typname::pg_catalog.text as type,
        (e.oid is not null)::pg_catalog.text as "isVectorType", a.atttypmod::pg_catalog.text as typmod,
-       coalesce(case when o.collname = 'default' then d.datcollate else o.collcollate end, '')::pg_catalog.text as collation
+       coalesce(case when o.collprovider <> 'd' then o.collprovider = 'c' and o.collcollate in ('C', 'POSIX')
+         else coalesce(pg_catalog.to_jsonb(d) ->> 'datlocprovider', 'c') = 'c' and d.datcollate in ('C', 'POSIX') end, false)::pg_catalog.text as "isByteOrdered"
      from pg_catalog.pg_attribute a
      join pg_catalog.pg_type t on t.oid = a.atttypid
      join pg_catalog.pg_database d on d.datname = pg_catalog.current_database()
@@ -144,7 +147,7 @@ async function columnsOf({ query }: ReadTransaction, { oid }: FoundTable): Promi
     type: textIn(row, 'type'),
     isVectorType: textIn(row, 'isVectorType') === 'true',
     typmod: numberIn(row, 'typmod'),
-    collation: textIn(row, 'collation'),
+    isByteOrdered: textIn(row, 'isByteOrdered') === 'true',
   }));
 }
 
@@ -160,21 +163,21 @@ async function keyOf(
 ): Promise<readonly KeyColumn[]> {
   const { table, columns, settings, shown } = of;
   const rows = await query(
-    `select i.indisprimary::pg_catalog.text as primary, (
-       select pg_catalog.json_agg(a.attname order by k.ord)
-       from pg_catalog.unnest(i.indkey::pg_catalog.int2[]) with ordinality k(num, ord)
-       join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.num
-       where k.ord <= i.indnkeyatts)::pg_catalog.text as names
+    `select ${keyNames('i')}::pg_catalog.text as names, (${isUniqueKey('i')})::pg_catalog.text as usable
      from pg_catalog.pg_index i
-     where i.indrelid = $1::pg_catalog.oid and i.indisunique and i.indisvalid and i.indpred is null and i.indexprs is null
-       and not exists (select from pg_catalog.unnest(i.indkey::pg_catalog.int2[]) with ordinality k(num, ord)
-         join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.num
-         where k.ord <= i.indnkeyatts and not a.attnotnull)
+     where i.indrelid = $1::pg_catalog.oid and (i.indisprimary or ${isUniqueKey('i')})
      order by i.indisprimary desc, i.indnkeyatts, i.indexrelid`,
     [table.oid],
   );
   const { keyColumns = '' } = settings;
-  const names = keyColumns !== '' ? namesOfList(keyColumns) : rows[0] && textsIn(rows[0], 'names');
+  const isReadable = (name: string): boolean =>
+    KEY_KINDS[columns.find((one) => one.name === name)?.type ?? ''] !== undefined;
+  const found = rows.map((row) => textsIn(row, 'names'));
+  const readable = rows
+    .filter((row) => textIn(row, 'usable') === 'true')
+    .map((row) => textsIn(row, 'names'))
+    .find((one) => one.every(isReadable));
+  const names = keyColumns !== '' ? namesOfList(keyColumns) : (readable ?? found[0]);
   if (names === undefined) throw missingKey(table, shown);
   return names.map((name) => {
     const column = columns.find((one) => one.name === name);
@@ -184,9 +187,11 @@ async function keyOf(
     if (kind === undefined)
       throw new TldrError(
         'UNSUPPORTED',
-        `${shown} is identified by "${name}" of type ${column.type}: expected whole numbers, texts or UUIDs`,
+        `${shown} is identified by "${name}" of type ${column.type}: expected whole numbers, texts or UUIDs. Add a unique index of such columns that are not NULL, or name columns that identify its rows`,
+        { hint: 'key-columns' },
       );
-    const isByteOrdered = kind !== 'text' || ['C', 'POSIX'].includes(column.collation);
+    // A foreign table's own server may order texts in another way.
+    const isByteOrdered = kind !== 'text' || (column.isByteOrdered && table.kind !== 'f');
     return { name, kind, type: column.type, isByteOrdered };
   });
 }
@@ -195,7 +200,9 @@ function missingKey({ kind, schema, name }: FoundTable, shown: string): TldrErro
   const what =
     kind === 'v' || kind === 'm'
       ? `is a view: name the columns that identify its rows`
-      : `has no primary key: add one, for example ALTER TABLE ${quoted(schema)}.${quoted(name)} ADD COLUMN id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, or name the columns that identify its rows`;
+      : kind === 'f'
+        ? `is a foreign table: name the columns that identify its rows`
+        : `has no primary key: add one, for example ALTER TABLE ${quoted(schema)}.${quoted(name)} ADD COLUMN id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, or name the columns that identify its rows`;
   return new TldrError('UNSUPPORTED', `${shown} ${what}`, { hint: 'key-columns' });
 }
 

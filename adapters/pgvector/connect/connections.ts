@@ -52,6 +52,8 @@ export class Connections {
     this.#pool = new pg.Pool({ ...this.#config, max: CONNECTIONS_MAX });
     // An idle connection that breaks is replaced when the next one is needed.
     this.#pool.on('error', () => undefined);
+    // One that breaks between two statements fails at the next one.
+    this.#pool.on('connect', (client) => client.on('error', () => undefined));
   }
 
   /**

@@ -1,5 +1,8 @@
 import { codeOf, isTldrError, messageOf, TldrError, type ErrorCode } from '../../../src/core/errors.js';
 
+/** An exception that a function raises without a code of its own. */
+const RAISED = 'P0001';
+
 /** SQLSTATE classes and codes, as in the manual's appendix of error codes. The longest that fits decides. */
 const BY_STATE: readonly (readonly [string, ErrorCode])[] = [
   ['28', 'UNAUTHORIZED'],
@@ -16,6 +19,7 @@ const BY_STATE: readonly (readonly [string, ErrorCode])[] = [
   ['40', 'UNAVAILABLE'],
   ['22', 'INVALID_ARGUMENT'],
   ['0A', 'UNSUPPORTED'],
+  [RAISED, 'FORBIDDEN'],
 ];
 
 /** Errors of the network and of the client library, which has no codes for its own. */
@@ -49,7 +53,10 @@ export function failureOfStatement(error: unknown, endpoint: string): TldrError 
     return new TldrError('UNAUTHORIZED', `${endpoint} refuses the connection: ${first}`, { cause: error });
   if (SQL_STATE.test(code) && !code.startsWith('E')) {
     const known = BY_STATE.find(([state]) => code.startsWith(state))?.[1];
-    return new TldrError(known ?? 'INTERNAL', `${endpoint}: ${first} (SQLSTATE ${code})`, { cause: error });
+    const by = code === RAISED ? 'a function of the database says so, perhaps an event trigger; ' : '';
+    return new TldrError(known ?? 'INTERNAL', `${endpoint}: ${first} (${by}SQLSTATE ${code})`, {
+      cause: error,
+    });
   }
   if (NETWORK.test(code) || NETWORK.test(message) || code !== '')
     return new TldrError('UNAVAILABLE', `no answer from ${endpoint}: ${first || code}`, { cause: error });

@@ -6,7 +6,7 @@ import type { SessionQuery } from '../connect/session.js';
 import { checkDroppable, dropWords } from './check-drop.js';
 import { createFunction } from './cut-over.js';
 import { cutOverOf } from './end.js';
-import { AS_OWNER, failIfUnseen, readersOf } from './install.js';
+import { AS_OWNER, copiesOfKey, failIfUnseen, readersOf } from './install.js';
 import { baseKeys, compactTypeOf, objectsOf, sideKeys, type MigrationFacts } from './objects.js';
 import { functionDigest, planOnePassFunction, type SearchFunction } from './search-function.js';
 import { clientParts, onePassStatement } from './search-query.js';
@@ -200,15 +200,18 @@ function writeVectorStatements(facts: MigrationFacts, { writers, hasRowSecurity 
   const { extension, key } = facts;
   const keys = sideKeys(facts);
   const own = keys.map((name) => `own_${name}`);
-  const parameters = own.map((name, i) => `${name} pg_catalog.${key[i]?.type ?? ''}`).join(', ');
+  const parameters = key.map(({ type }, i) => `given_${keys[i]} pg_catalog.${type}`).join(', ');
+  const copies = copiesOfKey(facts, (name) => `given_${name}`);
   const isSide = keys.map((name, i) => `${name} = ${own[i]}`).join(' and ');
   const isRow = baseKeys(facts, 't').map((name, i) => `${name} = ${own[i]}`);
   const may = `
+declare${copies}
 begin
   perform 1 from ${base} t where ${isRow.join(' and ')} for key share;
   return found;
 end `;
   const write = `
+declare${copies}
 begin
   if not ${mayWrite}(${own.join(', ')}) then
     raise exception 'no row has this key: write the row first, then its vector';

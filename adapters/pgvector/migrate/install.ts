@@ -1,6 +1,7 @@
 import { expectDefined } from '../../../src/core/errors.js';
 import type { InPlaceStep } from '../../../src/store/in-place-target.js';
 import { dollarQuoted, literal, quoted } from '../catalog/identifiers.js';
+import { readablePolicy } from '../catalog/readable-policy.js';
 import { textIn, textsIn } from '../catalog/values.js';
 import {
   SCHEMA,
@@ -38,7 +39,7 @@ export function sideTableStep(
       `alter table ${side} enable row level security`,
       `create policy visible_rows on ${side} for select using (exists (select from ${base} t where ${same.join(' and ')}))`,
     );
-  }
+  } else statements.push(readablePolicy(side));
   if (readers.length > 0) {
     const to = readers.join(', ');
     statements.push(`grant usage on schema ${quoted(SCHEMA)} to ${to}`);
@@ -79,9 +80,9 @@ function syncRowFunction(facts: MigrationFacts): string {
   const select = `select ${compactProjection(facts, full, 'project')} from `;
   const where = ` t where ${found.join(' and ')} and ${hasFullVector(facts, full)} limit 1`;
   const isRow = keys.map((key, i) => `${key} = ${own[i]}`).join(' and ');
-  const parameters = own.map((name, i) => `${name} pg_catalog.${facts.key[i]?.type ?? ''}`);
+  const parameters = facts.key.map(({ type }, i) => `given_${keys[i]} pg_catalog.${type}`);
   const body = `
-declare
+declare${copiesOfKey(facts, (key) => `given_${key}`)}
   compact ${compactTypeOf(facts)};
 begin
   execute ${literal(select)} || relation::pg_catalog.text || ${literal(where)} into compact using ${own.join(', ')};
@@ -95,6 +96,19 @@ begin
 end `;
   return `create function ${syncRow}(relation pg_catalog.regclass, ${parameters.join(', ')}) returns void
 ${AS_OWNER} as ${dollarQuoted('sync', body)}`;
+}
+
+/**
+ * Declares `own_k1` and so on as copies of a function's parameters. A parameter takes the collation of any argument of the
+ * call, so that a key's column would be compared as another one is. Beside a copy, the column's own collation decides.
+ */
+export function copiesOfKey(facts: MigrationFacts, given: (key: string) => string): string {
+  const copies = sideKeys(facts).map((key, i) => {
+    const type = facts.key[i]?.type ?? '';
+    const collation = type === 'text' ? ' collate pg_catalog."default"' : '';
+    return `\n  own_${key} pg_catalog.${type}${collation} := ${given(key)};`;
+  });
+  return copies.join('');
 }
 
 /** The statement behind one that changes or deletes the compact vector of a key. @param values of the key */

@@ -3,6 +3,7 @@ import type { Encoder } from '../../../src/encoder/model.js';
 import type { InPlaceLayout } from '../../../src/store/in-place-target.js';
 import type { TableFacts, VectorColumnFacts } from '../catalog/describe-table.js';
 import { quoted } from '../catalog/identifiers.js';
+import { isUniqueKey, keyNames } from '../catalog/unique-keys.js';
 import { numberIn, textIn, textsIn } from '../catalog/values.js';
 import { subscriptionsOf } from './install.js';
 import { SCHEMA } from './objects.js';
@@ -58,7 +59,7 @@ export async function checkTable(
   if (!facts.uniqueKeys.some((names) => sameNames(names, table.key)))
     throw new TldrError(
       'UNSUPPORTED',
-      `${table.statementName} has no primary key, and no unique index of columns that are not null, on exactly ${table.key.map(({ name }) => quoted(name)).join(', ')}: add one`,
+      `${table.statementName} has no primary key, and no unique index of columns that are not null, on exactly ${table.key.map(({ name }) => quoted(name)).join(', ')}: add one. A NOT NULL that is NOT VALID does not count, nor does an index whose collation is not the column's`,
     );
   checkRights(table, facts);
   return {
@@ -120,13 +121,8 @@ async function serverFacts(query: SessionQuery, { oid }: TableFacts): Promise<Se
        coalesce((select pg_catalog.min(p.relid::pg_catalog.regclass::pg_catalog.text) from pg_catalog.pg_partition_tree(c.oid) p
          join pg_catalog.pg_class k on k.oid = p.relid where k.relkind = 'f'), '') as "foreign",
        (select coalesce(pg_catalog.json_agg(u.names), '[]') from (
-          select (select pg_catalog.json_agg(a.attname) from pg_catalog.unnest(i.indkey::pg_catalog.int2[]) with ordinality k(num, ord)
-            join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.num where k.ord <= i.indnkeyatts) as names
-          from pg_catalog.pg_index i where i.indrelid = c.oid and i.indisunique and i.indisvalid
-            and i.indpred is null and i.indexprs is null and not exists (
-              select from pg_catalog.unnest(i.indkey::pg_catalog.int2[]) with ordinality k(num, ord)
-              join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.num
-              where k.ord <= i.indnkeyatts and not a.attnotnull)) u)::pg_catalog.text as keys,
+          select ${keyNames('i')} as names
+          from pg_catalog.pg_index i where i.indrelid = c.oid and ${isUniqueKey('i')}) u)::pg_catalog.text as keys,
        c.relrowsecurity::pg_catalog.text as security, pg_catalog.row_security_active(c.oid)::pg_catalog.text as active,
        (n.oid is not null)::pg_catalog.text as schema,
        (case when n.oid is null then pg_catalog.has_database_privilege(pg_catalog.current_database(), 'create')

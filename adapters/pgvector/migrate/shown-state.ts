@@ -1,10 +1,10 @@
 import type { InPlaceCutOver, InPlaceState } from '../../../src/store/in-place-target.js';
-import { quoted } from '../catalog/identifiers.js';
+import { literal, quoted } from '../catalog/identifiers.js';
 import { findRolePath, type RolePath } from '../catalog/role-path.js';
 import { numberIn, textIn } from '../catalog/values.js';
 import { lackingIndexes, leftBaseIndex } from './base-index.js';
 import { lackingTriggers, partitionsWithoutTrigger, replicated } from './install.js';
-import { objectsOf, type MigrationFacts } from './objects.js';
+import { objectsOf, sideKeys, type MigrationFacts } from './objects.js';
 import type { SessionQuery } from '../connect/session.js';
 import { lockKeyOf, type StoredCutOver, type StoredMigration } from './state-table.js';
 
@@ -163,6 +163,7 @@ export async function problemsOf(
   const { child = null, hidden = null } = others ?? {};
   return [
     ...changed,
+    ...(await collationProblems(query, facts)),
     ...(typeof child === 'string'
       ? [
           `${child} inherits from ${base}, and its rows have no triggers: detach it (alter table ${child} no inherit ${base}), or abort the migration`,
@@ -216,4 +217,24 @@ async function runnerOf(query: SessionQuery, facts: MigrationFacts): Promise<str
        and l.pid <> pg_catalog.pg_backend_pid() limit 1`,
   );
   return row === undefined ? null : `connection ${textIn(row, 'pid')} of the server`;
+}
+
+/** Keys that are compared in another way than those of the compact vectors, since the column's collation was changed. */
+async function collationProblems(query: SessionQuery, facts: MigrationFacts): Promise<readonly string[]> {
+  const { base, side } = objectsOf(facts);
+  const names = facts.key.map(({ name }, i) => `(${literal(name)}, '${sideKeys(facts)[i]}')`);
+  const rows = await query(
+    `select pg_catalog.quote_ident(n.own) as name, s.attname::pg_catalog.text as key, a.attcollation::pg_catalog.regcollation::pg_catalog.text as collation
+     from (values ${names.join(', ')}) n(own, kept)
+     join pg_catalog.pg_attribute a on a.attrelid = pg_catalog.to_regclass($1) and a.attname = n.own
+     join pg_catalog.pg_attribute s on s.attrelid = pg_catalog.to_regclass($2) and s.attname = n.kept
+     join pg_catalog.pg_collation c on c.oid = a.attcollation join pg_catalog.pg_collation k on k.oid = s.attcollation
+     where c.oid <> k.oid and (not c.collisdeterministic or not k.collisdeterministic
+       or pg_catalog.to_regcollation('pg_catalog.default') not in (c.oid, k.oid)) order by 1`,
+    [base, side],
+  );
+  return rows.map((row) => {
+    const statement = `alter table ${side} alter ${textIn(row, 'key')} type pg_catalog.text collate ${textIn(row, 'collation')}`;
+    return `${textIn(row, 'name')} of ${base} has another collation now than the key of the compact vectors, so searches fail: run ${statement}; then resume the migration`;
+  });
 }

@@ -39,6 +39,34 @@ async function source(
   }
 }
 
+/** What only some servers have, with a statement that returns a row where it is there, and fails or returns none elsewhere. */
+const FEATURES = {
+  'what PostgreSQL 18 brings': `select 1 where current_setting('server_version_num')::int >= 180000`,
+  'collations of ICU': `select 1 where 'a' < 'b' collate "und-x-icu"`,
+  'the extension btree_gist': `select 1 from pg_available_extensions where name = 'btree_gist'`,
+  'the extension citext': `select 1 from pg_available_extensions where name = 'citext'`,
+  'the extension postgres_fdw': `select 1 from pg_available_extensions where name = 'postgres_fdw'`,
+} as const;
+
+/** `test` where the server has all of this, else `test.skip`, with the reason said aloud. */
+export type TestsNeeding = (...features: (keyof typeof FEATURES)[]) => typeof test.skip;
+
+/** Starts a server for a moment to see what it has. */
+export async function testsByFeature(needs: 'any' | 'programs' = 'any'): Promise<TestsNeeding> {
+  if ((await testsOnPostgres(needs)) !== test) return () => test.skip;
+  const server = await startPostgres(needs);
+  const found = new Set<string>();
+  for (const [name, statement] of Object.entries(FEATURES))
+    if ((await server.sql(statement).catch(() => [])).length > 0) found.add(name);
+  await server.stop();
+  return (...features) => {
+    const lacked = features.filter((feature) => !found.has(feature));
+    if (lacked.length === 0) return test;
+    process.stderr.write(`a test is left out: the server is without ${lacked.join(', without ')}\n`);
+    return test.skip;
+  };
+}
+
 /**
  * `test` where a server with pgvector can be had, else `test.skip`, with the reason said aloud.
  * @param versions all of which packages are needed for
