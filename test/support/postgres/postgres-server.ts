@@ -51,10 +51,10 @@ const FEATURES = {
 /** `test` where the server has all of this, else `test.skip`, with the reason said aloud. */
 export type TestsNeeding = (...features: (keyof typeof FEATURES)[]) => typeof test.skip;
 
-/** Starts a server for a moment to see what it has. */
-export async function testsByFeature(needs: 'any' | 'programs' = 'any'): Promise<TestsNeeding> {
-  if ((await testsOnPostgres(needs)) !== test) return () => test.skip;
-  const server = await startPostgres(needs);
+/** Starts a server for a moment to see what it has. @param version of the packaged server */
+export async function testsByFeature(version = POSTGRES_VERSION): Promise<TestsNeeding> {
+  if ((await testsOnPostgres('any', [version])) !== test) return () => test.skip;
+  const server = await startPostgres('any', [], version);
   const found = new Set<string>();
   for (const [name, statement] of Object.entries(FEATURES))
     if ((await server.sql(statement).catch(() => [])).length > 0) found.add(name);

@@ -19,13 +19,19 @@ export interface TablePlace {
 
 /**
  * Opens a place for tests of commands on tables.
+ * @param options.version of the packaged server
  * @param options.encoder is saved as `enc.onnx`
  */
 export async function openTablePlace({
   needs = 'any',
+  version,
   encoder,
-}: { readonly needs?: 'any' | 'programs'; readonly encoder?: Encoder } = {}): Promise<TablePlace> {
-  const server = await startPostgres(needs);
+}: {
+  readonly needs?: 'any' | 'programs';
+  readonly version?: string;
+  readonly encoder?: Encoder;
+} = {}): Promise<TablePlace> {
+  const server = await startPostgres(needs, [], version);
   const cwd = await mkdtemp(join(tmpdir(), 'qdrant-tldr-table-'));
   await encoder?.save(join(cwd, 'enc.onnx'));
   const run: TablePlace['run'] = (args, { url } = server) =>
