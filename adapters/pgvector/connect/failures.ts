@@ -43,6 +43,12 @@ export function failureOfStatement(error: unknown, endpoint: string): TldrError 
       `${endpoint} has no TLS, which the sslmode of the address (or PGSSLMODE) asks for: sslmode=disable, or sslmode=prefer in the address, connects without it`,
       { cause: error },
     );
+  if (/statement pooling mode/i.test(message))
+    return new TldrError(
+      'UNSUPPORTED',
+      `${endpoint} is a pooler in statement mode, which has no transactions: give the address of the server itself, or of a pooler in session mode (for reading, transaction mode is enough)`,
+      { cause: error },
+    );
   if (CERTIFICATE.test(code))
     return new TldrError(
       'UNAUTHORIZED',

@@ -85,6 +85,30 @@ icuTest('a key of two texts, one of which is compared without case', async () =>
   expect(await verified('mixed')).toMatchObject({ points: 2, missing: 0, orphans: 0, differing: 0 });
 });
 
+icuTest('the same key, without full vectors', async () => {
+  await server.sql(FOLDING);
+  await server.sql(
+    `create table dropped (a text collate folding, b text, embedding vector(${DIM}), primary key (a, b))`,
+  );
+  await server.sql(`insert into dropped values ('x', 'b', ${vector()}), ('x', 'B', ${vector()})`);
+  await startTable(server.url, 'dropped', ENCODER);
+  await withPgvector(server.url, async (store) => {
+    const work = await store.inPlace.resume(
+      { collection: 'dropped', vectorName: undefined },
+      { lockWaitMs: 500 },
+    );
+    await work.cutOver({ form: 'none', name: undefined, candidates: 100 });
+    await work.complete({ dropFullIndexes: false, dropFullColumn: 'delete embedding of public.dropped' });
+    await work.release();
+  });
+  const [writer] = await server.sql(
+    `select oid::regproc::text as name from pg_proc where proname like 'write_vector_dropped%'`,
+  );
+  await server.sql(`select ${String(writer?.['name'])}(a, b, null) from dropped where b = 'b'`);
+  const side = await sideOf(server, 'dropped');
+  expect(await server.sql(`select k1, k2 from ${side}`)).toEqual([{ k1: 'x', k2: 'B' }]);
+});
+
 icuTest('an index that compares more exactly than its column is no key', async () => {
   await server.sql(FOLDING);
   await server.sql(`create table exact (id text collate folding not null, embedding vector(${DIM}))`);
