@@ -1,7 +1,7 @@
 import { expectDefined } from '../../../src/core/errors.js';
 import type { InPlaceStep } from '../../../src/store/in-place-target.js';
 import { dollarQuoted, literal, quoted } from '../catalog/identifiers.js';
-import { readablePolicy } from '../catalog/readable-policy.js';
+import { grantedPolicy } from '../catalog/granted-policy.js';
 import { textIn, textsIn } from '../catalog/values.js';
 import {
   SCHEMA,
@@ -39,7 +39,7 @@ export function sideTableStep(
       `alter table ${side} enable row level security`,
       `create policy visible_rows on ${side} for select using (exists (select from ${base} t where ${same.join(' and ')}))`,
     );
-  } else statements.push(readablePolicy(side));
+  } else statements.push(grantedPolicy(side));
   if (readers.length > 0) {
     const to = readers.join(', ');
     statements.push(`grant usage on schema ${quoted(SCHEMA)} to ${to}`);

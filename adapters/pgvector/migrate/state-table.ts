@@ -12,6 +12,7 @@ import {
 } from '../../../src/store/in-place-target.js';
 import { literal } from '../catalog/identifiers.js';
 import { textIn } from '../catalog/values.js';
+import { grantedPolicy } from '../catalog/granted-policy.js';
 import type { Row } from '../connect/connections.js';
 import { objectsOf, type MigrationFacts } from './objects.js';
 import type { SessionQuery } from '../connect/session.js';
@@ -26,6 +27,8 @@ export const STATE_TABLES: readonly string[] = [
   table_oid text not null, fingerprint text not null, facts jsonb not null, phase text not null,
   paused boolean not null default false, throttle jsonb, position jsonb, filled bigint not null default 0, verified jsonb, cut_over jsonb,
   updated_at timestamptz not null default pg_catalog.now())`,
+  grantedPolicy('"tldr"."encoder"'),
+  grantedPolicy(STATE),
 ];
 
 /** A cut-over, with what puts back what was there before. */

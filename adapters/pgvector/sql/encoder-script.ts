@@ -3,7 +3,7 @@ import { matrix, type Matrix } from '../../../src/core/matrix.js';
 import { Encoder, type EncoderNetwork } from '../../../src/encoder/model.js';
 import type { EncoderScript, EncoderScriptNames } from '../../../src/store/adapter.js';
 import { literal, quoted } from '../catalog/identifiers.js';
-import { readablePolicy } from '../catalog/readable-policy.js';
+import { grantedPolicy } from '../catalog/granted-policy.js';
 import { composeLayers, type LinearMap } from './compose-layers.js';
 
 /** Type of the column of weights. */
@@ -154,7 +154,7 @@ ${otherTypeText(projection, type)}
   end if;
 end $form$;
 alter table ${weights} alter column weights set storage plain;
-${readablePolicy(weights)};
+${grantedPolicy(weights)};
 ${weightRows(projection)}
 ${functionText(projection)}
 do $check$

@@ -8,6 +8,7 @@ import {
   expectEqual,
   linearEncoder,
   makeDocuments,
+  urlAs,
   vectorText,
 } from '../../../support/postgres/in-place.js';
 import { testsByFeature, testsOnPostgres } from '../../../support/postgres/postgres-server.js';
@@ -123,6 +124,9 @@ describe('event triggers', () => {
     );
     const search = `select id from find_shown(${vector()}, 3)`;
     expect(await asRole(server, role, search)).toHaveLength(3);
+    await server.sql(`grant select, insert, update, delete on tldr.migration, tldr.encoder to ${role}`);
+    const shown = await place.succeeded(['migrate', 'status', 'shown'], { url: urlAs(server, role) });
+    expect(shown.stdout).toContain('phase cut-over');
     await server.sql(`drop owned by ${role}; drop role ${role}`);
     await server.stop();
   });
