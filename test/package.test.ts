@@ -32,7 +32,8 @@ test('for every package with an install script it is decided whether it runs', (
 test('npm knows every setting of .npmrc', () => {
   // The names are those that npm's own help lists: it warns of any other.
   const known = execFileSync('npm', ['config', 'ls', '--long', '--json'], { encoding: 'utf8', cwd: '/' });
-  const settings = readFileSync('.npmrc', 'utf8').split('\n').filter(Boolean);
+  const lines = readFileSync('.npmrc', 'utf8').split('\n');
+  const settings = lines.filter((line) => line !== '' && !line.startsWith(';'));
   const unknown = settings.filter(
     (line) => !Object.hasOwn(JSON.parse(known) as object, line.split('=')[0] ?? ''),
   );
